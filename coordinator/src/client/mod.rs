@@ -1,0 +1,1 @@
+//! Typed client of the API: over the socket, or through `podbay relay` by engine exec.

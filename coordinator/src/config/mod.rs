@@ -1,0 +1,8 @@
+//! Configuration: file, environment and flags become one checked struct before anything binds.
+
+mod types;
+
+pub use types::{
+    ApiConfig, AttachConfig, Config, Defaults, EngineConfig, LogConfig, LogFormat, Profile,
+    SecurityProfile, WorkspaceConfig,
+};

@@ -1,0 +1,128 @@
+//! The checked configuration.
+
+use crate::model::{Isolation, Limits};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+/// Everything, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// `[log]`
+    pub log: LogConfig,
+    /// `[engine]`
+    pub engine: EngineConfig,
+    /// `[workspace]`
+    pub workspace: WorkspaceConfig,
+    /// `[attach]`
+    pub attach: AttachConfig,
+    /// `[api]`
+    pub api: ApiConfig,
+    /// `[defaults]`
+    pub defaults: Defaults,
+    /// `[profiles.NAME]`, and `profiles/NAME.toml` beside the file.
+    pub profiles: BTreeMap<String, Profile>,
+}
+
+/// Logging.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// A `tracing` filter: `info`, `coordinator=debug`.
+    pub level: String,
+    /// Text or JSON, on stderr and in the file alike.
+    pub format: LogFormat,
+    /// Rotated files kept in `logs/`.
+    pub keep_files: u32,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// Deadline of an ordinary call.
+    pub timeout: Duration,
+    /// Deadline of creating or starting a container.
+    pub create_timeout: Duration,
+    /// How often everything is listed again, events or not.
+    pub relist_interval: Duration,
+    /// Most creations under way at once.
+    pub max_parallel: u32,
+}
+
+/// Which folders may be projects.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorkspaceConfig {
+    /// When set, projects must be inside one of these.
+    pub roots: Vec<PathBuf>,
+    /// Folders allowed although a built-in rule refuses them.
+    pub allow: Vec<PathBuf>,
+}
+
+/// Attaching.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachConfig {
+    /// Key sequences that detach, as Docker writes them: `ctrl-p,ctrl-q`.
+    pub detach_keys: Vec<String>,
+}
+
+/// The API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiConfig {
+    /// Largest request body in bytes.
+    pub max_body: usize,
+}
+
+/// What a spawn that says nothing gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Defaults {
+    /// The profile.
+    pub profile: String,
+}
+
+/// What a worker is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// The image.
+    pub image: String,
+    /// The session's command when none is given.
+    pub command: Vec<String>,
+    /// The session's environment.
+    pub env: BTreeMap<String, String>,
+    /// Fewest warm workers.
+    pub min_warm: u32,
+    /// Most warm workers.
+    pub max_warm: u32,
+    /// A warm worker above the minimum is removed after so long without a claim; zero = never.
+    pub idle_timeout: Duration,
+    /// A warm worker older than this is replaced; zero = never.
+    pub max_age: Duration,
+    /// How often a warm worker's health is checked.
+    pub check_interval: Duration,
+    /// How long a worker may take from creation to ready.
+    pub ready_timeout: Duration,
+    /// TERM to KILL at a stop.
+    pub stop_grace: Duration,
+    /// Limits.
+    pub limits: Limits,
+    /// How the project gets in when the request does not say.
+    pub isolation: Isolation,
+    /// What the worker may do.
+    pub security: SecurityProfile,
+    /// Read-only root with tmpfs on /tmp and /run.
+    pub read_only: bool,
+}
+
+/// What a worker may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecurityProfile {
+    /// No capability for sessions, no new privileges.
+    Strict,
+    /// CHOWN, DAC_OVERRIDE, FOWNER, SETUID, SETGID: apt and sudo work.
+    Build,
+}

@@ -1,0 +1,255 @@
+//! What goes into the fleet and what comes out.
+
+use crate::model::{WorkerId, WorkerName, WorkerState};
+
+/// Milliseconds of a monotonic clock.
+pub type Millis = u64;
+
+/// One claim, numbered by the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClaimId(pub u64);
+
+/// What the fleet has to know of a profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolSpec {
+    /// The profile's name.
+    pub profile: String,
+    /// Hash of all that goes into a container (image id, limits, security …); a warm worker of
+    /// another hash is replaced, new ones first.
+    pub spec: String,
+    /// Fewest warm workers.
+    pub min_warm: u32,
+    /// Most warm workers.
+    pub max_warm: u32,
+    /// A warm worker above the target goes after so long; 0 = never.
+    pub idle_timeout: Millis,
+    /// A warm worker older than this is replaced; 0 = never.
+    pub max_age: Millis,
+    /// How often a warm worker is probed; 0 = never.
+    pub check_interval: Millis,
+    /// How long a worker may take from `Create` to `Ready`.
+    pub ready_timeout: Millis,
+    /// Memory limit of one worker in bytes, for the memory guard; 0 = unknown.
+    pub memory: u64,
+}
+
+/// One container of ours, as the engine lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// From the label.
+    pub worker: WorkerId,
+    /// From the label.
+    pub profile: String,
+    /// From the label.
+    pub spec: String,
+    /// The engine says it runs (paused counts as not running here).
+    pub running: bool,
+    /// The engine says it is paused.
+    pub paused: bool,
+}
+
+/// A claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimSpec {
+    /// The claim.
+    pub claim: ClaimId,
+    /// The profile.
+    pub profile: String,
+    /// The name; unique among workers that are not gone.
+    pub name: WorkerName,
+    /// What to do with no warm worker.
+    pub when_empty: crate::wire::WhenEmpty,
+    /// Start cold even when warm ones are there (no hot mounts, other limits that cannot be
+    /// updated); the reason.
+    pub force_cold: Option<String>,
+    /// Give up at this time.
+    pub deadline: Option<Millis>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Time passed; at least once a second.
+    Tick,
+    /// The configuration, at the start and after a reload. Profiles that are not there any more
+    /// lose their warm workers.
+    Configured(Vec<PoolSpec>),
+    /// All our containers, the whole truth as of the request's start `asked_at`. A worker the
+    /// fleet knows as created before that and that is not listed is gone; one that is listed and
+    /// unknown is adopted (it becomes `Creating` until its agent is ready).
+    Relisted {
+        /// When the request was sent.
+        asked_at: Millis,
+        /// What is there.
+        containers: Vec<Observed>,
+    },
+    /// The engine does not answer.
+    EngineLost(String),
+    /// The engine answers again.
+    EngineBack,
+    /// Answer to `Create`: the container runs.
+    Created(WorkerId),
+    /// Answer to `Create`: it failed, and whatever was left was removed.
+    CreateFailed {
+        /// The worker.
+        worker: WorkerId,
+        /// For people.
+        reason: String,
+    },
+    /// The worker's agent is connected and described itself.
+    Ready {
+        /// The worker.
+        worker: WorkerId,
+        /// The name of the claim it carries, when a session is (or was) there: it is adopted as
+        /// `Running`, or as `Exited` when `ended`.
+        claimed_as: Option<WorkerName>,
+        /// The adopted session has ended.
+        ended: bool,
+    },
+    /// The agent's connection ended.
+    AgentGone(WorkerId),
+    /// A probe failed, or the container's state says so.
+    Unhealthy {
+        /// The worker.
+        worker: WorkerId,
+        /// For people.
+        reason: String,
+    },
+    /// Someone wants a worker.
+    Claim(ClaimSpec),
+    /// The claimant went away.
+    Cancel(ClaimId),
+    /// Answer to `Assign`: the session runs.
+    Placed(ClaimId),
+    /// Answer to `Assign`: it failed; the worker is tainted and goes.
+    PlaceFailed {
+        /// The claim.
+        claim: ClaimId,
+        /// Whether the worker was at fault: the claim is served by another one (at most 2 more
+        /// times). Else the fault is the request's, and the daemon has answered it already.
+        worker_at_fault: bool,
+        /// For people.
+        reason: String,
+    },
+    /// The primary session ended.
+    SessionEnded {
+        /// The worker.
+        worker: WorkerId,
+        /// Remove the container now.
+        remove: bool,
+    },
+    /// A person wants the worker gone, live work or not.
+    Remove(WorkerId),
+    /// Answer to `Remove`: the container is gone.
+    Removed(WorkerId),
+    /// Answer to `Remove`: it failed; it is tried again with back-off.
+    RemoveFailed {
+        /// The worker.
+        worker: WorkerId,
+        /// For people.
+        reason: String,
+    },
+    /// New bounds for a pool, until the next `Configured`.
+    Scale {
+        /// The profile.
+        profile: String,
+        /// Fewest warm workers.
+        min_warm: u32,
+        /// Most warm workers.
+        max_warm: u32,
+    },
+    /// No refilling until `Resume`.
+    Pause(String),
+    /// Refill again; also ends a drain.
+    Resume(String),
+    /// Remove the warm workers and stay empty until `Resume`.
+    Drain(String),
+    /// Bytes of memory the host has to spare, for the memory guard.
+    MemoryAvailable(u64),
+    /// Everything goes: warm and claimed; no new claims.
+    Shutdown,
+}
+
+/// Why a claim was turned down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RejectReason {
+    /// No such profile; the ones there are.
+    NoProfile(Vec<String>),
+    /// The name is in use by a worker in this state.
+    NameInUse(WorkerState),
+    /// `WhenEmpty::Fail` and no warm worker; the pool's last failure, if any.
+    Exhausted(Option<String>),
+    /// The deadline passed; what it was waiting for.
+    TimedOut(String),
+    /// A worker for it could not be created.
+    CreateFailed(String),
+    /// The coordinator is stopping.
+    ShuttingDown,
+}
+
+/// Why a worker is removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RemoveCause {
+    /// Its session ended, or a person said so.
+    Released,
+    /// Above the target for too long.
+    Idle,
+    /// Too old.
+    Aged,
+    /// Its image or profile changed.
+    Replaced,
+    /// Sick; the reason.
+    Unhealthy(String),
+    /// Its pool is drained, or everything stops.
+    Drained,
+    /// Nothing knows it: left over from a crash.
+    Orphan,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Create and start a container; answered with `Created` or `CreateFailed`, and `Ready`.
+    Create {
+        /// The new worker's id.
+        worker: WorkerId,
+        /// The profile.
+        profile: String,
+        /// The claim it is for: its project and limits go into the container.
+        cold_for: Option<ClaimId>,
+    },
+    /// Remove the container and the worker's folder as fits; answered with `Removed` or
+    /// `RemoveFailed`.
+    Remove {
+        /// The worker.
+        worker: WorkerId,
+        /// Why.
+        cause: RemoveCause,
+    },
+    /// Check the worker's agent; answered with `Unhealthy` if it does not answer.
+    Probe(WorkerId),
+    /// Unpause a paused container.
+    Unpause(WorkerId),
+    /// Mount the project and start the session; answered with `Placed` or `PlaceFailed`.
+    Assign {
+        /// The claim.
+        claim: ClaimId,
+        /// The worker; given to no other claim.
+        worker: WorkerId,
+        /// Whether it was warm.
+        warm: bool,
+    },
+    /// Tell the claimant.
+    Reject {
+        /// The claim.
+        claim: ClaimId,
+        /// Why.
+        reason: RejectReason,
+    },
+    /// List the containers again soon.
+    Relist,
+    /// This worker's state is different now (or it is gone): tell the clients.
+    WorkerChanged(WorkerId),
+    /// This pool's numbers are different now: tell the clients.
+    PoolChanged(String),
+}

@@ -1,0 +1,29 @@
+//! Podbay's coordinator, command line and dashboard.
+//!
+//! Modules import only from the ones above them in this list; `tests/tidy.rs` keeps it so.
+//! `dashboard` and `cli` know the coordinator through `client` and `wire` alone.
+
+pub mod model;
+pub mod wire;
+
+pub mod config;
+
+pub mod fleet;
+
+pub mod runtime;
+
+pub mod workspace;
+
+pub mod agent;
+
+pub mod store;
+
+pub mod daemon;
+
+pub mod api;
+
+pub mod client;
+
+pub mod cli;
+
+pub mod dashboard;

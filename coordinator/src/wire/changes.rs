@@ -1,0 +1,115 @@
+//! Review of a copy-on-write worker's changes.
+
+use crate::model::HostPath;
+use serde::{Deserialize, Serialize};
+
+/// What a worker changed in its copy-on-write view of the project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// The project on the engine's host.
+    pub project: HostPath,
+    /// Sorted by path; folders before what is in them.
+    pub entries: Vec<Change>,
+}
+
+/// One changed path, relative to the project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Relative path.
+    pub path: HostPath,
+    /// What happened to it.
+    pub kind: ChangeKind,
+    /// What it was in the project; `None` when it is new.
+    pub before: Option<EntryType>,
+    /// What it is now; `None` when it was deleted.
+    pub after: Option<EntryType>,
+    /// Permission bits before and after, when both exist and differ.
+    pub mode: Option<(u32, u32)>,
+    /// Lines added; `None` for binary files and what has no lines.
+    pub added: Option<u64>,
+    /// Lines removed.
+    pub removed: Option<u64>,
+    /// Whether the file is binary: a NUL byte in its first 8,000 bytes, as git judges.
+    pub binary: bool,
+    /// Whether the project's file changed underneath since the claim.
+    pub conflict: bool,
+}
+
+/// What happened to a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// New.
+    Added,
+    /// Content or mode differ.
+    Modified,
+    /// Gone.
+    Deleted,
+    /// A file became a folder, a link a file, and so on.
+    TypeChanged,
+}
+
+/// What a path is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryType {
+    /// A regular file.
+    File,
+    /// A folder.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A FIFO, socket or device: listed, never applied.
+    Other,
+}
+
+/// One file's difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileDiff {
+    /// The change.
+    pub change: Change,
+    /// Unified diff with three lines of context, git's header; empty for folders; a line
+    /// `Binary files differ` for binary ones. Non-UTF-8 bytes are replaced.
+    pub unified: String,
+    /// Whether the text was cut because the file is over 1 MiB.
+    pub truncated: bool,
+}
+
+/// Body of `…/changes/apply`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyRequest {
+    /// Paths to apply, folders with all below; empty for everything.
+    #[serde(default)]
+    pub paths: Vec<HostPath>,
+    /// Apply even where the project's file changed underneath since the claim.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// Answer of `…/changes/apply`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyResult {
+    /// What was carried over.
+    pub applied: Vec<HostPath>,
+    /// What was refused because it changed underneath; nothing of these was written.
+    pub conflicts: Vec<Conflict>,
+    /// What is left to review.
+    pub left: u64,
+}
+
+/// A path that was not applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// The path.
+    pub path: HostPath,
+    /// Why.
+    pub reason: String,
+}
+
+/// Body of `…/changes/discard`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiscardRequest {
+    /// Paths to discard; empty for everything.
+    #[serde(default)]
+    pub paths: Vec<HostPath>,
+}

@@ -1,0 +1,28 @@
+//! HTTP, WebSocket and event types of the API, version 1. See `API.md` beside this file for the
+//! routes. Unknown fields are ignored by both sides.
+
+mod attach;
+mod changes;
+mod error;
+mod event;
+mod pool;
+mod spawn;
+mod status;
+mod worker;
+
+pub use attach::{AttachQuery, ClientMessage, STDERR_CHANNEL, STDOUT_CHANNEL, ServerMessage};
+pub use changes::{
+    ApplyRequest, ApplyResult, Change, ChangeKind, Changes, Conflict, DiscardRequest, EntryType,
+    FileDiff,
+};
+pub use error::{ApiError, ErrorKind};
+pub use event::{ApiEvent, EventBody};
+pub use pool::{PoolFailure, PoolView, ScaleRequest};
+pub use spawn::{
+    ExecRequest, ExecResponse, LimitsRequest, SpawnRequest, SpawnResponse, Timings, WhenEmpty,
+};
+pub use status::{EngineView, HotMounts, Status, Version};
+pub use worker::{LogsQuery, ScreenView, StopRequest, WorkerView};
+
+/// The API's version, as in the `/v1` prefix.
+pub const API_VERSION: u32 = 1;

@@ -1,0 +1,95 @@
+//! Workers as clients see them.
+
+use crate::model::{HostPath, Isolation, Limits, WorkerState};
+use podbay_protocol::{Activity, ExitStatus, Readings, Size};
+use serde::{Deserialize, Serialize};
+
+/// One worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerView {
+    /// Its id; never reused.
+    pub id: String,
+    /// Its name; `warm-<id>` while unclaimed.
+    pub name: String,
+    /// Its profile.
+    pub profile: String,
+    /// Where it is in its life.
+    pub state: WorkerState,
+    /// Why it is there, when there is something to say.
+    pub why: Option<String>,
+    /// Unix milliseconds of its creation.
+    pub created_ms: u64,
+    /// Unix milliseconds of the claim.
+    pub claimed_ms: Option<u64>,
+    /// Unix milliseconds of the session's end.
+    pub ended_ms: Option<u64>,
+    /// The engine's id of the container, when there is one.
+    pub container: Option<String>,
+    /// The image.
+    pub image: String,
+    /// The project on the engine's host.
+    pub project: Option<HostPath>,
+    /// How the project got in.
+    pub isolation: Isolation,
+    /// Whether it was warm when it was claimed.
+    pub warm_start: bool,
+    /// The limits in force.
+    pub limits: Limits,
+    /// The session's command.
+    pub argv: Vec<String>,
+    /// The session's id.
+    pub session: Option<String>,
+    /// The session's first process, inside the worker.
+    pub pid: Option<i32>,
+    /// Uid of the session in the worker.
+    pub uid: Option<u32>,
+    /// What the session is doing.
+    pub activity: Option<Activity>,
+    /// The terminal's title.
+    pub title: String,
+    /// The terminal's size.
+    pub size: Option<Size>,
+    /// Clients attached.
+    pub clients: u32,
+    /// Cgroup readings, at most a few seconds old.
+    pub readings: Readings,
+    /// How the session ended.
+    pub exit: Option<ExitStatus>,
+    /// Whether the OOM killer struck the session.
+    pub oom: bool,
+    /// Whether there are copy-on-write changes to review.
+    pub unapplied: bool,
+    /// Whether the worker goes when its session ends.
+    pub remove: bool,
+}
+
+/// Body of `…/stop` and `/v1/stop-all`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopRequest {
+    /// Milliseconds between TERM and KILL; the profile's when absent.
+    #[serde(default)]
+    pub grace_ms: Option<u64>,
+}
+
+/// Query of `…/logs`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogsQuery {
+    /// Go on with what comes.
+    #[serde(default)]
+    pub follow: bool,
+    /// Only the last lines.
+    #[serde(default)]
+    pub tail: Option<u64>,
+    /// Only the last seconds.
+    #[serde(default)]
+    pub since_s: Option<u64>,
+}
+
+/// A session's visible screen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScreenView {
+    /// One string per row, trailing blanks removed.
+    pub lines: Vec<String>,
+    /// The terminal's title.
+    pub title: String,
+}

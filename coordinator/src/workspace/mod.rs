@@ -1,0 +1,11 @@
+//! Getting projects into workers and changes out of them.
+//!
+//! `mounter` runs in a helper container with the few capabilities this needs; `MounterClient` is
+//! the coordinator's side of its socket. The rest of the coordinator has no capabilities.
+
+mod wire;
+
+pub use wire::{
+    MountMode, MountRequest, Mounted, MounterCaps, MounterError, MounterErrorKind, Policy,
+    PrepareRequest, ReviewTarget,
+};

@@ -1,0 +1,147 @@
+//! Length-delimited JSON frames.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// The largest frame either side accepts, in bytes of JSON.
+pub const MAX_FRAME: usize = 1 << 20;
+
+/// Why a frame was refused. The connection cannot be used afterwards.
+#[derive(Debug)]
+pub enum FrameError {
+    /// The length prefix, in bytes, is over [`MAX_FRAME`].
+    TooLong(usize),
+    /// The body is not the JSON that was expected.
+    Json(serde_json::Error),
+}
+
+impl std::fmt::Display for FrameError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::TooLong(n) => write!(f, "frame of {n} bytes is over the limit of {MAX_FRAME}"),
+            Self::Json(e) => write!(f, "frame is not what was expected: {e}"),
+        }
+    }
+}
+
+impl std::error::Error for FrameError {}
+
+/// One frame, ready to send.
+///
+/// # Errors
+/// [`FrameError::TooLong`] when the JSON is over [`MAX_FRAME`] bytes.
+pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
+    let mut out = vec![0; 4];
+    serde_json::to_writer(&mut out, message).map_err(FrameError::Json)?;
+    let body = out.len().saturating_sub(4);
+    match u32::try_from(body) {
+        Ok(len) if body <= MAX_FRAME => {
+            for (slot, byte) in out.iter_mut().zip(len.to_be_bytes()) {
+                *slot = byte;
+            }
+            Ok(out)
+        }
+        _ => Err(FrameError::TooLong(body)),
+    }
+}
+
+/// Collects bytes and hands out whole frames. Holds at most one frame and what came with it.
+#[derive(Debug, Default)]
+pub struct FrameDecoder {
+    buffer: Vec<u8>,
+}
+
+impl FrameDecoder {
+    /// An empty decoder.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds bytes as they came off the socket.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next whole frame, or `None` when more bytes are needed.
+    ///
+    /// # Errors
+    /// [`FrameError`] when the peer does not speak this protocol.
+    pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
+        let Some((head, rest)) = self.buffer.split_first_chunk::<4>() else {
+            return Ok(None);
+        };
+        let len = u32::from_be_bytes(*head) as usize;
+        if len > MAX_FRAME {
+            return Err(FrameError::TooLong(len));
+        }
+        let Some(body) = rest.get(..len) else {
+            return Ok(None);
+        };
+        let message = serde_json::from_slice(body).map_err(FrameError::Json)?;
+        self.buffer.drain(..4 + len);
+        Ok(Some(message))
+    }
+
+    /// What was received after the last frame: the first raw bytes of a stream connection.
+    #[must_use]
+    pub fn into_rest(self) -> Vec<u8> {
+        self.buffer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ToAgent, ToAgentBody};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn frames_survive_any_chunking(ids in prop::collection::vec(any::<u64>(), 1..20), cut in 1usize..9) {
+            let mut wire = Vec::new();
+            for id in &ids {
+                wire.extend(encode(&ToAgent { id: *id, body: ToAgentBody::Ping }).unwrap());
+            }
+            let mut decoder = FrameDecoder::new();
+            let mut seen = Vec::new();
+            for chunk in wire.chunks(cut) {
+                decoder.push(chunk);
+                while let Some(m) = decoder.next::<ToAgent>().unwrap() {
+                    seen.push(m.id);
+                }
+            }
+            prop_assert_eq!(seen, ids);
+        }
+
+        #[test]
+        fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut decoder = FrameDecoder::new();
+            decoder.push(&bytes);
+            while let Ok(Some(_)) = decoder.next::<ToAgent>() {}
+        }
+    }
+
+    #[test]
+    fn an_oversize_length_is_refused_before_the_body_arrives() {
+        let mut decoder = FrameDecoder::new();
+        decoder.push(&u32::MAX.to_be_bytes());
+        assert!(matches!(
+            decoder.next::<ToAgent>(),
+            Err(FrameError::TooLong(_))
+        ));
+    }
+
+    #[test]
+    fn bytes_after_the_frame_are_kept() {
+        let mut wire = encode(&ToAgent {
+            id: 1,
+            body: ToAgentBody::Ping,
+        })
+        .unwrap();
+        wire.extend_from_slice(b"raw");
+        let mut decoder = FrameDecoder::new();
+        decoder.push(&wire);
+        assert!(decoder.next::<ToAgent>().unwrap().is_some());
+        assert_eq!(decoder.into_rest(), b"raw");
+    }
+}

@@ -1,0 +1,45 @@
+//! Wire types between the coordinator and the worker-agent.
+//!
+//! A leaf: plain structs, `serde` only, no I/O. Both sides may be one version apart, so unknown
+//! fields are ignored and unknown operations are answered with [`ErrorCode::Unsupported`].
+//!
+//! ## Connections
+//! The coordinator listens on `<worker folder>/run/agent.sock`; the agent dials.
+//! The first frame the agent sends is [`Hello`]. A [`Purpose::Control`] connection is answered
+//! with [`Welcome`] and then carries [`ToAgent`] one way and [`FromAgent`] the other, each one
+//! frame. A [`Purpose::Stream`] connection carries **raw bytes** both ways right after the `Hello`
+//! frame: no answer frame, so a claim pays no extra round trip.
+//!
+//! ## Frames
+//! Four bytes of big-endian length, then that many bytes of JSON, at most [`MAX_FRAME`] bytes.
+
+mod frame;
+mod message;
+
+pub use frame::{FrameDecoder, FrameError, MAX_FRAME, encode};
+pub use message::*;
+
+/// Version of this protocol; sent in [`Hello`] and [`Welcome`]. A difference of one is served.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Where things are inside every worker. Fixed, so that any image can be a worker.
+pub mod paths {
+    /// Read-only folder with the agent's binary.
+    pub const BIN: &str = "/.podbay/bin";
+    /// Read-only folder with the coordinator's socket and the token.
+    pub const RUN: &str = "/.podbay/run";
+    /// The coordinator's socket, seen from the worker.
+    pub const SOCKET: &str = "/.podbay/run/agent.sock";
+    /// The per-worker token; mode 0400, root in the worker alone can read it.
+    pub const TOKEN: &str = "/.podbay/run/token";
+    /// Writable folder for recordings; it survives the container.
+    pub const LOG: &str = "/.podbay/log";
+    /// Home of the session's user; it survives the container.
+    pub const HOME: &str = "/home/podbay";
+    /// Where the project is.
+    pub const WORKSPACE: &str = "/workspace";
+    /// Name of the socket in the `run` folder.
+    pub const SOCKET_NAME: &str = "agent.sock";
+    /// Name of the token file in the `run` folder.
+    pub const TOKEN_NAME: &str = "token";
+}
