@@ -66,7 +66,7 @@ impl FrameDecoder {
     ///
     /// # Errors
     /// [`FrameError`] when the peer does not speak this protocol.
-    pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
+    pub fn next_frame<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
         let Some((head, rest)) = self.buffer.split_first_chunk::<4>() else {
             return Ok(None);
         };
@@ -106,7 +106,7 @@ mod tests {
             let mut seen = Vec::new();
             for chunk in wire.chunks(cut) {
                 decoder.push(chunk);
-                while let Some(m) = decoder.next::<ToAgent>().unwrap() {
+                while let Some(m) = decoder.next_frame::<ToAgent>().unwrap() {
                     seen.push(m.id);
                 }
             }
@@ -117,7 +117,7 @@ mod tests {
         fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let mut decoder = FrameDecoder::new();
             decoder.push(&bytes);
-            while let Ok(Some(_)) = decoder.next::<ToAgent>() {}
+            while let Ok(Some(_)) = decoder.next_frame::<ToAgent>() {}
         }
     }
 
@@ -126,7 +126,7 @@ mod tests {
         let mut decoder = FrameDecoder::new();
         decoder.push(&u32::MAX.to_be_bytes());
         assert!(matches!(
-            decoder.next::<ToAgent>(),
+            decoder.next_frame::<ToAgent>(),
             Err(FrameError::TooLong(_))
         ));
     }
@@ -141,7 +141,7 @@ mod tests {
         wire.extend_from_slice(b"raw");
         let mut decoder = FrameDecoder::new();
         decoder.push(&wire);
-        assert!(decoder.next::<ToAgent>().unwrap().is_some());
+        assert!(decoder.next_frame::<ToAgent>().unwrap().is_some());
         assert_eq!(decoder.into_rest(), b"raw");
     }
 }
