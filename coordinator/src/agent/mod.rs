@@ -7,5 +7,6 @@
 mod connection;
 mod hub;
 
+pub(crate) use connection::kind_of;
 pub use connection::{AgentHandle, AgentRequestError};
 pub use hub::{AgentHub, AgentNotice, RawStream};
