@@ -42,7 +42,7 @@ up_to_date() { # IMAGE HASH
   [[ -z $FORCE && $(image_inputs "$1") == "$2" ]]
 }
 
-hash_of() { # FILE...: of their contents and names, not of where they are
+hash_of() { # FOLDER: of its files' names and contents
   (cd "$1" && find . -type f -print0 | sort -z | xargs -0 sha256sum) | sha256sum | cut -c1-16
 }
 
@@ -73,7 +73,7 @@ make_rootfs() { # BINARIES_DIR TARGET_TAR
   install -m 644 "$certificates" "$root/etc/ssl/certs/ca-certificates.crt"
   printf 'root:x:0:0:root:/:/bin/podbay\nnobody:x:65534:65534:nobody:/:/bin/podbay\n' >"$root/etc/passwd"
   printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
-  # Only what git knows, or would take in: an editor's leftovers are no seeds.
+  # Only what is meant: an editor's leftovers are no seeds.
   (cd "$ROOT/volumes" && find . -type f ! -name README.md ! -name '.*' ! -name '*~' -print0 |
     tar --null --files-from=- --create --file=-) |
     tar --extract --no-same-owner --directory "$root/usr/share/podbay"
@@ -83,7 +83,7 @@ make_rootfs() { # BINARIES_DIR TARGET_TAR
 }
 
 build_parent() {
-  local context=$work/parent inputs size
+  local context=$work/parent inputs old size
   install -d "$context"
   cp "$ROOT/images/parent/Dockerfile" "$context/"
   make_rootfs "$(static_dir)" "$context/rootfs.tar"
@@ -92,7 +92,9 @@ build_parent() {
     say "$PARENT_IMAGE: up to date ($(image_size "$PARENT_IMAGE") MB)"
     return 0
   fi
+  old=$(image_id "$PARENT_IMAGE")
   docker_build --label "$INPUTS_LABEL=$inputs" -t "$PARENT_IMAGE" "$context" </dev/null
+  drop_replaced "$PARENT_IMAGE" "$old"
   size=$(image_size "$PARENT_IMAGE")
   say "$PARENT_IMAGE: $size MB"
   if ((${size%.*} >= MAX_PARENT_MB)); then
@@ -125,11 +127,11 @@ choose_base() {
 
 build_worker() {
   choose_base
-  local context=$work/worker inputs name proxy args=()
+  local context=$work/worker inputs old name proxy args=()
   install -d "$context"
   cp -r "$ROOT/images/worker/Dockerfile" "$ROOT/images/worker/ca" "$context/"
   find /usr/local/share/ca-certificates -maxdepth 1 -name '*.crt' -exec cp -L {} "$context/ca/" \; 2>/dev/null || true
-  have_image "$BASE" && docker image inspect --format '{{.Id}}' "$BASE" >"$context/base"
+  image_id "$BASE" >"$context/base"
   inputs=$(hash_of "$context")
   rm -f "$context/base"
   if up_to_date "$WORKER_IMAGE" "$inputs"; then
@@ -142,9 +144,11 @@ build_worker() {
   done
   [[ -z ${no_proxy:-} ]] || args+=(--build-arg "no_proxy=$no_proxy")
   [[ -z $FORCE ]] || args+=(--no-cache)
+  old=$(image_id "$WORKER_IMAGE")
   # The host's network: an engine's bridge may reach nothing, and a proxy may be on loopback.
   docker_build --network=host --target minimal --build-arg "BASE=$BASE" "${args[@]}" \
     --label "$INPUTS_LABEL=$inputs" -t "$WORKER_IMAGE" "$context" </dev/null
+  drop_replaced "$WORKER_IMAGE" "$old"
   say "$WORKER_IMAGE: $(image_size "$WORKER_IMAGE") MB"
 }
 

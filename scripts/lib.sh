@@ -129,6 +129,15 @@ image_inputs() {
   docker image inspect --format "{{index .Config.Labels \"$INPUTS_LABEL\"}}" "$1" 2>/dev/null || true
 }
 
+image_id() { docker image inspect --format '{{.Id}}' "$1" 2>/dev/null || true; }
+
+# drop_replaced IMAGE OLD_ID: remove what IMAGE was before; what containers still use stays.
+drop_replaced() {
+  if [[ -n $2 && $(image_id "$1") != "$2" ]]; then
+    docker image rm "$2" >/dev/null 2>&1 || true
+  fi
+}
+
 image_size() { # MB, one decimal
   docker image inspect --format '{{.Size}}' "$1" | awk '{printf "%.1f", $1 / 1e6}'
 }

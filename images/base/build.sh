@@ -42,7 +42,7 @@ sources() {
 
 main() {
   need_docker
-  local lines inputs
+  local lines inputs old
   lines=$(sources)
   inputs=$({ cat "${BASH_SOURCE[0]}"; printf '%s\n' "$lines" "$(uname -m)"; } | sha256sum | cut -c1-16)
   if [[ -z $FORCE && $(image_inputs "$BASE_IMAGE") == "$inputs" ]]; then
@@ -55,7 +55,7 @@ main() {
   # Not local: the trap runs after this function.
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
-  local options=(--variant=minbase --format=tar --quiet) proxy scheme path
+  local options=(--variant=minbase --format=tar) proxy scheme path
   # Like debian:*-slim: documentation, manuals and translations stay out, here and in what is
   # installed later. Copyright files stay, as their licences ask.
   for path in doc man info locale groff lintian; do
@@ -67,23 +67,31 @@ main() {
     proxy=$(apt_proxy "$scheme")
     [[ -z $proxy ]] || options+=(--aptopt="Acquire::$scheme::Proxy \"$proxy\"")
   done
-  # Else apt chooses usrmerge, and with it all of perl, to satisfy init-system-helpers.
-  options+=(--include=usr-is-merged)
+  # Else apt chooses usrmerge, and with it all of perl, over the empty usr-is-merged, which needs
+  # /usr merged from the start.
+  options+=(--hook-directory=/usr/share/mmdebstrap/hooks/merged-usr)
+  # shellcheck disable=SC2016 # the hook's shell expands $1, the image's root
+  options+=(--setup-hook='mkdir -p "$1/etc/apt/preferences.d" && printf "Package: usrmerge\nPin: release *\nPin-Priority: -1\n" >"$1/etc/apt/preferences.d/no-usrmerge"')
   # https mirrors need certificates from the first apt-get on.
   [[ $lines != *https://* ]] || options+=(--include=ca-certificates)
   # The proxy and the resolver are this machine's, not the image's.
   # shellcheck disable=SC2016 # the hook's shell expands $1, the image's root
-  options+=(--customize-hook='cd "$1" && rm -rf etc/apt/apt.conf.d/99mmdebstrap etc/hostname etc/resolv.conf var/lib/apt/lists/* var/cache/apt/*.bin var/cache/debconf/*-old var/log/*')
+  options+=(--customize-hook='cd "$1" && rm -rf etc/apt/preferences.d/no-usrmerge etc/apt/apt.conf.d/99mmdebstrap etc/hostname etc/resolv.conf var/lib/apt/lists/* var/cache/apt/*.bin var/cache/debconf/*-old var/log/*')
 
   say "making $BASE_IMAGE from packages"
   printf '%s\n' "$lines" >"$work/sources.list"
-  if [[ -n $lines ]]; then
-    mmdebstrap "${options[@]}" "$SUITE" "$work/rootfs.tar" "$work/sources.list" </dev/null
-  else
-    mmdebstrap "${options[@]}" "$SUITE" "$work/rootfs.tar" </dev/null
+  local from=()
+  [[ -z $lines ]] || from=("$work/sources.list")
+  mkdir -p "$LOG_DIR"
+  if ! mmdebstrap "${options[@]}" "$SUITE" "$work/rootfs.tar" "${from[@]}" \
+    >"$LOG_DIR/base-image.log" 2>&1 </dev/null; then
+    tail -n 15 "$LOG_DIR/base-image.log" | cut -c1-400 | sed 's/^/    | /' >&2
+    fail "mmdebstrap could not make the root file system (log: $LOG_DIR/base-image.log)"
   fi
+  old=$(image_id "$BASE_IMAGE")
   docker import --change 'CMD ["bash"]' --change 'ENV LANG=C.UTF-8' \
     --change "LABEL $INPUTS_LABEL=$inputs" "$work/rootfs.tar" "$BASE_IMAGE" >/dev/null
+  drop_replaced "$BASE_IMAGE" "$old"
   say "$BASE_IMAGE: $(image_size "$BASE_IMAGE") MB"
 }
 
