@@ -39,46 +39,53 @@ now_ms() { date +%s%3N; }
 # seconds MS: 1234 -> 1.2
 seconds() { printf '%d.%d' $(($1 / 1000)) $(($1 % 1000 / 100)); }
 
-_step_end() { # TITLE RC START_MS
+# What is under way, for whoever reports a failure.
+STEP=''
+
+_begin() {
+  STEP=$1
+  STEP_START=$(now_ms)
+  say "${BOLD}==> $1${PLAIN}"
+}
+
+_end() { # EXIT_CODE
   local spent
-  spent=$(seconds $(($(now_ms) - $3)))
-  if (($2 == 0)); then
+  spent=$(seconds $(($(now_ms) - STEP_START)))
+  if (($1 == 0)); then
     say "    ${BOLD}ok${PLAIN} ($spent s)"
   else
-    say "    ${RED}failed${PLAIN} after $spent s (exit code $2): $1"
+    say "    ${RED}failed${PLAIN} after $spent s (exit code $1): $STEP"
   fi
 }
 
 # step TITLE CMD...: run CMD with its output shown, print its time; its failure ends the script.
+# CMD runs in a subshell: variables it sets are gone after it.
 step() {
-  local title=$1 rc=0 start
+  local rc
+  _begin "$1"
   shift
-  say "${BOLD}==> $title${PLAIN}"
-  start=$(now_ms)
   # Not `"$@" || rc=$?`: that would switch errexit off inside a function given as CMD.
   set +e
   (set -e; "$@")
   rc=$?
   set -e
-  _step_end "$title" "$rc" "$start"
+  _end "$rc"
   ((rc == 0)) || exit "$rc"
 }
 
 # quiet_step LOGNAME TITLE CMD...: as step, but the output goes to a log of which only the end is
 # shown, and only when CMD fails.
 quiet_step() {
-  local log=$LOG_DIR/$1.log title=$2 rc=0 start
-  shift 2
+  local log=$LOG_DIR/$1.log rc
   mkdir -p "$LOG_DIR"
-  say "${BOLD}==> $title${PLAIN}"
-  start=$(now_ms)
+  _begin "$2 (log: $log)"
+  shift 2
   set +e
   (set -e; "$@") >"$log" 2>&1
   rc=$?
   set -e
-  _step_end "$title" "$rc" "$start"
+  _end "$rc"
   if ((rc != 0)); then
-    say "    last lines of $log:"
     tail -n 25 "$log" | sed 's/^/    | /' >&2
     exit "$rc"
   fi
