@@ -83,7 +83,7 @@ make_rootfs() { # BINARIES_DIR TARGET_TAR
 }
 
 build_parent() {
-  local context=$work/parent inputs old size
+  local context=$work/parent inputs old bytes
   install -d "$context"
   cp "$ROOT/images/parent/Dockerfile" "$context/"
   make_rootfs "$(static_dir)" "$context/rootfs.tar"
@@ -95,9 +95,9 @@ build_parent() {
   old=$(image_id "$PARENT_IMAGE")
   docker_build --label "$INPUTS_LABEL=$inputs" -t "$PARENT_IMAGE" "$context" </dev/null
   drop_replaced "$PARENT_IMAGE" "$old"
-  size=$(image_size "$PARENT_IMAGE")
-  say "$PARENT_IMAGE: $size MB"
-  if ((${size%.*} >= MAX_PARENT_MB)); then
+  say "$PARENT_IMAGE: $(image_size "$PARENT_IMAGE") MB"
+  bytes=$(docker image inspect --format '{{.Size}}' "$PARENT_IMAGE")
+  if ((bytes > MAX_PARENT_MB * 1000000)); then
     fail "$PARENT_IMAGE is larger than $MAX_PARENT_MB MB"
   fi
 }

@@ -36,7 +36,9 @@ on_exit() {
   if ((rc != 0)); then
     say "${RED}quickstart stopped${PLAIN} at: ${STEP:-the start}"
     say "  logs of the steps: $LOG_DIR; of the coordinator: docker logs $PARENT"
-    say "  what is wrong, and what to do: $(podbay_binary) doctor"
+    if [[ -x $(podbay_binary) ]]; then
+      say "  what is wrong, and what to do: $(podbay_binary) doctor"
+    fi
   fi
 }
 trap on_exit EXIT

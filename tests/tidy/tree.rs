@@ -120,13 +120,13 @@ fn tracked(root: &Path) -> io::Result<Vec<String>> {
         for entry in fs::read_dir(root.join(&folder))? {
             let entry = entry?;
             let name = entry.file_name();
+            let text = name.to_string_lossy();
+            if folder.as_os_str().is_empty() && (text == ".git" || text.starts_with("target")) {
+                continue;
+            }
             let path = folder.join(&name);
-            let top = folder.as_os_str().is_empty();
             if entry.file_type()?.is_dir() {
-                let text = name.to_string_lossy();
-                if !(top && (text == ".git" || text.starts_with("target"))) {
-                    folders.push(path);
-                }
+                folders.push(path);
             } else {
                 found.push(path.to_string_lossy().into_owned());
             }
