@@ -156,18 +156,18 @@ impl Agent {
     }
 
     fn describe(&self) -> Description {
-        let inode = |path: &str| {
-            let found = std::fs::metadata(Path::new(path));
-            found.map_or((0, 0), |meta| (meta.dev(), meta.ino()))
-        };
-        let (workspace_dev, workspace_ino) = inode(podbay_protocol::paths::WORKSPACE);
+        let workspace = std::fs::metadata(podbay_protocol::paths::WORKSPACE).ok();
+        let of = |field: fn(&std::fs::Metadata) -> u64| workspace.as_ref().map_or(0, field);
+        let owner = |field: fn(&std::fs::Metadata) -> u32| workspace.as_ref().map_or(0, field);
         Description {
             worker: self.config.dialer.worker.clone(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            netns: inode("/proc/self/ns/net").1,
-            workspace_dev,
-            workspace_ino,
+            netns: std::fs::metadata("/proc/self/ns/net").map_or(0, |meta| meta.ino()),
+            workspace_dev: of(MetadataExt::dev),
+            workspace_ino: of(MetadataExt::ino),
+            workspace_uid: owner(MetadataExt::uid),
+            workspace_gid: owner(MetadataExt::gid),
             sessions: self.sessions.values().map(Session::info).collect(),
             readings: self.cgroup.readings(),
         }

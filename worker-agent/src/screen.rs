@@ -1,126 +1,297 @@
-//! Stand-in for the screen model: keeps the last output and gives it back.
+//! The screen model: what a session's terminal shows, and how to show it again.
 //!
-//! Owns: the latest bytes, the title, and finding OSC and bell. To be replaced by the real model.
+//! [`Screen`] parses a session's output into a grid and can at any moment write
+//! a byte string ([`Screen::restore`]) that puts a fresh terminal of the same
+//! size into the same state: both screens, scrollback, cursor, pen, modes, and
+//! the part of a sequence that was cut off. The grid is `alacritty_terminal`'s;
+//! the restore writer and everything the crate hides is ours (`screen/`).
+//!
+//! Must never panic on any input (a panic of the crate is caught and the screen
+//! rebuilt), never hold output back (synchronized updates are applied as they
+//! come) and never grow without bound.
 
-/// How much a screen keeps.
-#[derive(Debug, Clone, Copy)]
+mod cells;
+mod frame;
+mod handler;
+mod model;
+mod osc;
+mod paint;
+mod palette;
+mod restore;
+mod text;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use alacritty_terminal::grid::{Dimensions, Scroll};
+use alacritty_terminal::index::{Column, Line};
+use alacritty_terminal::term::TermMode;
+use alacritty_terminal::term::cell::Flags;
+use alacritty_terminal::vte::ansi::{Processor, Timeout};
+
+pub use self::cells::{Attrs, Cell, Color, CursorShape, Modes, Mouse, Underline};
+use self::frame::{Framer, Kind, Sink};
+use self::model::{Model, Size, to_i32};
+
+/// Smallest and largest size that is modelled, in columns and rows.
+const COLUMNS: (u16, u16) = (2, 1000);
+const ROWS: (u16, u16) = (1, 500);
+
+/// How a [`Screen`] is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScreenOptions {
-    /// Lines of scrollback.
+    /// Lines kept above the visible ones.
     pub scrollback: usize,
 }
 
-/// What the model saw in the output.
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl Default for ScreenOptions {
+    fn default() -> Self {
+        Self { scrollback: 5_000 }
+    }
+}
+
+/// What output did besides changing the grid.
+///
+/// Text is free of control characters and at most 1024 bytes. One call of
+/// [`Screen::process`] reports a bell once, the last title and one joined reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ScreenEvent {
-    /// A new title.
+    /// The title changed (OSC 0 or 2, or popped from the title stack).
     Title(String),
-    /// The bell.
+    /// BEL.
     Bell,
-    /// A notification's text.
+    /// A desktop notification: OSC 9, OSC 777 `notify`, OSC 99.
     Notification(String),
-    /// State of OSC 9;4.
+    /// A progress report, OSC 9;4: 0 none, 1 running, 2 error, 3 busy, 4 paused.
     Progress(u8),
-    /// Answer to a query, for the program.
+    /// What the terminal answers to queries; to be written to the program only
+    /// while no terminal is attached that answers itself.
     Reply(Vec<u8>),
-    /// The model failed and was rebuilt.
+    /// The grid had to be thrown away; the text says why. The program should
+    /// be made to draw again.
     Rebuilt(String),
 }
 
-/// The model.
-#[derive(Debug)]
+/// A terminal screen. See the module's text.
 pub struct Screen {
-    raw: Vec<u8>,
-    title: String,
-    osc: Option<Vec<u8>>,
-    escape: bool,
-    csi: Option<Vec<u8>>,
+    inner: Inner,
+    framer: Framer,
+    options: ScreenOptions,
+    rebuilt: Option<String>,
 }
 
-const MOST: usize = 256 * 1024;
+impl std::fmt::Debug for Screen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Screen").field("size", &self.size()).finish_non_exhaustive()
+    }
+}
+
+struct Inner {
+    model: Model,
+    parser: Processor<Unsynchronized>,
+}
+
+/// Keeps the parser from holding back synchronized updates (mode 2026).
+#[derive(Default)]
+struct Unsynchronized;
+
+impl Timeout for Unsynchronized {
+    fn set_timeout(&mut self, _: Duration) {}
+    fn clear_timeout(&mut self) {}
+    fn pending_timeout(&self) -> bool {
+        false
+    }
+}
 
 impl Screen {
-    /// An empty screen.
-    #[must_use]
-    pub fn new(_cols: u16, _rows: u16, _options: ScreenOptions) -> Self {
-        Self {
-            raw: Vec::new(),
-            title: String::new(),
-            osc: None,
-            escape: false,
-            csi: None,
-        }
+    /// An empty screen. Sizes are brought into 2×1 … 1000×500.
+    pub fn new(cols: u16, rows: u16, options: ScreenOptions) -> Self {
+        let inner = Inner::new(clamp(cols, rows), options);
+        Self { inner, framer: Framer::default(), options, rebuilt: None }
     }
 
-    /// Takes output.
+    /// Reads the next bytes of the session's output.
     pub fn process(&mut self, bytes: &[u8]) -> Vec<ScreenEvent> {
-        self.raw.extend_from_slice(bytes);
-        if self.raw.len() > MOST {
-            self.raw.drain(..self.raw.len() - MOST / 2);
+        let framer = &mut self.framer;
+        let inner = &mut self.inner;
+        let outcome = catch_unwind(AssertUnwindSafe(|| framer.feed(bytes, inner)));
+        let reply = self.inner.model.replies.take();
+        let mut events = std::mem::take(&mut self.inner.model.events);
+        if !reply.is_empty() {
+            events.push(ScreenEvent::Reply(reply));
         }
-        let mut events = Vec::new();
-        for byte in bytes {
-            if let Some(osc) = &mut self.osc {
-                match byte {
-                    7 | b'\\' => {
-                        let text = String::from_utf8_lossy(osc).into_owned();
-                        self.osc = None;
-                        let text = text.trim_end_matches('\x1b');
-                        if let Some(title) = text.strip_prefix("0;").or(text.strip_prefix("2;")) {
-                            self.title = title.to_owned();
-                            events.push(ScreenEvent::Title(title.to_owned()));
-                        } else if let Some(state) = text.strip_prefix("9;4;") {
-                            events.push(ScreenEvent::Progress(
-                                state.bytes().next().unwrap_or(b'0') - b'0',
-                            ));
-                        } else if let Some(note) = text.strip_prefix("9;") {
-                            events.push(ScreenEvent::Notification(note.to_owned()));
-                        }
-                    }
-                    _ => osc.push(*byte),
-                }
-            } else if let Some(csi) = &mut self.csi {
-                csi.push(*byte);
-                if byte.is_ascii_alphabetic() {
-                    if csi.as_slice() == b"c" {
-                        events.push(ScreenEvent::Reply(b"\x1b[?6c".to_vec()));
-                    }
-                    self.csi = None;
-                }
-            } else if self.escape && *byte == b']' {
-                self.osc = Some(Vec::new());
-            } else if self.escape && *byte == b'[' {
-                self.csi = Some(Vec::new());
-            } else if *byte == 7 {
-                events.push(ScreenEvent::Bell);
-            }
-            self.escape = *byte == 0x1b;
+        if let Err(panic) = outcome {
+            self.rebuild(panic.as_ref());
         }
+        events.extend(self.rebuilt.take().map(ScreenEvent::Rebuilt));
         events
     }
 
-    /// Changes the size.
-    pub fn resize(&mut self, _cols: u16, _rows: u16) {}
+    /// Changes the size; long lines of the primary screen reflow.
+    pub fn resize(&mut self, cols: u16, rows: u16) {
+        let size = clamp(cols, rows);
+        let model = &mut self.inner.model;
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| model.resize(size))) {
+            self.rebuild(panic.as_ref());
+            self.inner = Inner::new(size, self.options);
+        }
+    }
 
-    /// The latest output.
+    /// What to send to a terminal of the same size so that it shows this
+    /// screen and the live output can follow. Begins with a full reset (RIS).
     pub fn restore(&mut self) -> Vec<u8> {
-        self.raw.clone()
+        let (model, pending) = (&mut self.inner.model, self.framer.pending());
+        match catch_unwind(AssertUnwindSafe(|| restore::write(model, pending))) {
+            Ok(bytes) => bytes,
+            Err(panic) => {
+                self.rebuild(panic.as_ref());
+                b"\x1bc".to_vec()
+            }
+        }
     }
 
-    /// The latest lines.
-    #[must_use]
+    /// The live rows, without trailing blanks.
     pub fn text(&self) -> Vec<String> {
-        let text = String::from_utf8_lossy(&self.raw);
-        let lines: Vec<_> = text.lines().map(|l| l.trim_end().to_owned()).collect();
-        lines
-            .iter()
-            .skip(lines.len().saturating_sub(24))
-            .cloned()
-            .collect()
+        let grid = self.inner.model.term.grid();
+        let row = |line: i32| {
+            let mut text = String::new();
+            for cell in &grid[Line(line)] {
+                if !cell.flags.contains(Flags::WIDE_CHAR_SPACER) {
+                    text.push(cell.c);
+                    text.extend(cell.zerowidth().into_iter().flatten());
+                }
+            }
+            text.truncate(text.trim_end_matches(' ').len());
+            text
+        };
+        (0..to_i32(grid.screen_lines())).map(row).collect()
     }
 
-    /// The title.
-    #[must_use]
+    /// The window title; empty until one is set.
     pub fn title(&self) -> &str {
-        &self.title
+        &self.inner.model.title
     }
+
+    /// Columns and rows.
+    pub fn size(&self) -> (u16, u16) {
+        let size = self.inner.model.size();
+        (to_u16(size.columns), to_u16(size.lines))
+    }
+
+    /// Calls `f(row, column, cell)` for every cell in view, row by row, at the
+    /// present scroll position.
+    pub fn cells(&self, mut f: impl FnMut(u16, u16, Cell<'_>)) {
+        let term = &self.inner.model.term;
+        let grid = term.grid();
+        let offset = to_i32(grid.display_offset());
+        let mut buffer = String::new();
+        for row in 0..grid.screen_lines() {
+            let cells = &grid[Line(to_i32(row) - offset)];
+            for column in 0..grid.columns() {
+                let cell = cells::view(&cells[Column(column)], term.colors(), &mut buffer);
+                f(to_u16(row), to_u16(column), cell);
+            }
+        }
+    }
+
+    /// Row and column of the cursor in view; `None` if hidden or scrolled away.
+    pub fn cursor(&self) -> Option<(u16, u16)> {
+        let model = &self.inner.model;
+        let grid = model.term.grid();
+        let row = usize::try_from(grid.cursor.point.line.0).ok()? + grid.display_offset();
+        let shown = model.has(TermMode::SHOW_CURSOR) && row < grid.screen_lines();
+        shown.then(|| (to_u16(row), to_u16(grid.cursor.point.column.0)))
+    }
+
+    /// The modes a client needs.
+    pub fn modes(&self) -> Modes {
+        Modes::of(&self.inner.model)
+    }
+
+    /// Moves the view by `delta` lines; positive is back in time.
+    pub fn scroll(&mut self, delta: i32) {
+        self.inner.model.term.scroll_display(Scroll::Delta(delta));
+    }
+
+    /// Back to the live rows.
+    pub fn scroll_to_bottom(&mut self) {
+        self.inner.model.term.scroll_display(Scroll::Bottom);
+    }
+
+    /// Lines of scrollback there are to see.
+    pub fn history_len(&self) -> usize {
+        self.inner.model.term.grid().history_size()
+    }
+
+    /// The whole state as text, for comparing two screens.
+    #[doc(hidden)]
+    pub fn dump(&mut self) -> String {
+        let pending = self.framer.pending().to_vec();
+        format!("{}pending {pending:?}\n", restore::dump(&mut self.inner.model))
+    }
+
+    fn rebuild(&mut self, panic: &(dyn std::any::Any + Send)) {
+        let reason = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied());
+        self.rebuilt = Some(reason.unwrap_or("unknown").to_owned());
+        self.inner = Inner::new(self.inner.model.size(), self.options);
+        self.framer = Framer::default();
+    }
+}
+
+impl Inner {
+    fn new(size: Size, options: ScreenOptions) -> Self {
+        Self { model: Model::new(size, options.scrollback), parser: Processor::new() }
+    }
+}
+
+impl Sink for Inner {
+    fn text(&mut self, bytes: &[u8]) {
+        self.model.text(bytes);
+    }
+
+    fn control(&mut self, byte: u8) {
+        self.model.control(byte);
+    }
+
+    fn sequence(&mut self, kind: Kind, bytes: &[u8]) {
+        match (kind, bytes) {
+            (Kind::Csi, [.., b'b']) => match repeat_count(bytes) {
+                Some(count) => self.model.repeat(count),
+                None => self.parser.advance(&mut self.model, bytes),
+            },
+            (Kind::Osc, _) => {
+                if let Some(event) = osc::notification(bytes) {
+                    self.model.events.push(event);
+                }
+                self.parser.advance(&mut self.model, bytes);
+                if !bytes.ends_with(b"\x07") {
+                    self.parser.advance(&mut self.model, b"\x1b\\");
+                }
+            }
+            _ => self.parser.advance(&mut self.model, bytes),
+        }
+    }
+}
+
+/// The count of a plain `CSI n b`.
+fn repeat_count(bytes: &[u8]) -> Option<u16> {
+    let digits = bytes.strip_prefix(b"\x1b[")?.strip_suffix(b"b")?;
+    digits.iter().try_fold(0u16, |count, byte| {
+        let digit = byte.is_ascii_digit().then(|| u16::from(byte - b'0'))?;
+        Some(count.saturating_mul(10).saturating_add(digit))
+    })
+}
+
+fn clamp(cols: u16, rows: u16) -> Size {
+    Size {
+        columns: usize::from(cols.clamp(COLUMNS.0, COLUMNS.1)),
+        lines: usize::from(rows.clamp(ROWS.0, ROWS.1)),
+    }
+}
+
+fn to_u16(value: usize) -> u16 {
+    u16::try_from(value).unwrap_or(u16::MAX)
 }
