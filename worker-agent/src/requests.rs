@@ -14,7 +14,6 @@ use podbay_protocol::{
 };
 use std::{
     os::unix::fs::MetadataExt,
-    path::Path,
     time::{Duration, Instant},
 };
 
