@@ -26,7 +26,7 @@ mod control;
 mod flow;
 mod note;
 mod procs;
-mod pty;
+pub mod pty;
 mod reactor;
 mod reap;
 mod requests;
