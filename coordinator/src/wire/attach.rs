@@ -63,6 +63,9 @@ pub enum ServerMessage {
     Attached {
         /// Whether this client's input is heard.
         writer: bool,
+        /// Whether the session is on pipes, so that output carries its channel.
+        #[serde(default)]
+        pipes: bool,
     },
     /// The session ended and all its output was sent. The server closes next.
     Exited {

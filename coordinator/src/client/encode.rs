@@ -1,0 +1,62 @@
+//! Percent-encoding of path segments and query values (RFC 3986, section 2.3).
+
+use std::fmt::Write;
+
+/// Encodes every byte that is not unreserved.
+pub(super) fn encode(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for &byte in bytes {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte));
+            }
+            // Writing to a String cannot fail.
+            _ => drop(write!(out, "%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// A query string being built; empty until the first pair.
+#[derive(Debug, Default)]
+pub(super) struct Query(String);
+
+impl Query {
+    /// Adds `key=value`.
+    pub(super) fn pair(mut self, key: &str, value: &[u8]) -> Self {
+        self.0.push(if self.0.is_empty() { '?' } else { '&' });
+        self.0.push_str(key);
+        self.0.push('=');
+        self.0.push_str(&encode(value));
+        self
+    }
+
+    /// Adds `key=value` when there is a value.
+    pub(super) fn maybe(self, key: &str, value: Option<impl ToString>) -> Self {
+        match value {
+            Some(value) => self.pair(key, value.to_string().as_bytes()),
+            None => self,
+        }
+    }
+
+    /// The string, with its `?` when it is not empty.
+    pub(super) fn done(self) -> String {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_change_the_route_is_encoded() {
+        assert_eq!(encode(b"../a b?x#\xff%"), "..%2Fa%20b%3Fx%23%FF%25");
+        assert_eq!(Query::default().done(), "");
+        let query = Query::default()
+            .pair("a", b"1&2")
+            .maybe("b", Some(3))
+            .maybe("c", None::<u8>);
+        assert_eq!(query.done(), "?a=1%262&b=3");
+    }
+}

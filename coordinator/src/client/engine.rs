@@ -1,0 +1,1 @@
+//! The few engine calls of `up`, `down` and `doctor`.

@@ -1,0 +1,257 @@
+//! HTTP/1.1 calls: one idle connection is kept, every call has a deadline.
+
+use super::{ClientError, Target, exec::chain, transport::Notes};
+use crate::wire::{ApiError, ErrorKind};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+    header,
+};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use std::{
+    future::Future,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+/// Longest answer that is collected whole.
+const MAX_ANSWER: usize = 256 << 20;
+
+/// An open connection that no call is using.
+pub(super) struct Link {
+    sender: SendRequest<Full<Bytes>>,
+    notes: Notes,
+}
+
+/// Makes calls on a target.
+pub(super) struct Http {
+    pub(super) target: Target,
+    idle: Mutex<Option<Link>>,
+}
+
+/// A request before it is sent; it may have to be sent again on a new connection.
+#[derive(Clone)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) body: Bytes,
+    pub(super) headers: Vec<(header::HeaderName, String)>,
+}
+
+impl Call {
+    pub(super) fn new(method: Method, path: impl Into<String>) -> Self {
+        Self {
+            method,
+            path: path.into(),
+            body: Bytes::new(),
+            headers: Vec::new(),
+        }
+    }
+
+    pub(super) fn body(mut self, kind: &str, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self.headers.push((header::CONTENT_TYPE, kind.to_owned()));
+        self
+    }
+
+    /// For messages: `GET /v1/status`.
+    pub(super) fn what(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    fn request(&self) -> Result<Request<Full<Bytes>>, ClientError> {
+        let mut request = Request::builder()
+            .method(&self.method)
+            .uri(&self.path)
+            .header(header::HOST, "podbay");
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(self.body.clone()));
+        request.map_err(|error| ClientError::Protocol {
+            what: self.what(),
+            reason: error.to_string(),
+        })
+    }
+}
+
+impl Http {
+    pub(super) fn new(target: Target) -> Self {
+        Self {
+            target,
+            idle: Mutex::new(None),
+        }
+    }
+
+    async fn open(&self) -> Result<Link, ClientError> {
+        let stream = self.target.connect().await?;
+        let notes = stream.notes.clone();
+        let (sender, connection) = http1::Builder::new()
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.target.unreachable(chain(&error)))?;
+        tokio::spawn(connection.with_upgrades());
+        Ok(Link { sender, notes })
+    }
+
+    fn take_idle(&self) -> Option<Link> {
+        let link = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        link.filter(|link| link.sender.is_ready())
+    }
+
+    /// Gives a connection back once its answer was read to the end.
+    fn keep(&self, link: Link) {
+        if !link.sender.is_closed() {
+            *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(link);
+        }
+    }
+
+    /// Sends a call and waits for the answer's head. A kept connection that turns out to be closed
+    /// is replaced, when the request cannot have been carried out.
+    pub(super) async fn send(
+        &self,
+        call: &Call,
+    ) -> Result<(Response<Incoming>, Link), ClientError> {
+        if let Some(mut link) = self.take_idle() {
+            match link.sender.try_send_request(call.request()?).await {
+                Ok(answer) => return Ok((answer, link)),
+                Err(mut error) => {
+                    let unsent = error.take_message().is_some();
+                    if !unsent && call.method != Method::GET {
+                        return Err(self.failed(error.error(), &link.notes));
+                    }
+                }
+            }
+        }
+        let mut link = self.open().await?;
+        match link.sender.send_request(call.request()?).await {
+            Ok(answer) => Ok((answer, link)),
+            Err(error) => Err(self.failed(&error, &link.notes)),
+        }
+    }
+
+    fn failed(&self, error: &hyper::Error, notes: &Notes) -> ClientError {
+        self.target
+            .unreachable(notes.text().unwrap_or_else(|| chain(error)))
+    }
+
+    /// Sends a call and collects the answer within the deadline.
+    pub(super) async fn collect(
+        &self,
+        call: &Call,
+        deadline: Duration,
+    ) -> Result<Bytes, ClientError> {
+        within(deadline, &call.what(), async {
+            let (answer, link) = self.send(call).await?;
+            let status = answer.status();
+            let body = self.read(answer, call, &link.notes).await?;
+            self.keep(link);
+            if status.is_success() {
+                Ok(body)
+            } else {
+                Err(api_error(status, &body))
+            }
+        })
+        .await
+    }
+
+    /// The same with the answer understood.
+    pub(super) async fn json<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        deadline: Duration,
+    ) -> Result<T, ClientError> {
+        let body = self.collect(call, deadline).await?;
+        serde_json::from_slice(&body).map_err(|error| ClientError::Protocol {
+            what: call.what(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// Sends a call whose answer is a stream; only its head has a deadline.
+    pub(super) async fn stream(
+        &self,
+        call: &Call,
+        expected: StatusCode,
+        deadline: Duration,
+    ) -> Result<(Response<Incoming>, Link), ClientError> {
+        within(deadline, &call.what(), async {
+            let (answer, link) = self.send(call).await?;
+            let status = answer.status();
+            if status == expected {
+                return Ok((answer, link));
+            }
+            let body = self.read(answer, call, &link.notes).await?;
+            if status.is_success() {
+                let reason = format!("status {status} instead of {expected}");
+                return Err(ClientError::Protocol {
+                    what: call.what(),
+                    reason,
+                });
+            }
+            Err(api_error(status, &body))
+        })
+        .await
+    }
+
+    async fn read(
+        &self,
+        answer: Response<Incoming>,
+        call: &Call,
+        notes: &Notes,
+    ) -> Result<Bytes, ClientError> {
+        match Limited::new(answer.into_body(), MAX_ANSWER).collect().await {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+                Err(ClientError::Protocol {
+                    what: call.what(),
+                    reason: format!("the answer is longer than {MAX_ANSWER} bytes"),
+                })
+            }
+            Err(error) => Err(self
+                .target
+                .unreachable(notes.text().unwrap_or_else(|| chain(&*error)))),
+        }
+    }
+}
+
+/// Runs a call under a deadline.
+pub(super) async fn within<T>(
+    deadline: Duration,
+    what: &str,
+    call: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    match tokio::time::timeout(deadline, call).await {
+        Ok(result) => result,
+        Err(_) => Err(ClientError::Deadline {
+            what: what.to_owned(),
+            after: deadline,
+        }),
+    }
+}
+
+/// The error in an answer; an answer without one gets a kind from its status.
+fn api_error(status: StatusCode, body: &[u8]) -> ClientError {
+    if let Ok(error) = serde_json::from_slice::<ApiError>(body) {
+        return error.into();
+    }
+    let kind = match status.as_u16() {
+        404 => ErrorKind::NotFound,
+        409 => ErrorKind::Conflict,
+        403 => ErrorKind::Refused,
+        504 => ErrorKind::Timeout,
+        400..=499 => ErrorKind::Invalid,
+        _ => ErrorKind::Internal,
+    };
+    let text = String::from_utf8_lossy(body);
+    let text: String = text.chars().filter(|c| !c.is_control()).take(300).collect();
+    ApiError::new(kind, format!("{status}: {text}")).into()
+}
