@@ -74,8 +74,13 @@ pub enum SpawnField {
 
 impl SpawnField {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Project, Self::Name, Self::Profile, Self::Isolation, Self::Command];
+    pub const ALL: [Self; 5] = [
+        Self::Project,
+        Self::Name,
+        Self::Profile,
+        Self::Isolation,
+        Self::Command,
+    ];
 
     /// The label.
     pub fn label(self) -> &'static str {
@@ -158,7 +163,11 @@ impl SpawnForm {
     pub fn move_focus(&mut self, forward: bool) {
         let all = SpawnField::ALL;
         let here = all.iter().position(|f| *f == self.focus).unwrap_or(0);
-        let next = if forward { here + 1 } else { here + all.len() - 1 } % all.len();
+        let next = if forward {
+            here + 1
+        } else {
+            here + all.len() - 1
+        } % all.len();
         self.focus = all.get(next).copied().unwrap_or(SpawnField::Project);
     }
 
@@ -210,8 +219,10 @@ impl SpawnForm {
 /// The next of `None` and the choices, around the ends.
 fn cycle<T: Clone + PartialEq>(value: &mut Option<T>, choices: &[T], forward: bool) {
     let count = choices.len() + 1;
-    let here =
-        value.as_ref().and_then(|v| choices.iter().position(|c| c == v)).map_or(0, |i| i + 1);
+    let here = value
+        .as_ref()
+        .and_then(|v| choices.iter().position(|c| c == v))
+        .map_or(0, |i| i + 1);
     let next = if forward { here + 1 } else { here + count - 1 } % count;
     *value = next.checked_sub(1).and_then(|i| choices.get(i)).cloned();
 }
@@ -221,7 +232,10 @@ mod tests {
     use super::*;
 
     fn form() -> SpawnForm {
-        SpawnForm::new(&SpawnMemory::default(), vec!["claude".to_owned(), "shell".to_owned()])
+        SpawnForm::new(
+            &SpawnMemory::default(),
+            vec!["claude".to_owned(), "shell".to_owned()],
+        )
     }
 
     #[test]
@@ -234,13 +248,22 @@ mod tests {
     fn what_is_wrong_is_said_where_it_is() {
         let mut form = form();
         form.project = Field::new("src");
-        assert_eq!(form.request(Size::default()).unwrap_err().0, SpawnField::Project);
+        assert_eq!(
+            form.request(Size::default()).unwrap_err().0,
+            SpawnField::Project
+        );
         form.project = Field::new("/src");
         form.name = Field::new("Not Good");
-        assert_eq!(form.request(Size::default()).unwrap_err().0, SpawnField::Name);
+        assert_eq!(
+            form.request(Size::default()).unwrap_err().0,
+            SpawnField::Name
+        );
         form.name = Field::default();
         form.command = Field::new("sh -c 'oops");
-        assert_eq!(form.request(Size::default()).unwrap_err().0, SpawnField::Command);
+        assert_eq!(
+            form.request(Size::default()).unwrap_err().0,
+            SpawnField::Command
+        );
     }
 
     #[test]
@@ -253,7 +276,10 @@ mod tests {
                 form.profile.clone()
             })
             .collect();
-        assert_eq!(seen, [Some("claude".to_owned()), Some("shell".to_owned()), None]);
+        assert_eq!(
+            seen,
+            [Some("claude".to_owned()), Some("shell".to_owned()), None]
+        );
         form.cycle(false);
         assert_eq!(form.profile.as_deref(), Some("shell"));
     }

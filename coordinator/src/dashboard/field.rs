@@ -34,7 +34,11 @@ impl Field {
     /// Inserts text at the cursor; line breaks become blanks, other control characters go.
     pub fn insert(&mut self, given: &str) {
         for c in given.trim_end_matches(['\r', '\n']).chars() {
-            let c = if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c };
+            let c = if matches!(c, '\n' | '\r' | '\t') {
+                ' '
+            } else {
+                c
+            };
             if !c.is_control() && self.chars.len() < MAX_CHARS {
                 self.chars.insert(self.cursor.min(self.chars.len()), c);
                 self.cursor += 1;
@@ -78,8 +82,16 @@ impl Field {
 
     fn delete_word(&mut self) {
         let before = self.chars.iter().take(self.cursor);
-        let blanks = before.clone().rev().take_while(|c| c.is_whitespace()).count();
-        let word = before.rev().skip(blanks).take_while(|c| !c.is_whitespace()).count();
+        let blanks = before
+            .clone()
+            .rev()
+            .take_while(|c| c.is_whitespace())
+            .count();
+        let word = before
+            .rev()
+            .skip(blanks)
+            .take_while(|c| !c.is_whitespace())
+            .count();
         let start = self.cursor.saturating_sub(blanks + word);
         self.chars.drain(start..self.cursor);
         self.cursor = start;
@@ -98,7 +110,10 @@ impl Field {
         }
         let left = show(before.get(start..).unwrap_or_default());
         let column = text::width(&left);
-        (text::fit(&format!("{left}{}", show(after)), columns), column)
+        (
+            text::fit(&format!("{left}{}", show(after)), columns),
+            column,
+        )
     }
 }
 

@@ -80,7 +80,14 @@ mod tests {
         let mut grid = Grid::new(10, 24);
         for &row in rows {
             let symbol = "x".to_owned();
-            grid.set(row, 0, GridCell { symbol, style: Style::new() });
+            grid.set(
+                row,
+                0,
+                GridCell {
+                    symbol,
+                    style: Style::new(),
+                },
+            );
         }
         grid
     }

@@ -76,25 +76,115 @@ const fn ch(c: char) -> Key {
 
 /// The table, in the order of the footer.
 pub const BINDINGS: &[Binding] = &[
-    bind(Action::Attach, &[Plain(KeyCode::Enter)], "attach", "attach full screen"),
-    bind(Action::Spawn, &[ch('n'), ch('w')], "spawn", "spawn a worker"),
-    bind(Action::Stop, &[ch('x')], "stop", "stop the worker, after a question"),
-    bind(Action::Remove, &[ch('D')], "remove", "remove a worker that has ended"),
-    bind(Action::Details, &[ch('s')], "details", "all about the worker and the coordinator"),
-    bind(Action::ClearFilter, &[Plain(KeyCode::Esc)], "show all", "clear filter and messages"),
-    bind(Action::Filter, &[ch('/')], "filter", "filter by name, state, profile, project, title"),
-    bind(Action::Help, &[ch('?'), Plain(KeyCode::F(1))], "help", "show these keys"),
-    bind(Action::Quit, &[ch('q'), Ctrl('c')], "quit", "leave the dashboard; workers run on"),
-    bind(Action::Takeover, &[ch('t')], "", "attach and take over from another client"),
-    bind(Action::StopAll, &[ch('S')], "", "stop every worker, after a question"),
-    bind(Action::Down, &[ch('j'), Plain(KeyCode::Down)], "", "next worker"),
-    bind(Action::Up, &[ch('k'), Plain(KeyCode::Up)], "", "previous worker"),
-    bind(Action::PageDown, &[Plain(KeyCode::PageDown), Ctrl('d')], "", "a page down"),
-    bind(Action::PageUp, &[Plain(KeyCode::PageUp), Ctrl('u')], "", "a page up"),
-    bind(Action::First, &[ch('g'), Plain(KeyCode::Home)], "", "first worker"),
-    bind(Action::Last, &[ch('G'), Plain(KeyCode::End)], "", "last worker"),
+    bind(
+        Action::Attach,
+        &[Plain(KeyCode::Enter)],
+        "attach",
+        "attach full screen",
+    ),
+    bind(
+        Action::Spawn,
+        &[ch('n'), ch('w')],
+        "spawn",
+        "spawn a worker",
+    ),
+    bind(
+        Action::Stop,
+        &[ch('x')],
+        "stop",
+        "stop the worker, after a question",
+    ),
+    bind(
+        Action::Remove,
+        &[ch('D')],
+        "remove",
+        "remove a worker that has ended",
+    ),
+    bind(
+        Action::Details,
+        &[ch('s')],
+        "details",
+        "all about the worker and the coordinator",
+    ),
+    bind(
+        Action::ClearFilter,
+        &[Plain(KeyCode::Esc)],
+        "show all",
+        "clear filter and messages",
+    ),
+    bind(
+        Action::Filter,
+        &[ch('/')],
+        "filter",
+        "filter by name, state, profile, project, title",
+    ),
+    bind(
+        Action::Help,
+        &[ch('?'), Plain(KeyCode::F(1))],
+        "help",
+        "show these keys",
+    ),
+    bind(
+        Action::Quit,
+        &[ch('q'), Ctrl('c')],
+        "quit",
+        "leave the dashboard; workers run on",
+    ),
+    bind(
+        Action::Takeover,
+        &[ch('t')],
+        "",
+        "attach and take over from another client",
+    ),
+    bind(
+        Action::StopAll,
+        &[ch('S')],
+        "",
+        "stop every worker, after a question",
+    ),
+    bind(
+        Action::Down,
+        &[ch('j'), Plain(KeyCode::Down)],
+        "",
+        "next worker",
+    ),
+    bind(
+        Action::Up,
+        &[ch('k'), Plain(KeyCode::Up)],
+        "",
+        "previous worker",
+    ),
+    bind(
+        Action::PageDown,
+        &[Plain(KeyCode::PageDown), Ctrl('d')],
+        "",
+        "a page down",
+    ),
+    bind(
+        Action::PageUp,
+        &[Plain(KeyCode::PageUp), Ctrl('u')],
+        "",
+        "a page up",
+    ),
+    bind(
+        Action::First,
+        &[ch('g'), Plain(KeyCode::Home)],
+        "",
+        "first worker",
+    ),
+    bind(
+        Action::Last,
+        &[ch('G'), Plain(KeyCode::End)],
+        "",
+        "last worker",
+    ),
     bind(Action::Redraw, &[Ctrl('l')], "", "draw the screen anew"),
-    bind(Action::Suspend, &[Ctrl('z')], "", "back to the shell until fg"),
+    bind(
+        Action::Suspend,
+        &[Ctrl('z')],
+        "",
+        "back to the shell until fg",
+    ),
 ];
 
 const fn bind(
@@ -113,7 +203,10 @@ const fn bind(
 
 /// The action of a key.
 pub fn lookup(key: KeyEvent) -> Option<Action> {
-    BINDINGS.iter().find(|b| b.keys.iter().any(|k| k.is(key))).map(|b| b.action)
+    BINDINGS
+        .iter()
+        .find(|b| b.keys.iter().any(|k| k.is(key)))
+        .map(|b| b.action)
 }
 
 impl Key {
@@ -154,7 +247,11 @@ pub fn allowed(state: &State, action: Action) -> Result<(), String> {
         true => Ok(()),
         false => Err("the coordinator is unreachable; wait until it is back".to_owned()),
     };
-    let selected = || state.selected_worker().ok_or_else(|| "no worker is selected".to_owned());
+    let selected = || {
+        state
+            .selected_worker()
+            .ok_or_else(|| "no worker is selected".to_owned())
+    };
     match action {
         Action::Attach | Action::Takeover => {
             live()?;
@@ -162,14 +259,19 @@ pub fn allowed(state: &State, action: Action) -> Result<(), String> {
             let (name, group) = (&worker.view.name, worker.group().word());
             match worker.attachable() {
                 true => Ok(()),
-                false => Err(format!("{name} has no running session to attach to: it is {group}")),
+                false => Err(format!(
+                    "{name} has no running session to attach to: it is {group}"
+                )),
             }
         }
         Action::Stop => {
             live()?;
             let worker = selected()?;
             match worker.ended() {
-                true => Err(format!("{} has ended already; D removes it", worker.view.name)),
+                true => Err(format!(
+                    "{} has ended already; D removes it",
+                    worker.view.name
+                )),
                 false => Ok(()),
             }
         }
@@ -178,7 +280,10 @@ pub fn allowed(state: &State, action: Action) -> Result<(), String> {
             let worker = selected()?;
             match worker.ended() {
                 true => Ok(()),
-                false => Err(format!("{} has not ended; x stops it first", worker.view.name)),
+                false => Err(format!(
+                    "{} has not ended; x stops it first",
+                    worker.view.name
+                )),
             }
         }
         Action::StopAll => {

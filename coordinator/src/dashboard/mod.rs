@@ -1,1 +1,22 @@
-//! dashboard
+//! The dashboard: one terminal for all workers.
+//!
+//! Everything that happens becomes an [`event::Msg`]; [`update::update`] changes the state and
+//! nothing else; [`view::draw`] draws it and nothing else; [`run`] carries the effects out. It
+//! knows the coordinator through the client and the wire types alone, draws only from parsed grids
+//! and escaped text, and never leaves a terminal other than it found it.
+
+mod dialog;
+mod event;
+mod field;
+mod grid;
+mod keymap;
+mod losses;
+mod order;
+mod state;
+mod text;
+mod theme;
+mod update;
+mod view;
+
+#[cfg(test)]
+mod tests;

@@ -110,8 +110,8 @@ pub enum Level {
 pub struct Preview {
     /// The worker watched.
     pub worker: Option<String>,
-    /// Its screen, once there is one.
-    pub grid: Option<Arc<Grid>>,
+    /// The last picture, and the id of the worker it is of.
+    pub picture: Option<(String, Arc<Grid>)>,
     /// What the stream is doing.
     pub stream: PreviewStream,
 }
@@ -192,8 +192,11 @@ impl State {
     pub fn arrange(&mut self) {
         let place = self.selected_row().unwrap_or(0);
         let needle = self.filter.to_lowercase();
-        let mut rows: Vec<&Worker> =
-            self.workers.values().filter(|w| needle.is_empty() || w.matches(&needle)).collect();
+        let mut rows: Vec<&Worker> = self
+            .workers
+            .values()
+            .filter(|w| needle.is_empty() || w.matches(&needle))
+            .collect();
         rows.sort_by(|a, b| order::compare(a, b));
         self.rows = rows.into_iter().map(|w| w.view.id.clone()).collect();
         if let Some(wanted) = &self.select_when_listed
@@ -201,7 +204,10 @@ impl State {
         {
             self.selected = self.select_when_listed.take();
         }
-        let listed = self.selected.as_ref().is_some_and(|id| self.rows.contains(id));
+        let listed = self
+            .selected
+            .as_ref()
+            .is_some_and(|id| self.rows.contains(id));
         if !listed {
             let last = self.rows.len().saturating_sub(1);
             self.selected = self.rows.get(place.min(last)).cloned();
@@ -238,6 +244,12 @@ impl State {
         });
     }
 
+    /// The last picture of the selected worker.
+    pub fn picture(&self) -> Option<&Grid> {
+        let (of, grid) = self.preview.picture.as_ref()?;
+        (self.selected.as_ref() == Some(of)).then_some(grid.as_ref())
+    }
+
     /// Clients of a worker other than this dashboard's own preview.
     pub fn other_clients(&self, worker: &Worker) -> u32 {
         let own = self.preview.stream == PreviewStream::Live
@@ -251,7 +263,12 @@ impl State {
         let ages = self
             .listed()
             .map(|w| w.age_from())
-            .chain(self.pools.values().filter_map(|p| p.last_failure.as_ref()).map(|f| f.at_ms))
+            .chain(
+                self.pools
+                    .values()
+                    .filter_map(|p| p.last_failure.as_ref())
+                    .map(|f| f.at_ms),
+            )
             .chain(match &self.link {
                 Link::Gone { since_ms, .. } => Some(*since_ms),
                 Link::Connecting | Link::Live => None,
@@ -315,15 +332,26 @@ impl Worker {
 
     /// Whether it can be removed without stopping anything.
     pub fn ended(&self) -> bool {
-        matches!(self.view.state, WorkerState::Exited | WorkerState::Failed | WorkerState::Lost)
+        matches!(
+            self.view.state,
+            WorkerState::Exited | WorkerState::Failed | WorkerState::Lost
+        )
     }
 
     /// Why it is in its state, for people; empty when there is nothing to say.
     pub fn reason(&self) -> String {
         let view = &self.view;
         if let Some(exit) = view.exit {
-            let oom = if view.oom { ", killed for lack of memory" } else { "" };
-            let changes = if view.unapplied { ", changes to review" } else { "" };
+            let oom = if view.oom {
+                ", killed for lack of memory"
+            } else {
+                ""
+            };
+            let changes = if view.unapplied {
+                ", changes to review"
+            } else {
+                ""
+            };
             return format!("{}{oom}{changes}", exit_words(exit));
         }
         match (&view.why, &view.activity) {
@@ -335,10 +363,20 @@ impl Worker {
 
     fn matches(&self, needle: &str) -> bool {
         let view = &self.view;
-        let project = view.project.as_ref().map(ToString::to_string).unwrap_or_default();
-        [&view.name, &view.profile, &view.title, &project, &view.argv.join(" ")]
-            .into_iter()
-            .any(|field| field.to_lowercase().contains(needle))
+        let project = view
+            .project
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        [
+            &view.name,
+            &view.profile,
+            &view.title,
+            &project,
+            &view.argv.join(" "),
+        ]
+        .into_iter()
+        .any(|field| field.to_lowercase().contains(needle))
             || self.group().word().contains(needle)
             || view.state.as_str().contains(needle)
     }

@@ -178,7 +178,12 @@ pub fn until_age_changes(age_ms: u64) -> u64 {
 
 /// Bytes as `512M`, `1.5G`, in powers of 1024 as limits are given.
 pub fn bytes(bytes: u64) -> String {
-    const UNITS: [(u64, &str); 4] = [(1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
+    const UNITS: [(u64, &str); 4] = [
+        (1 << 40, "T"),
+        (1 << 30, "G"),
+        (1 << 20, "M"),
+        (1 << 10, "K"),
+    ];
     for (scale, unit) in UNITS {
         if bytes >= scale {
             let tenths = bytes / (scale / 10).max(1);
@@ -285,7 +290,10 @@ mod tests {
     #[test]
     fn words_are_split_as_a_shell_does() {
         let split = |line| split_words(line).unwrap();
-        assert_eq!(split(r#"claude -p "fix it" a\ b ''"#), ["claude", "-p", "fix it", "a b", ""]);
+        assert_eq!(
+            split(r#"claude -p "fix it" a\ b ''"#),
+            ["claude", "-p", "fix it", "a b", ""]
+        );
         assert!(split("   ").is_empty());
         assert!(split_words("sh -c 'x").unwrap_err().contains("not closed"));
     }

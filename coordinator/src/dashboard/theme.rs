@@ -61,7 +61,9 @@ impl Theme {
     pub fn from_env() -> Self {
         let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty());
         let term = set("TERM").unwrap_or_default();
-        let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG"));
+        let locale = set("LC_ALL")
+            .or_else(|| set("LC_CTYPE"))
+            .or_else(|| set("LANG"));
         // In a container without a locale the terminal outside is nearly always UTF-8; only a
         // locale that names another character set says otherwise.
         let other_charset = locale.is_some_and(|l| {
@@ -119,7 +121,13 @@ mod tests {
             colour: false,
             unicode: true,
         };
-        for role in [Role::Error, Role::Working, Role::Stale, Role::Key, Role::Selected] {
+        for role in [
+            Role::Error,
+            Role::Working,
+            Role::Stale,
+            Role::Key,
+            Role::Selected,
+        ] {
             let style = theme.style(role);
             assert_eq!((style.fg, style.bg), (None, None), "{role:?}");
         }
