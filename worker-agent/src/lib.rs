@@ -1,1 +1,3 @@
 //! x
+pub mod hygiene;
+pub mod screen;
