@@ -28,7 +28,12 @@ pub enum Msg {
     /// From the preview.
     Preview(PreviewMsg),
     /// An action ended.
-    ActionDone(ActionDone),
+    ActionDone {
+        /// What was tried, as in [`super::state::State::pending`]: `stop fix-login`.
+        what: String,
+        /// What it came to.
+        done: ActionDone,
+    },
     /// The full-screen attach ended.
     AttachEnded(AttachEnd),
 }
@@ -79,12 +84,7 @@ pub enum ActionDone {
     /// Something else succeeded; the sentence says what.
     Done(String),
     /// It failed.
-    Failed {
-        /// What was tried: "stop fix-login".
-        what: String,
-        /// Why it failed.
-        error: Failure,
-    },
+    Failed(Failure),
 }
 
 /// How the full-screen attach ended.

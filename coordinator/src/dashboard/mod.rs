@@ -5,18 +5,27 @@
 //! knows the coordinator through the client and the wire types alone, draws only from parsed grids
 //! and escaped text, and never leaves a terminal other than it found it.
 
+mod attach;
+mod detach;
 mod dialog;
 mod event;
 mod field;
 mod grid;
 mod keymap;
+mod link;
 mod losses;
 mod order;
+mod painter;
+mod preview;
+mod run;
 mod state;
+mod term_guard;
 mod text;
 mod theme;
 mod update;
 mod view;
+
+pub use run::{DashboardOptions, run};
 
 #[cfg(test)]
 mod tests;

@@ -77,42 +77,7 @@ pub fn fit(text: &str, columns: usize) -> String {
     out
 }
 
-/// As [`fit`], keeping the end: for paths, where the last part says most.
-pub fn fit_end(text: &str, columns: usize) -> String {
-    let text = clean(text);
-    if width(&text) <= columns {
-        return text;
-    }
-    let mut kept: Vec<char> = Vec::new();
-    let mut used = 0;
-    for c in text.chars().rev() {
-        let w = c.width().unwrap_or(0);
-        if used + w + 1 > columns {
-            break;
-        }
-        used += w;
-        kept.push(c);
-    }
-    while kept.last().is_some_and(|c| c.width() == Some(0)) {
-        kept.pop();
-    }
-    let mut out = String::new();
-    if columns > 0 {
-        out.push('…');
-    }
-    out.extend(kept.into_iter().rev());
-    out
-}
-
-/// As [`fit`], filled up with blanks to exactly `columns`.
-pub fn pad(text: &str, columns: usize) -> String {
-    let mut out = fit(text, columns);
-    let used = width(&out);
-    out.extend(std::iter::repeat_n(' ', columns.saturating_sub(used)));
-    out
-}
-
-/// As [`pad`], with the blanks in front.
+/// As [`fit`], filled up to `columns` with blanks in front.
 pub fn pad_left(text: &str, columns: usize) -> String {
     let text = fit(text, columns);
     let blanks = columns.saturating_sub(width(&text));
@@ -251,6 +216,22 @@ pub fn split_words(line: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
+/// The text of one cell of a grid: its character, with what combines with it where that is safe.
+pub fn clean_cell(text: &str) -> String {
+    let unsafe_here = |c: char| c.is_control() || reorders(c) || joins(c);
+    let mut out = String::new();
+    for (i, c) in text.chars().filter(|c| !unsafe_here(*c)).enumerate() {
+        if i > MAX_COMBINING || i > 0 && c.width() != Some(0) {
+            break;
+        }
+        out.push(c);
+    }
+    match out.chars().next().and_then(UnicodeWidthChar::width) {
+        Some(1 | 2) => out,
+        _ => " ".to_owned(),
+    }
+}
+
 /// Columns of a symbol as the terminal sees it, for grid cells.
 pub fn symbol_width(symbol: &str) -> usize {
     UnicodeWidthStr::width(symbol)
@@ -301,11 +282,11 @@ mod tests {
     proptest! {
         #[test]
         fn fitted_text_never_is_wider_and_never_controls(text in "\\PC*|.{0,40}", columns in 0usize..40) {
-            for fitted in [fit(&text, columns), fit_end(&text, columns), pad(&text, columns)] {
+            for fitted in [fit(&text, columns), pad_left(&text, columns)] {
                 prop_assert!(width(&fitted) <= columns, "{fitted:?}");
                 prop_assert!(!fitted.chars().any(|c| c.is_control() || reorders(c)));
             }
-            prop_assert_eq!(width(&pad(&text, columns)), columns);
+            prop_assert_eq!(width(&pad_left(&text, columns)), columns);
         }
 
         #[test]

@@ -10,7 +10,7 @@ use super::{
     text,
     view::{layout, pages},
 };
-use crate::wire::{ApiEvent, EventBody};
+use crate::wire::{ApiEvent, EventBody, SpawnRequest};
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use podbay_protocol::Size;
 
@@ -25,7 +25,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
         Msg::Gone { reason } => gone(state, reason),
         Msg::Now(now_ms) => state.now_ms = now_ms,
         Msg::Preview(msg) => on_preview(state, msg),
-        Msg::ActionDone(done) => action_done(state, done),
+        Msg::ActionDone { what, done } => action_done(state, &what, done),
         Msg::AttachEnded(end) => attach_ended(state, end, &mut effects),
     }
     if state
@@ -157,9 +157,9 @@ fn on_preview(state: &mut State, msg: PreviewMsg) {
     }
 }
 
-fn action_done(state: &mut State, done: ActionDone) {
-    if !state.pending.is_empty() {
-        state.pending.remove(0);
+fn action_done(state: &mut State, what: &str, done: ActionDone) {
+    if let Some(place) = state.pending.iter().position(|p| p == what) {
+        state.pending.remove(place);
     }
     match done {
         ActionDone::Spawned {
@@ -179,7 +179,7 @@ fn action_done(state: &mut State, done: ActionDone) {
             state.inform(format!("{name} started in {took} ({how})"), hint);
         }
         ActionDone::Done(sentence) => state.inform(sentence, None),
-        ActionDone::Failed { what, error } => state.fail(what, &error),
+        ActionDone::Failed(error) => state.fail(what, &error),
     }
 }
 
@@ -306,12 +306,12 @@ fn confirm_key(state: &mut State, mut confirm: Confirm, key: KeyEvent, effects: 
     if !state.is_live() {
         return state.refuse("not done: the coordinator is unreachable");
     }
-    let (doing, effect) = match confirm.what {
-        Confirmed::Stop { id, name } => (format!("stopping {name}"), Effect::Stop { id, name }),
-        Confirmed::Remove { id, name } => (format!("removing {name}"), Effect::Remove { id, name }),
-        Confirmed::StopAll => ("stopping every worker".to_owned(), Effect::StopAll),
+    let (what, effect) = match confirm.what {
+        Confirmed::Stop { id, name } => (stop_words(&name), Effect::Stop { id, name }),
+        Confirmed::Remove { id, name } => (remove_words(&name), Effect::Remove { id, name }),
+        Confirmed::StopAll => (STOP_ALL_WORDS.to_owned(), Effect::StopAll),
     };
-    state.pending.push(doing);
+    state.pending.push(what);
     effects.push(effect);
 }
 
@@ -453,6 +453,24 @@ fn list_action(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
 fn ask(state: &mut State, confirm: Confirm) {
     state.dialog = Some(Dialog::Confirm(confirm));
 }
+
+/// What stopping a worker is called, while it is under way and when it failed.
+pub fn stop_words(name: &str) -> String {
+    format!("stop {name}")
+}
+
+/// The same for removing.
+pub fn remove_words(name: &str) -> String {
+    format!("remove {name}")
+}
+
+/// The same for spawning.
+pub fn spawn_words(request: &SpawnRequest) -> String {
+    format!("spawn {}", request.name.as_deref().unwrap_or("a worker"))
+}
+
+/// The same for stopping every worker.
+pub const STOP_ALL_WORDS: &str = "stop all";
 
 /// The first size of a state, before the terminal said anything.
 pub const FALLBACK_SIZE: Size = Size { cols: 80, rows: 24 };
