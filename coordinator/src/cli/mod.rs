@@ -1,1 +1,245 @@
-//! cli
+//! The command line: one file per command.
+//!
+//! Knows the coordinator through `client` and `wire` alone. What needs more (the daemon, the
+//! mounter, the dashboard, the configuration's checker) comes in as [`Handlers`], functions passed
+//! by `main`.
+
+mod apply;
+mod attach;
+mod completions;
+mod config;
+mod diff;
+mod discard;
+mod doctor;
+mod down;
+mod exec;
+mod failure;
+mod handlers;
+mod hygiene;
+mod logs;
+mod ls;
+mod man;
+mod pool;
+mod project;
+mod relay;
+mod rm;
+mod spawn;
+mod status;
+mod stop;
+mod term;
+mod text;
+mod up;
+
+pub use failure::Failure;
+pub use handlers::{BenchArgs, ConfigHandlers, DashboardArgs, Handlers, MounterArgs, ServeArgs};
+
+use crate::client::{Client, Discover};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// Runs coding agents in isolated workers that are ready before you ask.
+#[derive(Debug, Parser)]
+#[command(
+    name = "podbay",
+    version,
+    max_term_width = 100,
+    propagate_version = true,
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 no engine or no parent, 5 no such worker, \
+                  6 refused by policy, 124 timed out; `exec` and an attached `spawn` return the \
+                  command's own."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Globals {
+    /// The parent container to speak to [default: $PODBAY_PARENT, else podbay-parent].
+    #[arg(long, global = true, value_name = "NAME", display_order = 900)]
+    pub parent: Option<String>,
+    /// A coordinator's socket to use directly [default: $PODBAY_SOCKET].
+    #[arg(long, global = true, value_name = "PATH", hide = true)]
+    pub socket: Option<PathBuf>,
+}
+
+impl Globals {
+    /// The same for the client module.
+    #[must_use]
+    pub fn discover(&self) -> Discover {
+        Discover {
+            socket: self.socket.clone(),
+            parent: self.parent.clone(),
+        }
+    }
+
+    fn client(&self) -> Result<Client, Failure> {
+        Ok(Client::discover(&self.discover())?)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts the parent container with the coordinator in it.
+    Up(up::UpArgs),
+    /// Stops every worker and removes the parent container.
+    Down(down::DownArgs),
+    /// Shows the coordinator, the engine and the pools.
+    Status(status::StatusArgs),
+    /// Checks everything Podbay needs, and says what to do.
+    Doctor(doctor::DoctorArgs),
+    /// Opens the dashboard.
+    Dashboard(DashboardArgs),
+    /// Claims a worker, puts a project into it and runs a command.
+    #[command(visible_alias = "run")]
+    Spawn(Box<spawn::SpawnArgs>),
+    /// Lists workers.
+    #[command(visible_aliases = ["ps", "list"])]
+    Ls(ls::LsArgs),
+    /// Attaches this terminal to a worker's session.
+    Attach(attach::AttachArgs),
+    /// Runs another command in a worker.
+    Exec(exec::ExecArgs),
+    /// Prints the recorded output of a worker's session.
+    Logs(logs::LogsArgs),
+    /// Stops workers.
+    Stop(stop::StopArgs),
+    /// Removes workers that have ended, with their records.
+    Rm(rm::RmArgs),
+    /// Shows what a copy-on-write worker changed.
+    Diff(diff::DiffArgs),
+    /// Carries a copy-on-write worker's changes over into the project.
+    Apply(apply::ApplyArgs),
+    /// Throws a copy-on-write worker's changes away.
+    Discard(discard::DiscardArgs),
+    /// Shows or changes the pools of warm workers.
+    Pool(pool::PoolArgs),
+    /// Shows or checks the configuration.
+    Config(config::ConfigArgs),
+    /// Measures claims and attach throughput.
+    Bench(BenchArgs),
+    /// Prints the completions of a shell.
+    Completions(completions::CompletionsArgs),
+    /// Prints the manual page.
+    Man,
+    /// Connects stdio to the coordinator's socket: what the host's `podbay` runs in the parent.
+    #[command(hide = true)]
+    Relay(relay::RelayArgs),
+    /// Runs the coordinator in the foreground.
+    Serve(ServeArgs),
+    /// Runs the mount helper.
+    #[command(hide = true)]
+    Mounter(MounterArgs),
+}
+
+impl Command {
+    /// Whether errors are to be printed as JSON, as everything else is.
+    fn json(&self) -> bool {
+        match self {
+            Self::Status(args) => args.json,
+            Self::Doctor(args) => args.json,
+            Self::Ls(args) => args.json,
+            Self::Diff(args) => args.json,
+            Self::Apply(args) => args.json,
+            Self::Spawn(args) => args.json,
+            Self::Pool(args) => args.json(),
+            _ => false,
+        }
+    }
+}
+
+/// The whole command line's description: for generated documents.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs the command line `args`, the program's name first, and returns the exit code.
+///
+/// Called as `dashboard` (by a link of that name) it opens the dashboard.
+pub fn run(args: impl IntoIterator<Item = OsString>, handlers: &Handlers) -> ExitCode {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    let called = args
+        .first()
+        .and_then(|name| Path::new(name).file_name())
+        .map(OsString::from);
+    if called.is_some_and(|name| name == "dashboard") {
+        args.splice(..1, ["podbay".into(), "dashboard".into()]);
+    }
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout with 0, mistakes to stderr with 2.
+            drop(error.print());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let json = cli.command.json();
+    match dispatch(cli, handlers) {
+        Ok(code) => code,
+        Err(failure) => failure.report(json),
+    }
+}
+
+fn dispatch(cli: Cli, handlers: &Handlers) -> Result<ExitCode, Failure> {
+    let globals = &cli.globals;
+    match cli.command {
+        Command::Serve(args) => return Ok((handlers.serve)(args)),
+        Command::Mounter(args) => return Ok((handlers.mounter)(args)),
+        Command::Dashboard(args) => return Ok((handlers.dashboard)(globals.discover(), args)),
+        Command::Bench(args) => return Ok((handlers.bench)(globals.discover(), args)),
+        Command::Completions(args) => return completions::run(&args),
+        Command::Man => return man::run(),
+        _ => {}
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(1, format!("cannot start threads: {error}")))?;
+    let code = runtime.block_on(async {
+        match cli.command {
+            Command::Up(args) => up::run(globals, args).await,
+            Command::Down(args) => down::run(globals, &args).await,
+            Command::Status(args) => status::run(globals, &args).await,
+            Command::Doctor(args) => doctor::run(globals, &args).await,
+            Command::Spawn(args) => spawn::run(globals, *args).await,
+            Command::Ls(args) => ls::run(globals, &args).await,
+            Command::Attach(args) => attach::run(globals, &args).await,
+            Command::Exec(args) => exec::run(globals, args).await,
+            Command::Logs(args) => logs::run(globals, &args).await,
+            Command::Stop(args) => stop::run(globals, &args).await,
+            Command::Rm(args) => rm::run(globals, &args).await,
+            Command::Diff(args) => diff::run(globals, &args).await,
+            Command::Apply(args) => apply::run(globals, args).await,
+            Command::Discard(args) => discard::run(globals, args).await,
+            Command::Pool(args) => pool::run(globals, &args).await,
+            Command::Config(args) => config::run(globals, &args, &handlers.config).await,
+            Command::Relay(args) => relay::run(globals, &args).await,
+            Command::Serve(_)
+            | Command::Mounter(_)
+            | Command::Dashboard(_)
+            | Command::Bench(_)
+            | Command::Completions(_)
+            | Command::Man => Ok(ExitCode::SUCCESS),
+        }
+    });
+    // A thread may still be blocked in a read of the terminal; it must not hold the exit up.
+    runtime.shutdown_background();
+    code
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::command().debug_assert();
+    }
+}

@@ -1,0 +1,72 @@
+//! `podbay apply`.
+
+use super::{Failure, Globals, diff, term};
+use crate::{model::HostPath, wire::ApplyRequest};
+use clap::Args;
+use std::{path::PathBuf, process::ExitCode};
+
+/// `podbay apply`.
+#[derive(Debug, Clone, Args)]
+pub struct ApplyArgs {
+    /// The worker.
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Only these, relative to the project; folders with all below.
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Also where the project's file changed since the claim; the worker's version wins.
+    #[arg(short, long)]
+    force: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub(super) async fn run(globals: &Globals, args: ApplyArgs) -> Result<ExitCode, Failure> {
+    let paths = args
+        .paths
+        .iter()
+        .map(|path| HostPath::new(diff::relative(path)))
+        .collect();
+    let request = ApplyRequest {
+        paths,
+        force: args.force,
+    };
+    let result = globals.client()?.apply(&args.name, &request).await?;
+    if args.json {
+        term::print_json(&result)?;
+    } else {
+        let mut out = String::new();
+        for path in &result.applied {
+            out.push_str(&format!("applied {path}\n"));
+        }
+        term::print(&out)?;
+        for conflict in &result.conflicts {
+            term::note(&format!(
+                "conflict {}: {}",
+                conflict.path,
+                super::text::escape(&conflict.reason)
+            ));
+        }
+        let left = if result.left == 0 {
+            "nothing left to review".to_owned()
+        } else {
+            format!("{} left to review", result.left)
+        };
+        term::note(&format!("{} applied, {left}", result.applied.len()));
+    }
+    if result.conflicts.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(Failure::new(
+        1,
+        format!(
+            "{} not applied: changed in the project since the claim",
+            result.conflicts.len()
+        ),
+    )
+    .hint(format!(
+        "see `podbay diff {}`; --force lets the worker's version win",
+        args.name
+    )))
+}

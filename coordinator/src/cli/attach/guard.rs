@@ -1,0 +1,73 @@
+//! The terminal in raw mode, and back on every way out.
+
+use crate::cli::hygiene::reset_sequence;
+use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use std::{
+    io,
+    sync::{
+        Mutex, Once, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// The modes to go back to, while a guard is active. Global, because a panic hook cannot borrow.
+static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
+/// Whether the session shows the alternate screen.
+static ALTERNATE: AtomicBool = AtomicBool::new(false);
+static HOOK: Once = Once::new();
+
+/// Raw mode while it lives. Dropping it, or a panic anywhere, restores the terminal's modes and
+/// writes the reset sequence; signals end in a drop, by way of the attach loop.
+#[derive(Debug)]
+pub(crate) struct TermGuard(());
+
+impl TermGuard {
+    /// Makes the terminal on stdin raw.
+    pub(crate) fn raw() -> io::Result<Self> {
+        let before = tcgetattr(io::stdin())?;
+        HOOK.call_once(|| {
+            let previous = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |info| {
+                restore();
+                previous(info);
+            }));
+        });
+        *SAVED.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+        let guard = Self(());
+        guard.again()?;
+        Ok(guard)
+    }
+
+    /// Notes whether the session shows the alternate screen, for the restoring.
+    pub(crate) fn alternate(shown: bool) {
+        ALTERNATE.store(shown, Ordering::Relaxed);
+    }
+
+    /// Makes it raw again: a shell changes the modes when a stopped job is continued.
+    pub(crate) fn again(&self) -> io::Result<()> {
+        let saved = SAVED.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(mut modes) = saved else {
+            return Ok(());
+        };
+        cfmakeraw(&mut modes);
+        // Not FLUSH: what was typed ahead belongs to the session.
+        Ok(tcsetattr(io::stdin(), SetArg::TCSANOW, &modes)?)
+    }
+}
+
+impl Drop for TermGuard {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Restores the terminal, once.
+fn restore() {
+    let Some(modes) = SAVED.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+        return;
+    };
+    // Nothing can be done about a terminal that is gone.
+    let reset = reset_sequence(ALTERNATE.swap(false, Ordering::Relaxed));
+    drop(super::output::write_terminal(&reset));
+    tcsetattr(io::stdin(), SetArg::TCSANOW, &modes).ok();
+}

@@ -1,0 +1,75 @@
+//! Reading what is typed: a thread of its own, which takes nothing from stdin that is not wanted.
+
+use bytes::Bytes;
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    unistd::{pipe, read},
+};
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+use tokio::sync::mpsc;
+
+/// Most bytes taken at once.
+const PIECE: usize = 64 << 10;
+/// Pieces read ahead. What is not read stays with the terminal or the pipe.
+const QUEUE: usize = 2;
+
+/// Stdin as pieces; the channel closes at its end.
+pub(super) struct Input {
+    pub(super) pieces: mpsc::Receiver<Bytes>,
+    /// Closing it ends the thread.
+    _stop: OwnedFd,
+}
+
+impl Input {
+    /// Starts reading.
+    pub(super) fn start() -> io::Result<Self> {
+        let (stopped, stop) = pipe()?;
+        let (sender, pieces) = mpsc::channel(QUEUE);
+        std::thread::Builder::new()
+            .name("input".into())
+            .spawn(move || run(&stopped, &sender))?;
+        Ok(Self {
+            pieces,
+            _stop: stop,
+        })
+    }
+}
+
+fn run(stopped: &OwnedFd, sender: &mpsc::Sender<Bytes>) {
+    let stdin = io::stdin();
+    let mut buffer = vec![0; PIECE];
+    loop {
+        let mut fds = [
+            PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
+            PollFd::new(stopped.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            Err(_) => return,
+            Ok(_) => {}
+        }
+        let [input, stop] = &fds;
+        if stop.any().unwrap_or(true) {
+            return;
+        }
+        if !input.any().unwrap_or(false) {
+            continue;
+        }
+        match read(stdin.as_fd(), &mut buffer) {
+            Ok(0) => return,
+            Ok(n) => {
+                let piece = Bytes::copy_from_slice(buffer.get(..n).unwrap_or_default());
+                if sender.blocking_send(piece).is_err() {
+                    return;
+                }
+            }
+            Err(Errno::EINTR | Errno::EAGAIN) => {}
+            // A terminal that hung up reads as EIO: the end.
+            Err(_) => return,
+        }
+    }
+}

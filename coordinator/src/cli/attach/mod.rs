@@ -1,0 +1,119 @@
+//! `podbay attach`, and attaching for `spawn` and `exec`.
+
+mod guard;
+mod input;
+mod keys;
+mod output;
+mod session;
+
+pub(super) use session::{End, Opened, Session};
+
+use super::{Failure, Globals, term};
+use crate::{client::Client, wire::AttachQuery};
+use clap::Args;
+use guard::TermGuard;
+use keys::Matcher;
+use podbay_protocol::AttachMode;
+use std::process::ExitCode;
+
+/// `podbay attach`.
+#[derive(Debug, Clone, Args)]
+pub struct AttachArgs {
+    /// The worker.
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Only watch.
+    #[arg(long, conflicts_with = "takeover")]
+    read_only: bool,
+    /// Become the one who types; whoever did becomes a watcher.
+    #[arg(long)]
+    takeover: bool,
+    #[command(flatten)]
+    keys: KeysArgs,
+}
+
+/// Which keys detach.
+#[derive(Debug, Clone, Default, Args)]
+pub struct KeysArgs {
+    /// Keys that detach, such as ctrl-p,ctrl-q; may be repeated; `none` for none
+    /// [default: the configuration's, else ctrl-p,ctrl-q and ctrl-\].
+    #[arg(long, value_name = "KEYS", env = "PODBAY_DETACH_KEYS")]
+    detach_keys: Vec<String>,
+}
+
+impl KeysArgs {
+    /// The matcher; the configuration in force is asked for when the user says nothing.
+    pub(super) async fn matcher(&self, client: &Client) -> Result<Matcher, Failure> {
+        if !self.detach_keys.is_empty() {
+            return Matcher::new(&self.detach_keys).map_err(Failure::usage);
+        }
+        // What the coordinator has is checked there; were it not to be understood here, or not to
+        // be had, the default keys still detach.
+        let configured = client
+            .config()
+            .await
+            .ok()
+            .and_then(|text| configured(&text));
+        let matcher = configured.and_then(|keys| Matcher::new(&keys).ok());
+        matcher
+            .map_or_else(|| Matcher::new(&keys::DEFAULT), Ok)
+            .map_err(Failure::usage)
+    }
+}
+
+fn configured(text: &str) -> Option<Vec<String>> {
+    let value: toml::Value = toml::from_str(text)
+        .ok()
+        .or_else(|| serde_json::from_str(text).ok())?;
+    let keys = value.get("attach")?.get("detach_keys")?.as_array()?;
+    let keys: Option<Vec<String>> = keys
+        .iter()
+        .map(|key| key.as_str().map(str::to_owned))
+        .collect();
+    keys.filter(|keys| !keys.is_empty())
+}
+
+pub(super) async fn run(globals: &Globals, args: &AttachArgs) -> Result<ExitCode, Failure> {
+    let client = globals.client()?;
+    let mode = match args {
+        AttachArgs {
+            read_only: true, ..
+        } => AttachMode::ReadOnly,
+        AttachArgs { takeover: true, .. } => AttachMode::Takeover,
+        _ => AttachMode::Write,
+    };
+    let keys = args.keys.matcher(&client).await?;
+    let size = term::size().filter(|_| term::stdout_is_tty());
+    let query = AttachQuery {
+        mode,
+        cols: size.map(|size| size.cols),
+        rows: size.map(|size| size.rows),
+        session: None,
+    };
+    let stream = client.attach(&args.name, &query).await?;
+    let session = Session {
+        client,
+        name: args.name.clone(),
+        mode,
+        session: None,
+        pipes: false,
+        keys,
+    };
+    let end = session
+        .run(Opened {
+            stream,
+            announced: false,
+        })
+        .await?;
+    Ok(end.report(&args.name))
+}
+
+/// The terminal of a session that has one; nothing for pipes.
+fn raw_terminal(pipes: bool) -> Result<Option<TermGuard>, Failure> {
+    if pipes || !term::stdin_is_tty() {
+        return Ok(None);
+    }
+    TermGuard::raw()
+        .map(Some)
+        .map_err(|error| Failure::new(1, format!("the terminal cannot be made raw: {error}")))
+}

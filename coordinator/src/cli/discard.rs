@@ -1,0 +1,73 @@
+//! `podbay discard`.
+
+use super::{Failure, Globals, diff, term};
+use crate::{model::HostPath, wire::DiscardRequest};
+use clap::Args;
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+/// `podbay discard`.
+#[derive(Debug, Clone, Args)]
+pub struct DiscardArgs {
+    /// The worker.
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Only these, relative to the project; folders with all below.
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Do not ask before everything is thrown away.
+    #[arg(short, long, alias = "force")]
+    yes: bool,
+}
+
+pub(super) async fn run(globals: &Globals, args: DiscardArgs) -> Result<ExitCode, Failure> {
+    let client = globals.client()?;
+    if args.paths.is_empty() && !args.yes {
+        let changes = client.changes(&args.name).await?;
+        if changes.entries.is_empty() {
+            term::note("nothing to discard");
+            return Ok(ExitCode::SUCCESS);
+        }
+        let question = format!(
+            "throw away all {} changes of {}?",
+            changes.entries.len(),
+            args.name
+        );
+        if !(term::stdin_is_tty() && term::stderr_is_tty()) {
+            return Err(
+                Failure::usage("not asked whether to throw everything away: no terminal")
+                    .hint("give -y, or the paths to discard"),
+            );
+        }
+        if !tokio::task::spawn_blocking(move || ask(&question))
+            .await
+            .unwrap_or(false)
+        {
+            return Err(Failure::new(1, "nothing was discarded"));
+        }
+    }
+    let paths = args
+        .paths
+        .iter()
+        .map(|path| HostPath::new(diff::relative(path)))
+        .collect();
+    let left = client
+        .discard(&args.name, &DiscardRequest { paths })
+        .await?;
+    match left.entries.len() {
+        0 => term::note("discarded; nothing left to review"),
+        n => term::note(&format!("discarded; {n} left to review")),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ask(question: &str) -> bool {
+    let mut err = std::io::stderr().lock();
+    if write!(err, "{question} [y/N] ")
+        .and_then(|()| err.flush())
+        .is_err()
+    {
+        return false;
+    }
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+}

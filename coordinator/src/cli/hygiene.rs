@@ -1,0 +1,220 @@
+//! What keeps a session from leaving marks on the caller's terminal.
+
+/// Puts a terminal back as a shell expects it: no mouse or focus reports, no bracketed paste, normal
+/// keys, no kitty keyboard flags, full scroll region, cursor shown in its default shape, no colours
+/// (xterm's ctlseqs; kitty's keyboard protocol). Leaves the alternate screen only when it is shown:
+/// on the main one, xterm would move the cursor to where it was saved last.
+pub(super) fn reset_sequence(alternate: bool) -> Vec<u8> {
+    let kitty_off = "\x1b[<99u";
+    let leave = if alternate { "\x1b[?1049l" } else { "" };
+    [
+        "\x1b[?1000;1002;1003;1004;1005;1006;1015;1016;2004;2026l\x1b[>4;0m\x1b[?1l\x1b>",
+        kitty_off,
+        leave,
+        if alternate { kitty_off } else { "" },
+        // Setting the scroll region and origin mode move the cursor: save it around them.
+        "\x1b7\x1b[?69l\x1b[?6l\x1b[r\x1b8\x1b[?6l\x1b[?7h\x1b[4l\x1b[?25h\x1b[0 q\x1b(B\x0f\x1b[m",
+    ]
+    .concat()
+    .into_bytes()
+}
+
+/// Follows whether a session's output has switched to the alternate screen.
+#[derive(Debug, Default)]
+pub(super) struct AlternateScreen {
+    /// What may be the beginning of a sequence, from the last piece.
+    tail: Vec<u8>,
+    shown: bool,
+}
+
+/// Longest sequence that is understood.
+const MAX_MODE: usize = 48;
+
+impl AlternateScreen {
+    /// Takes output; whether the alternate screen is shown after it.
+    pub(super) fn follow(&mut self, bytes: &[u8]) -> bool {
+        if !self.tail.is_empty() {
+            let mut joined = std::mem::take(&mut self.tail);
+            joined.extend(bytes.iter().take(MAX_MODE));
+            self.scan(&joined);
+            self.tail.clear();
+        }
+        self.scan(bytes);
+        self.shown
+    }
+
+    fn scan(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while let Some(at) = rest.iter().position(|&b| b == 0x1b) {
+            rest = rest.get(at..).unwrap_or_default();
+            let sequence = rest.get(..rest.len().min(MAX_MODE)).unwrap_or_default();
+            let begins = b"\x1b[?".starts_with(sequence.get(..3).unwrap_or(sequence));
+            let params = sequence.get(3..).unwrap_or_default();
+            let end = params
+                .iter()
+                .position(|b| !b.is_ascii_digit() && *b != b';');
+            match end.and_then(|end| Some((params.get(..end)?, *params.get(end)?))) {
+                _ if !begins => {}
+                Some((modes, end @ (b'h' | b'l'))) => {
+                    let screen = |mode: &[u8]| matches!(mode, b"47" | b"1047" | b"1049");
+                    if modes.split(|b| *b == b';').any(screen) {
+                        self.shown = end == b'h';
+                    }
+                }
+                None if sequence.len() < MAX_MODE => self.tail = sequence.to_vec(),
+                Some(_) | None => {}
+            }
+            rest = rest.get(1..).unwrap_or_default();
+        }
+    }
+}
+
+/// Keeps text, line ends, tabs and colours of a recording and drops every other control, so that
+/// printing it cannot move the cursor, speak for the user or reach the clipboard. Works on any
+/// chunking.
+#[derive(Debug, Default)]
+pub(super) struct LogFilter {
+    state: State,
+    held: Vec<u8>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    #[default]
+    Text,
+    /// After ESC.
+    Escape,
+    /// Intermediates after ESC, such as a character set's.
+    Intermediate,
+    /// After `ESC [`.
+    Csi,
+    /// In OSC, DCS, SOS, PM or APC, until BEL or ST.
+    Text8,
+    /// After ESC in one of those.
+    TextEscape,
+    /// After 0xC2, which begins the C1 controls in UTF-8.
+    C2,
+}
+
+/// Longest colour sequence that is kept.
+const MAX_SGR: usize = 64;
+
+impl LogFilter {
+    /// The safe part of `bytes`, appended to `out`.
+    pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        for &byte in bytes {
+            self.state = self.step(byte, out);
+        }
+    }
+
+    fn step(&mut self, byte: u8, out: &mut Vec<u8>) -> State {
+        match (self.state, byte) {
+            (State::Text8, 0x07) | (State::TextEscape, b'\\' | 0x07) => State::Text,
+            (State::Text8 | State::TextEscape, 0x1b) => State::TextEscape,
+            (State::Text8 | State::TextEscape, _) => State::Text8,
+            (State::C2, 0x80..=0x9f) => State::Text,
+            (State::C2, _) => {
+                out.push(0xc2);
+                self.state = State::Text;
+                self.step(byte, out)
+            }
+            (_, 0x1b) => State::Escape,
+            (State::Text, 0xc2) => State::C2,
+            (State::Text, b'\n' | b'\t' | b'\r' | 0x20..=0x7e | 0xa0..) => {
+                out.push(byte);
+                State::Text
+            }
+            // Continuation bytes of UTF-8 are 0x80 to 0xbf; terminals in UTF-8 take none as C1.
+            (State::Text, 0x80..=0x9f) => {
+                out.push(byte);
+                State::Text
+            }
+            (State::Text, _) => State::Text,
+            (State::Escape, b'[') => {
+                self.held.clear();
+                State::Csi
+            }
+            (State::Escape, b']' | b'P' | b'X' | b'^' | b'_') => State::Text8,
+            (State::Escape | State::Intermediate, 0x20..=0x2f) => State::Intermediate,
+            (State::Escape | State::Intermediate, _) => State::Text,
+            (State::Csi, 0x20..=0x3f) => {
+                self.held.push(byte);
+                State::Csi
+            }
+            (State::Csi, b'm') => {
+                let plain = |b: &u8| b.is_ascii_digit() || matches!(b, b';' | b':');
+                if self.held.len() <= MAX_SGR && self.held.iter().all(plain) {
+                    out.extend_from_slice(b"\x1b[");
+                    out.append(&mut self.held);
+                    out.push(b'm');
+                }
+                State::Text
+            }
+            (State::Csi, 0x40..=0x7e) => State::Text,
+            (State::Csi, _) => State::Csi,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn filter(bytes: &[u8], chunk: usize) -> Vec<u8> {
+        let (mut filter, mut out) = (LogFilter::default(), Vec::new());
+        for piece in bytes.chunks(chunk.max(1)) {
+            filter.push(piece, &mut out);
+        }
+        out
+    }
+
+    #[test]
+    fn colours_and_text_stay_and_nothing_else_does() {
+        let input = "a\x1b[1;31mred\x1b[m\x1b[2J\x1b]0;title\x07\x1b]52;c;AA\x1b\\é\u{9b}5n\x1bP$q\x1b\\\x1b(B\x07\x1b[>4;1mz\r\n";
+        assert_eq!(
+            String::from_utf8(filter(input.as_bytes(), 3)).unwrap(),
+            "a\x1b[1;31mred\x1b[mé5nz\r\n"
+        );
+    }
+
+    #[test]
+    fn the_alternate_screen_is_followed_however_the_output_is_cut() {
+        let output = b"x\x1b[?25l\x1b[?1049hvim\x1b[?1049l\x1b[31m$ \x1b[?1;1049h";
+        for cut in 0..output.len() {
+            let mut screen = AlternateScreen::default();
+            screen.follow(&output[..cut]);
+            assert!(screen.follow(&output[cut..]), "{cut}");
+        }
+        let mut screen = AlternateScreen::default();
+        let seen: Vec<bool> = output.iter().map(|byte| screen.follow(&[*byte])).collect();
+        assert_eq!(seen.iter().filter(|shown| **shown).count(), 12);
+    }
+
+    proptest! {
+        #[test]
+        fn what_comes_out_is_only_text_and_colours(bytes in prop::collection::vec(any::<u8>(), 0..300), chunk in 1usize..40) {
+            let out = filter(&bytes, chunk);
+            prop_assert_eq!(&out, &filter(&bytes, 1));
+            let mut rest = &out[..];
+            while let Some((&first, tail)) = rest.split_first() {
+                rest = tail;
+                if first == 0x1b {
+                    let end = rest.iter().position(|&b| b == b'm').unwrap();
+                    prop_assert!(rest.starts_with(b"["));
+                    prop_assert!(rest[1..end].iter().all(|b| b.is_ascii_digit() || b";:".contains(b)));
+                    rest = &rest[end + 1..];
+                } else {
+                    prop_assert!(first >= 0x20 || b"\r\n\t".contains(&first), "{first:#x}");
+                    prop_assert!(first != 0x7f);
+                }
+            }
+        }
+
+        #[test]
+        fn plain_text_of_any_language_is_kept(text in "[\\PC\n\t]{0,60}") {
+            prop_assume!(!text.chars().any(|c| c.is_control() && !"\n\t".contains(c)));
+            prop_assert_eq!(filter(text.as_bytes(), 2), text.as_bytes());
+        }
+    }
+}
