@@ -10,3 +10,6 @@ pub use wire::{
     MountMode, MountRequest, Mounted, MounterCaps, MounterError, MounterErrorKind, Policy,
     PrepareRequest, ReviewTarget,
 };
+
+/// tmp
+pub fn serve(_: &std::path::Path, _: &std::path::Path) -> Result<(), MounterError> { Ok(()) }
