@@ -27,7 +27,10 @@ pub fn serve() {
 }
 
 fn docker(args: &[&str]) -> Result<String, String> {
-    let out = Command::new("docker").args(args).output().map_err(|e| e.to_string())?;
+    let out = Command::new("docker")
+        .args(args)
+        .output()
+        .map_err(|e| e.to_string())?;
     if out.status.success() {
         Ok(String::from_utf8_lossy(&out.stdout).into_owned())
     } else {
@@ -85,13 +88,22 @@ impl Drop for Stage {
 impl Stage {
     /// Starts the mounter; `None`, with the reason printed, where that cannot be.
     pub async fn start() -> Option<Self> {
-        let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|b| Path::new(b).exists());
+        let busybox = ["/bin/busybox", "/usr/bin/busybox"]
+            .into_iter()
+            .find(|b| Path::new(b).exists());
         let (Some(busybox), Ok(_)) = (busybox, docker(&["version"])) else {
             eprintln!("skipped: needs a Docker engine and a static busybox");
             return None;
         };
-        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
-        let name = format!("podbay-wstest-{}-{}", std::process::id(), nanos % 1_000_000_000);
+        let nanos = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_nanos();
+        let name = format!(
+            "podbay-wstest-{}-{}",
+            std::process::id(),
+            nanos % 1_000_000_000
+        );
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let state = dir.path().join("state");
         fs::create_dir_all(state.join("run")).unwrap();
@@ -122,11 +134,25 @@ impl Stage {
 
     fn image(&self, busybox: &Path) {
         let root = self.dir.path().join("image");
-        for folder in ["bin", "workspace", ".podbay/run", "proc", "dev", "sys", "etc", "lib64", "lib", "usr", "var/lib/podbay"] {
+        for folder in [
+            "bin",
+            "workspace",
+            ".podbay/run",
+            "proc",
+            "dev",
+            "sys",
+            "etc",
+            "lib64",
+            "lib",
+            "usr",
+            "var/lib/podbay",
+        ] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
         fs::copy(busybox, root.join("bin/busybox")).unwrap();
-        for applet in ["sh", "cat", "ls", "stat", "sleep", "rm", "mkdir", "ln", "touch", "grep"] {
+        for applet in [
+            "sh", "cat", "ls", "stat", "sleep", "rm", "mkdir", "ln", "touch", "grep",
+        ] {
             std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
         }
         fs::write(root.join("mounter"), "").unwrap();
@@ -150,10 +176,26 @@ impl Stage {
         let me = format!("{}:/mounter:ro", me.display());
         let state = format!("{}:{STATE}", self.state.display());
         let mut args = vec![
-            "run", "-d", "--name", &name, "--network=none", "--pid=host", "--read-only",
-            "--cap-drop=ALL", "--security-opt=no-new-privileges", "-v", &state, "-v", &me,
+            "run",
+            "-d",
+            "--name",
+            &name,
+            "--network=none",
+            "--pid=host",
+            "--read-only",
+            "--cap-drop=ALL",
+            "--security-opt=no-new-privileges",
+            "-v",
+            &state,
+            "-v",
+            &me,
             // The test binary is dynamic; the real one is not and needs nothing else.
-            "-v", "/lib:/lib:ro", "-v", "/lib64:/lib64:ro", "-v", "/usr/lib:/usr/lib:ro",
+            "-v",
+            "/lib:/lib:ro",
+            "-v",
+            "/lib64:/lib64:ro",
+            "-v",
+            "/usr/lib:/usr/lib:ro",
         ];
         let caps = std::env::var("PODBAY_TEST_CAPS").unwrap_or_else(|_| {
             "SYS_ADMIN SYS_CHROOT SYS_PTRACE SETUID SETGID CHOWN FOWNER DAC_OVERRIDE".into()
@@ -161,8 +203,13 @@ impl Stage {
         let caps: Vec<_> = caps.split(' ').map(|c| format!("--cap-add={c}")).collect();
         args.extend(caps.iter().map(String::as_str));
         args.extend([
-            self.name.as_str(), "/mounter", "mounter_process", "--exact", "--ignored",
-            "--nocapture", "--test-threads=1",
+            self.name.as_str(),
+            "/mounter",
+            "mounter_process",
+            "--exact",
+            "--ignored",
+            "--nocapture",
+            "--test-threads=1",
         ]);
         docker(&args).unwrap();
     }
@@ -176,13 +223,24 @@ impl Stage {
         let n = self.next.fetch_add(1, Ordering::Relaxed);
         let id = format!("{n:012x}");
         let (uid, gid) = (UID, UID);
-        let request = PrepareRequest { worker: id.clone(), uid, gid };
+        let request = PrepareRequest {
+            worker: id.clone(),
+            uid,
+            gid,
+        };
         self.client.prepare(request).await.unwrap();
         let name = format!("{}-w{n}", self.name);
         let run = format!("{}/workers/{id}/run:/.podbay/run:ro", self.state.display());
         let mut args = vec![
-            "run", "-d", "--name", &name, "--network=none", "--cap-drop=ALL",
-            "--security-opt=no-new-privileges", "-v", &run,
+            "run",
+            "-d",
+            "--name",
+            &name,
+            "--network=none",
+            "--cap-drop=ALL",
+            "--security-opt=no-new-privileges",
+            "-v",
+            &run,
         ];
         args.extend(more);
         if !linked {
@@ -198,9 +256,21 @@ impl Stage {
         let pid = docker(&["inspect", "-f", "{{.State.Pid}}", &name]).unwrap();
         let pid = pid.trim().parse().unwrap();
         if linked {
-            docker(&["exec", &name, "sh", "-c", "until stat -c %F /workspace | grep -q link; do sleep 0.01; done"]).unwrap();
+            docker(&[
+                "exec",
+                &name,
+                "sh",
+                "-c",
+                "until stat -c %F /workspace | grep -q link; do sleep 0.01; done",
+            ])
+            .unwrap();
         }
-        Worker { id, pid, name, claimed_at_ns: 0 }
+        Worker {
+            id,
+            pid,
+            name,
+            claimed_at_ns: 0,
+        }
     }
 
     /// A project folder of somebody.
@@ -223,7 +293,12 @@ impl Stage {
         }
     }
 
-    pub async fn mount(&self, worker: &Worker, project: &Path, mode: MountMode) -> Result<Mounted, MounterError> {
+    pub async fn mount(
+        &self,
+        worker: &Worker,
+        project: &Path,
+        mode: MountMode,
+    ) -> Result<Mounted, MounterError> {
         self.client.mount(self.request(worker, project, mode)).await
     }
 
@@ -235,7 +310,9 @@ impl Stage {
             project: mounted.project.clone(),
             dev: mounted.dev,
             ino: mounted.ino,
-            claimed_at_ns: i64::try_from(now.as_nanos()).unwrap().max(worker.claimed_at_ns),
+            claimed_at_ns: i64::try_from(now.as_nanos())
+                .unwrap()
+                .max(worker.claimed_at_ns),
         }
     }
 }
