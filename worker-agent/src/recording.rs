@@ -401,10 +401,7 @@ mod tests {
 
     #[test]
     fn names_cannot_leave_the_folder() {
-        assert_eq!(
-            file_name("../../x y"),
-            "_.______x_y.cast".replace("_.______", "_.__.__").as_str()
-        );
+        assert_eq!(file_name("../../x y"), "_._.._x_y.cast");
         assert_eq!(file_name("a.b-c_1"), "a.b-c_1.cast");
     }
 }
