@@ -62,6 +62,9 @@ pub struct WorkspaceConfig {
     pub roots: Vec<PathBuf>,
     /// Folders allowed although a built-in rule refuses them.
     pub allow: Vec<PathBuf>,
+    /// Whether projects are mounted into warm workers. Off: every claim with a project is a cold
+    /// start.
+    pub hot_mounts: bool,
 }
 
 /// Attaching.

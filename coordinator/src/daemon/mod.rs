@@ -154,13 +154,6 @@ impl Daemon {
         }
     }
 
-    /// Feeds several events in order.
-    fn feed_all(self: &Arc<Self>, events: impl IntoIterator<Item = Event>) {
-        for event in events {
-            self.feed(event);
-        }
-    }
-
     fn site(&self) -> Result<&Site, ApiError> {
         self.site.get().ok_or_else(|| {
             let engine = self.lock().engine.clone();

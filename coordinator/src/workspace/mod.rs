@@ -1,10 +1,11 @@
-//! Getting projects into workers and changes out of them.
-//!
-//! `mounter` runs in a helper container with the few capabilities this needs; `MounterClient` is
-//! the coordinator's side of its socket. The rest of the coordinator has no capabilities.
-
+//! Temporary.
+mod client;
+mod error;
+mod rpc;
 mod wire;
 
+pub use client::MounterClient;
+pub use rpc::{MounterRequest, MounterResponse};
 pub use wire::{
     MountMode, MountRequest, Mounted, MounterCaps, MounterError, MounterErrorKind, Policy,
     PrepareRequest, ReviewTarget,

@@ -210,6 +210,8 @@ impl Handler for Model {
     fn clear_line(&mut self, mode: LineClearMode) {
         let (line, column) = (Line(self.line()), self.column());
         match mode {
+            // The crate erases nothing while a wrap is pending.
+            LineClearMode::Right if self.term.grid().cursor.input_needs_wrap => {}
             LineClearMode::Right => self.split_wide(line, column),
             LineClearMode::Left => self.split_wide(line, column + 1),
             LineClearMode::All => {}

@@ -241,7 +241,10 @@ impl Painter {
             }
             self.pen(cell);
             self.print(cell.c, cell.zerowidth());
-            if column == 0 && wrapped && cell.bg != Color::Named(NamedColor::Background) {
+            let filled = columns <= 2 && cell.flags.contains(Flags::WIDE_CHAR);
+            let colored = cell.bg != Color::Named(NamedColor::Background);
+            if column == 0 && wrapped && colored && !filled {
+                // The wrap may have scrolled in a row filled with this background.
                 self.plain_pen();
                 self.raw(b"\x1b[K");
             }

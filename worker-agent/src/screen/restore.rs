@@ -235,7 +235,9 @@ pub(super) fn dump(model: &mut Model) -> String {
     put(format!("keyboard {:?} other {:?}", model.keyboard, model.other_keyboard));
     put(format!("other keys {} passed {:?}", model.modify_other_keys, model.passed_modes));
     for index in &model.touched_colors {
-        put(format!("color {index} {:?}", model.term.colors()[*index]));
+        if let Some(color) = model.term.colors()[*index] {
+            put(format!("color {index} {color}"));
+        }
     }
     dump_grid(model.term.grid(), &mut put);
     let alternate = model.alternate();
@@ -270,8 +272,13 @@ fn cell_text(cell: &Cell) -> String {
         cell.bg,
         cell.flags,
         cell.underline_color(),
-        link.as_ref().map(|link| (link.id(), link.uri())),
+        link.as_ref().map(|link| (named(link.id()), link.uri())),
     )
+}
+
+/// The id of a link; the crate numbers those without one, over all screens.
+fn named(id: &str) -> &str {
+    if id.ends_with("_alacritty") { "" } else { id }
 }
 
 fn dump_grid(grid: &Grid<Cell>, put: &mut impl FnMut(String)) {
