@@ -126,3 +126,54 @@ fn a_read_only_root_is_no_obstacle_and_the_engine_stops_it_cleanly() {
     assert_eq!(worker.exited("s"), ExitStatus::Signal(15));
     assert_eq!(worker.wait().code(), Some(0));
 }
+
+#[test]
+fn the_oom_killer_takes_the_session_and_is_named() {
+    if !std::path::Path::new("/usr/bin/busybox").exists() {
+        return;
+    }
+    let more = [
+        "-v",
+        "/usr/bin/busybox:/bin/busybox:ro",
+        "--memory-swap=256m",
+    ];
+    let Some(mut worker) = worker("podbay-agent-test-3", &more) else {
+        return;
+    };
+    worker.start_session(as_user("other", &["/bin/busybox", "sleep", "1000"]));
+    // `tail` without a newline keeps all of its input.
+    let script = "/bin/busybox head -c 2000000000 /dev/zero | /bin/busybox tail -n 1 >/dev/null";
+    worker.start_session(as_user("hog", &["/bin/busybox", "sh", "-c", script]));
+    let (status, oom) = worker.event("the hog's end", |event| match event {
+        AgentEvent::Exited {
+            session,
+            status,
+            oom,
+        } if session == "hog" => Some((*status, *oom)),
+        _ => None,
+    });
+    assert_eq!((status.shell_code(), oom), (137, true));
+    assert!(
+        worker
+            .describe()
+            .readings
+            .oom_kills
+            .is_some_and(|kills| kills >= 1)
+    );
+    assert_eq!(
+        worker.info("other").exit,
+        None,
+        "others and the agent live on"
+    );
+    worker
+        .ask(ToAgentBody::Signal {
+            session: "other".into(),
+            signal: 9,
+        })
+        .unwrap();
+    let oom = worker.event("the other's end", |event| match event {
+        AgentEvent::Exited { session, oom, .. } if session == "other" => Some(*oom),
+        _ => None,
+    });
+    assert!(!oom, "an ordinary KILL is not blamed on the OOM killer");
+}

@@ -190,7 +190,9 @@ fn supervise_reports_a_configuration_error_and_tries_again() {
         text.contains("exited with 78") && text.contains("configuration"),
         "{text}"
     );
-    assert_eq!(supervisor.wait().unwrap().code(), Some(0));
+    // TERM may meet it just as it fails by itself; a failure while stopping is passed on.
+    let code = supervisor.wait().unwrap().code();
+    assert!(code == Some(0) || code == Some(78), "{code:?}");
 }
 
 #[test]

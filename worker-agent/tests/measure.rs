@@ -156,4 +156,12 @@ fn figures() {
         );
     }
     println!("RSS after the floods: {} KB", rss_kb(pid));
+    worker.start_session(session("last", &["sleep", "1000"]));
+    let begin = Instant::now();
+    worker.ask(ToAgentBody::Shutdown { grace_ms: 800 }).unwrap();
+    worker.wait();
+    println!(
+        "stop with a running session: {} ms",
+        begin.elapsed().as_millis()
+    );
 }
