@@ -101,7 +101,12 @@ impl Screen {
     /// An empty screen. Sizes are brought into 2×1 … 1000×500.
     pub fn new(cols: u16, rows: u16, options: ScreenOptions) -> Self {
         let inner = Inner::new(clamp(cols, rows), options);
-        Self { inner, framer: Framer::default(), options, rebuilt: None }
+        Self {
+            inner,
+            framer: Framer::default(),
+            options,
+            rebuilt: None,
+        }
     }
 
     /// Reads the next bytes of the session's output.
@@ -221,7 +226,10 @@ impl Screen {
     #[doc(hidden)]
     pub fn dump(&mut self) -> String {
         let pending = self.framer.pending().to_vec();
-        format!("{}pending {pending:?}\n", restore::dump(&mut self.inner.model))
+        format!(
+            "{}pending {pending:?}\n",
+            restore::dump(&mut self.inner.model)
+        )
     }
 
     fn rebuild(&mut self, panic: &(dyn std::any::Any + Send)) {
@@ -237,7 +245,10 @@ impl Screen {
 
 impl Inner {
     fn new(size: Size, options: ScreenOptions) -> Self {
-        Self { model: Model::new(size, options.scrollback), parser: Processor::new() }
+        Self {
+            model: Model::new(size, options.scrollback),
+            parser: Processor::new(),
+        }
     }
 }
 
