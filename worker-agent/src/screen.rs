@@ -300,3 +300,25 @@ fn clamp(cols: u16, rows: u16) -> Size {
 fn to_u16(value: usize) -> u16 {
     u16::try_from(value).unwrap_or(u16::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_panic_the_screen_is_empty_and_says_so() {
+        let mut screen = Screen::new(10, 3, ScreenOptions::default());
+        screen.process(b"text\x1b]2;cut");
+        screen.rebuild(&"out of range");
+        let events = screen.process(b"more");
+        assert_eq!(events, [ScreenEvent::Rebuilt("out of range".to_owned())]);
+        assert_eq!(screen.text(), ["more", "", ""]);
+        assert_eq!(screen.size(), (10, 3));
+    }
+
+    #[test]
+    fn a_screen_can_move_between_threads() {
+        fn is_send<T: Send>() {}
+        is_send::<Screen>();
+    }
+}

@@ -2,9 +2,7 @@
 
 mod streams;
 
-use std::process::{Command, Stdio};
-
-use streams::{RECORDINGS, screen_of};
+use streams::screen_of;
 use worker_agent::screen::{
     Color, CursorShape, Modes, Mouse, Screen, ScreenEvent, ScreenOptions, Underline,
 };
@@ -171,92 +169,4 @@ fn endless_sequences_stay_bounded() {
     screen.process("e".as_bytes());
     screen.process("\u{301}".repeat(100_000).as_bytes());
     assert!(screen.restore().len() < 200);
-}
-
-/// Feeds a restore string to tmux, an independent terminal, and compares the text.
-#[test]
-fn tmux_shows_the_same_text_after_a_restore() {
-    if Command::new("tmux")
-        .arg("-V")
-        .stdout(Stdio::null())
-        .status()
-        .is_err()
-    {
-        return;
-    }
-    let folder = tempfile::tempdir().expect("a folder");
-    let socket = folder.path().join("socket");
-    let tmux = |arguments: &[&str]| {
-        let mut command = Command::new("tmux");
-        command
-            .arg("-S")
-            .arg(&socket)
-            .arg("-f")
-            .arg("/dev/null")
-            .args(arguments);
-        let output = command
-            .env("LANG", "C.UTF-8")
-            .env_remove("TMUX")
-            .output()
-            .expect("tmux runs");
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).expect("UTF-8")
-    };
-    for (number, recording) in RECORDINGS.iter().enumerate() {
-        let mut screen = screen_of(recording.size);
-        screen.process(recording.bytes);
-        let file = folder.path().join(recording.name);
-        std::fs::write(&file, screen.restore()).expect("written");
-        let (session, channel) = (format!("s{number}"), format!("c{number}"));
-        let (cols, rows) = (recording.size.0.to_string(), recording.size.1.to_string());
-        // The pane tells when it has written all; tmux may still be reading it then.
-        let script = format!(
-            "stty raw -echo; cat '{}'; tmux -S '{}' wait-for -S {channel}; exec sleep 60",
-            file.display(),
-            socket.display()
-        );
-        tmux(&[
-            "-u",
-            "new-session",
-            "-d",
-            "-s",
-            &session,
-            "-x",
-            &cols,
-            "-y",
-            &rows,
-            &script,
-        ]);
-        tmux(&["set-option", "-g", "status", "off"]);
-        tmux(&["resize-window", "-t", &session, "-x", &cols, "-y", &rows]);
-        tmux(&["wait-for", &channel]);
-        let expected = screen.text();
-        let mut shown = Vec::new();
-        for _ in 0..50 {
-            let capture = tmux(&["capture-pane", "-p", "-t", &session]);
-            shown = capture
-                .lines()
-                .map(|line| line.trim_end_matches(' ').to_owned())
-                .collect();
-            shown.resize(expected.len(), String::new());
-            if shown == expected {
-                break;
-            }
-        }
-        if recording.name.starts_with("unicode") {
-            // tmux joins some emoji sequences into one cell.
-            let plain = |lines: &[String]| -> Vec<String> {
-                lines
-                    .iter()
-                    .filter(|l| !l.contains('\u{200d}'))
-                    .cloned()
-                    .collect()
-            };
-            (shown, _) = (plain(&shown), ());
-            assert_eq!(shown, plain(&expected), "{}", recording.name);
-        } else {
-            assert_eq!(shown, expected, "{}", recording.name);
-        }
-    }
-    tmux(&["kill-server"]);
 }
