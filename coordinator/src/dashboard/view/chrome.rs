@@ -157,14 +157,8 @@ pub fn footer(state: &State, area: Rect, pen: &mut Pen<'_>) {
     let mut x = area.x;
     for (key, label) in keys {
         x = pen.put_as(x, area.y, area.right().saturating_sub(x), &key, Role::Key);
-        let label = format!(" {label}  ");
-        x = pen.put_as(
-            x,
-            area.y,
-            area.right().saturating_sub(x),
-            &label,
-            Role::Text,
-        );
+        let label = format!(" {label}");
+        x = pen.put_as(x, area.y, area.right().saturating_sub(x), &label, Role::Text) + 2;
     }
 }
 
