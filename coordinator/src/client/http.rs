@@ -98,7 +98,13 @@ impl Http {
         Ok(Link { sender, notes })
     }
 
-    fn take_idle(&self) -> Option<Link> {
+    /// The kept connection, when the call may use it. A connection that was closed meanwhile may be
+    /// noticed only after the request was written; what must not be sent twice risks that only where
+    /// another connection is dear.
+    fn take_idle(&self, call: &Call) -> Option<Link> {
+        if call.method != Method::GET && matches!(self.target, Target::Socket(_)) {
+            return None;
+        }
         let link = self
             .idle
             .lock()
@@ -120,7 +126,7 @@ impl Http {
         &self,
         call: &Call,
     ) -> Result<(Response<Incoming>, Link), ClientError> {
-        if let Some(mut link) = self.take_idle() {
+        if let Some(mut link) = self.take_idle(call) {
             match link.sender.try_send_request(call.request()?).await {
                 Ok(answer) => return Ok((answer, link)),
                 Err(mut error) => {
