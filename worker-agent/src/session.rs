@@ -24,7 +24,7 @@ use podbay_protocol::{
     StartSession,
 };
 use std::{
-    os::fd::{AsFd, OwnedFd},
+    os::fd::AsFd,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
