@@ -326,7 +326,10 @@ proptest! {
         millis in 1_000u64..31_536_000_000,
         body in (16usize << 10)..(64 << 20),
         command in prop::collection::vec("[^\0]{1,10}", 1..4),
-        value in "[^\0]{0,20}",
+        value in prop_oneof![
+            "[^\0]{0,20}",
+            Just("a\ncpus = \"2\"\n'''\n".to_owned()),
+        ],
         name in "[a-z0-9][a-z0-9_.-]{0,20}",
     ) {
         let mut config = parse("x".as_ref(), "").unwrap();

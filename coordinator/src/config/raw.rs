@@ -4,7 +4,7 @@
 //! so there is one list of keys. Values of any scalar type arrive here as text (see `tree.rs`).
 
 use schemars::{JsonSchema, generate::SchemaSettings};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 use toml::Spanned;
 
@@ -40,7 +40,7 @@ pub(super) struct RawLog {
     #[schemars(with = "String", extend("enum" = ["text", "json"]))]
     pub(super) format: Field<String>,
     /// Rotated files kept.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "plainly")]
     #[schemars(with = "u32", range(min = 1, max = 100), example = 5)]
     pub(super) keep_files: Field<String>,
 }
@@ -62,7 +62,7 @@ pub(super) struct RawEngine {
     #[schemars(with = "String", example = &"2s")]
     pub(super) relist_interval: Field<String>,
     /// Most creations under way at once.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "plainly")]
     #[schemars(with = "u32", range(min = 1, max = 64), example = 4)]
     pub(super) max_parallel: Field<String>,
 }
@@ -142,11 +142,11 @@ pub(super) struct RawProfile {
     #[schemars(with = "Vec<String>", example = ["bash"])]
     pub(super) command: Field<Vec<Spanned<String>>>,
     /// Fewest warm workers; 2 in the default profile, else 0.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "plainly")]
     #[schemars(with = "u32", range(max = 64), example = 2)]
     pub(super) min_warm: Field<String>,
     /// Most warm workers.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "plainly")]
     #[schemars(with = "u32", range(max = 64), example = 5)]
     pub(super) max_warm: Field<String>,
     /// A warm worker above the target goes after so long; 0s: never.
@@ -186,17 +186,29 @@ pub(super) struct RawProfile {
     #[schemars(with = "Size", example = &"4g")]
     pub(super) memory: Field<String>,
     /// CPUs; "none": no limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "plainly")]
     #[schemars(with = "Number", example = 2, example = 0.5)]
     pub(super) cpus: Field<String>,
     /// Processes and threads; "none": no limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "plainly")]
     #[schemars(with = "Size", example = 512)]
     pub(super) pids: Field<String>,
     /// The session's environment.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, String>")]
     pub(super) env: BTreeMap<String, Spanned<String>>,
+}
+
+/// Writes text that is a number as a number.
+fn plainly<S: Serializer>(field: &Field<String>, s: S) -> Result<S::Ok, S::Error> {
+    let text = field.as_ref().map_or("", |given| given.get_ref().as_str());
+    if let Ok(whole) = text.parse::<i64>() {
+        s.serialize_i64(whole)
+    } else if let Ok(number) = text.parse::<f64>() {
+        s.serialize_f64(number)
+    } else {
+        s.serialize_str(text)
+    }
 }
 
 /// A whole number, or text with a unit.

@@ -116,28 +116,5 @@ pub fn to_toml(config: &Config) -> String {
             .map(|(name, p)| (name.clone(), profile(p)))
             .collect(),
     };
-    unquote_numbers(toml::to_string(&raw).unwrap_or_default())
-}
-
-/// Numbers are text in the raw structs; a file writes them plainly.
-fn unquote_numbers(text: String) -> String {
-    const NUMBERS: [&str; 6] = [
-        "keep_files",
-        "max_parallel",
-        "min_warm",
-        "max_warm",
-        "cpus",
-        "pids",
-    ];
-    let mut out = String::with_capacity(text.len());
-    for line in text.lines() {
-        let plain = line.split_once(" = ").and_then(|(key, value)| {
-            let number = value.strip_prefix('"')?.strip_suffix('"')?;
-            let is_number = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-            (NUMBERS.contains(&key) && is_number).then(|| format!("{key} = {number}"))
-        });
-        out.push_str(plain.as_deref().unwrap_or(line));
-        out.push('\n');
-    }
-    out
+    toml::to_string(&raw).unwrap_or_default()
 }
