@@ -3,6 +3,14 @@
 //! The program under test is this test binary itself: `the_dashboard_itself` runs it when
 //! `PODBAY_TEST_SOCKET` names a socket.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "all of this is test code, helpers included"
+)]
+
 mod dashboard_support;
 
 use coordinator::{
