@@ -95,6 +95,23 @@ fn attach_passes_bytes_both_ways_and_comes_back() {
 }
 
 #[test]
+fn a_signal_while_attached_undoes_what_the_session_left() {
+    let script = Script::start(vec![worker("one")]);
+    let mut dashboard = Dashboard::start(&script, 80, 24, &[]);
+    dashboard.until("hello from one");
+    dashboard.keys("\r");
+    dashboard.until_not("1 worker");
+    dashboard.until("hello from one");
+    script.output(
+        "one",
+        "\x1b[?1049h\x1b[?1003h\x1b[?2004h\x1b[?25lfull screen",
+    );
+    dashboard.until("full screen");
+    dashboard.signal(nix::sys::signal::Signal::SIGTERM);
+    dashboard.left_cleanly(true);
+}
+
+#[test]
 fn a_coordinator_that_goes_away_is_shown_and_comes_back_by_itself() {
     let mut script = Script::start(vec![worker("one")]);
     let mut dashboard = Dashboard::start(&script, 80, 24, &[]);
