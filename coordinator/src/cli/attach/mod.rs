@@ -44,8 +44,12 @@ pub struct KeysArgs {
 impl KeysArgs {
     /// The matcher; the configuration in force is asked for when the user says nothing.
     pub(super) async fn matcher(&self, client: &Client) -> Result<Matcher, Failure> {
+        Matcher::new(&self.sequences(client).await).map_err(Failure::usage)
+    }
+
+    async fn sequences(&self, client: &Client) -> Vec<String> {
         if !self.detach_keys.is_empty() {
-            return Matcher::new(&self.detach_keys).map_err(Failure::usage);
+            return self.detach_keys.clone();
         }
         // What the coordinator has is checked there; were it not to be understood here, or not to
         // be had, the default keys still detach.
@@ -54,10 +58,8 @@ impl KeysArgs {
             .await
             .ok()
             .and_then(|text| configured(&text));
-        let matcher = configured.and_then(|keys| Matcher::new(&keys).ok());
-        matcher
-            .map_or_else(|| Matcher::new(&keys::DEFAULT), Ok)
-            .map_err(Failure::usage)
+        let understood = configured.filter(|keys| Matcher::new(keys).is_ok());
+        understood.unwrap_or_else(|| keys::DEFAULT.map(str::to_owned).into())
     }
 }
 
@@ -82,7 +84,12 @@ pub(super) async fn run(globals: &Globals, args: &AttachArgs) -> Result<ExitCode
         AttachArgs { takeover: true, .. } => AttachMode::Takeover,
         _ => AttachMode::Write,
     };
-    let keys = args.keys.matcher(&client).await?;
+    let mut keys = args.keys.sequences(&client).await;
+    if args.read_only {
+        // Nothing is typed into the session, so the key that ends most things ends this.
+        keys.push("ctrl-c".into());
+    }
+    let keys = Matcher::new(&keys).map_err(Failure::usage)?;
     let size = term::size().filter(|_| term::stdout_is_tty());
     let query = AttachQuery {
         mode,

@@ -140,6 +140,10 @@ struct Typed {
     pending: Vec<u8>,
     ended: bool,
     terminal: bool,
+    /// Whether its end is passed on.
+    pipes: bool,
+    /// Whether nothing but the detach keys counts.
+    ignored: bool,
 }
 
 impl Typed {
@@ -189,6 +193,8 @@ impl Session {
             pending: Vec::new(),
             ended: false,
             terminal: guard.is_some(),
+            pipes: self.pipes,
+            ignored: self.mode == AttachMode::ReadOnly,
         };
         let mut shown = Shown {
             output: Output::start()?,
@@ -425,6 +431,9 @@ async fn uplink(
 ) -> Over {
     let mut eof_sent = false;
     loop {
+        if typed.ignored {
+            typed.pending.clear();
+        }
         let sent = if !typed.pending.is_empty() {
             let result = sender.input(&typed.pending).await;
             if result.is_ok() {
@@ -437,7 +446,11 @@ async fn uplink(
                 // The terminal hung up.
                 return Over::End(End::Signal(SignalKind::hangup().as_raw_value()));
             }
-            sender.eof().await
+            if typed.pipes {
+                sender.eof().await
+            } else {
+                Ok(())
+            }
         } else {
             tokio::select! {
                 detached = typed.more() => {
