@@ -1,1 +1,50 @@
-//! Helpers that drive the real binaries.
+//! Helpers that drive the real binaries against a real engine in a real terminal.
+//!
+//! Every wait has a bound and a predicate; every instance cleans up after itself, also when its
+//! test fails.
+
+pub mod engine;
+pub mod instance;
+pub mod project;
+pub mod terminal;
+pub mod wait;
+
+use std::path::PathBuf;
+
+/// The checkout.
+#[must_use]
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).unwrap_or_default()
+}
+
+/// The static `podbay` binary that the images are made of.
+///
+/// # Panics
+/// It is not built: `scripts/build-images.sh` does.
+#[must_use]
+pub fn podbay() -> PathBuf {
+    binary("podbay")
+}
+
+/// A static release binary of this checkout.
+///
+/// # Panics
+/// It is not built: `scripts/build-images.sh` does.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    if let Some(folder) = std::env::var_os("PODBAY_BIN_DIR") {
+        return PathBuf::from(folder).join(name);
+    }
+    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let path = root().join("target").join(triple).join("release").join(name);
+    assert!(path.is_file(), "{} is not built: run scripts/build-images.sh", path.display());
+    path
+}
+
+/// A short name that no other test uses.
+#[must_use]
+pub fn unique(prefix: &str) -> String {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let bits = RandomState::new().build_hasher().finish();
+    format!("{prefix}-{:08x}", bits & 0xffff_ffff)
+}

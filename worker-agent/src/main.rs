@@ -1,2 +1,61 @@
-//! x
-fn main() {}
+//! `worker-agent`: PID 1 of every worker, supervisor of the parent, and two small tools.
+
+use std::{io::Write, path::Path, process::ExitCode};
+use worker_agent::{
+    agent::{Agent, Config},
+    hook, relay, supervise,
+};
+
+const USAGE: &str = "usage: worker-agent init | supervise -- COMMAND [ARGUMENT…] | relay SOCKET | \
+                     hook [JSON] | --version";
+
+/// Wrong arguments.
+const EXIT_USAGE: u8 = 2;
+/// `relay` cannot connect.
+const EXIT_NO_PEER: u8 = 3;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["init"] => match Agent::new(Config::from_env()) {
+            Ok(mut agent) => {
+                agent.run();
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(1, &format!("cannot start: {error}")),
+        },
+        ["supervise", "--", command @ ..] | ["supervise", command @ ..] if !command.is_empty() => {
+            match supervise::run(command) {
+                Ok(code) => ExitCode::from(code),
+                Err(error) => fail(1, &format!("cannot start: {error}")),
+            }
+        }
+        ["relay", socket] => match relay::run(Path::new(socket)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(EXIT_NO_PEER, &format!("{socket}: {error}")),
+        },
+        ["hook", rest @ ..] => {
+            hook::run(rest.first().map(|json| (*json).to_owned()));
+            ExitCode::SUCCESS
+        }
+        ["--version" | "-V" | "version"] => {
+            // Nobody left to read it is no failure of ours.
+            drop(writeln!(
+                std::io::stdout(),
+                "worker-agent {}",
+                env!("CARGO_PKG_VERSION")
+            ));
+            ExitCode::SUCCESS
+        }
+        _ => fail(EXIT_USAGE, USAGE),
+    }
+}
+
+fn fail(code: u8, message: &str) -> ExitCode {
+    drop(writeln!(std::io::stderr(), "worker-agent: {message}"));
+    ExitCode::from(code)
+}

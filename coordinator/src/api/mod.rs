@@ -1,1 +1,14 @@
-//! api
+//! The HTTP API on the state volume's socket.
+//!
+//! Translates requests to calls of the daemon and errors to statuses. Must never decide anything,
+//! and never hold output back: attach relays bytes as they come.
+
+mod attach;
+mod events;
+mod listen;
+mod metrics;
+mod reply;
+mod review;
+mod routes;
+
+pub use listen::listen;

@@ -1,1 +1,275 @@
-//! daemon
+//! The run loop: carries out what the fleet decides and feeds back what came of it.
+//!
+//! Owns the records of all workers (a cache: engine and agents hold the truth) and the tasks that
+//! keep it true. Must never decide which worker serves which claim (that is `fleet`), and never
+//! hold its lock across an await.
+
+mod actions;
+mod adopt;
+mod bus;
+mod claim;
+mod engine;
+mod finish;
+mod log;
+mod mounter;
+mod names;
+mod place;
+mod pools;
+mod record;
+mod report;
+mod resolve;
+mod serve;
+mod session;
+mod start;
+mod stats;
+mod view;
+
+pub use bus::{Bus, BusMessage};
+pub use log::LogReader;
+pub use place::Placed;
+pub use start::start;
+pub use session::{Attached, SessionEnd};
+pub(crate) use view::version;
+
+use crate::{
+    agent::AgentHub,
+    config::Config,
+    fleet::{Action, ClaimId, Event, Fleet, Millis},
+    model::WorkerId,
+    runtime::{Docker, HostFolders, Own, PullPolicy},
+    store::{FinishedRecord, StateDir},
+    wire::{ApiError, EngineView, ErrorKind, HotMounts},
+    workspace::MounterClient,
+};
+use claim::Waiting;
+use record::Record;
+use session::{ExitLog, PendingExecs};
+use stats::ClaimTimes;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::{Notify, watch};
+
+/// The coordinator at work. Shared by the API and the background tasks.
+#[derive(Debug)]
+pub struct Daemon {
+    /// The checked configuration; replaced by a reload.
+    config: Mutex<Arc<Config>>,
+    /// The state volume.
+    state_dir: StateDir,
+    /// The engine.
+    docker: Docker,
+    /// Connections to the workers' agents.
+    hub: AgentHub,
+    /// The mounter's client; the mounter may be away.
+    mounter: MounterClient,
+    /// What is known once the engine has answered.
+    site: OnceLock<Site>,
+    /// All that changes.
+    state: Mutex<State>,
+    /// Tells clients what changed.
+    bus: Bus,
+    /// Woken when a relist is wanted now.
+    relist: Notify,
+    /// Woken when a session ended or a worker went.
+    ended: Notify,
+    /// When images are pulled.
+    pull: PullPolicy,
+    /// Becomes true when the coordinator stops.
+    stopping: watch::Sender<bool>,
+    /// Origin of the fleet's clock.
+    started: Instant,
+}
+
+/// What is known of the place the coordinator runs in.
+#[derive(Debug, Clone)]
+struct Site {
+    own: Own,
+    host: HostFolders,
+    /// File name of the agent under `bin/`.
+    agent: String,
+    /// The engine's data root: no project may be there.
+    data_root: Option<std::path::PathBuf>,
+}
+
+/// All that changes, behind one lock that is held for microseconds.
+#[derive(Debug)]
+struct State {
+    /// The decisions.
+    fleet: Fleet,
+    /// What the fleet does not have to know of each worker.
+    records: HashMap<WorkerId, Record>,
+    /// Claims that wait for a worker, by the number the fleet knows them by.
+    waiting: HashMap<ClaimId, Waiting>,
+    /// Sessions that ended and have no container any more.
+    finished: BTreeMap<WorkerId, FinishedRecord>,
+    /// Exec sessions that wait for their client.
+    execs: PendingExecs,
+    /// How the last sessions ended.
+    exits: ExitLog,
+    /// The engine as last seen.
+    engine: EngineView,
+    /// Whether projects get into warm workers.
+    hot: HotMounts,
+    /// Image ids by profile, as last seen.
+    images: HashMap<String, String>,
+    /// Claim times by profile.
+    times: HashMap<String, ClaimTimes>,
+    /// Next claim's number.
+    next_claim: u64,
+}
+
+impl Daemon {
+    /// Milliseconds on the fleet's clock.
+    fn now(&self) -> Millis {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        self.config
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// What changes, for the event stream.
+    #[must_use]
+    pub fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// Tells the fleet and carries out what it decides.
+    fn feed(self: &Arc<Self>, event: Event) {
+        let now = self.now();
+        let actions = self.lock().fleet.apply(now, event);
+        for action in actions {
+            self.carry_out(action);
+        }
+    }
+
+    fn site(&self) -> Result<&Site, ApiError> {
+        self.site.get().ok_or_else(|| {
+            let engine = self.lock().engine.clone();
+            let reason = engine
+                .error
+                .unwrap_or_else(|| "it has not answered yet".to_owned());
+            ApiError::new(
+                ErrorKind::Engine,
+                format!("the engine is not ready: {reason}"),
+            )
+            .hint("run `podbay doctor`")
+        })
+    }
+
+    /// Resolves once the coordinator is told to stop.
+    pub async fn stopped(&self) {
+        let mut stopping = self.stopping.subscribe();
+        // The sender lives as long as self: an error cannot come before the value.
+        if stopping.wait_for(|stop| *stop).await.is_err() {
+            tracing::debug!("stopped without a word");
+        }
+    }
+
+    /// Tells every task to stop. Workers and their sessions go on.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Runs `task` until it ends or the coordinator stops.
+    fn background(
+        self: &Arc<Self>,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let daemon = self.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = task => tracing::debug!(name, "task ended"),
+                () = daemon.stopped() => {}
+            }
+        });
+    }
+}
+
+/// Unix nanoseconds.
+fn unix_ns() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Unix milliseconds.
+fn unix_ms() -> u64 {
+    u64::try_from(unix_ns() / 1_000_000).unwrap_or_default()
+}
+
+/// 128 random bits as hexadecimal text: tokens and one-time ids.
+fn random_id() -> Result<String, ApiError> {
+    let mut bytes = [0u8; 16];
+    getrandom::fill(&mut bytes).map_err(|e| {
+        ApiError::new(
+            ErrorKind::Internal,
+            format!("the system gives no random numbers: {e}"),
+        )
+    })?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}
+
+/// Work that must not be dropped half-way when a client goes away.
+async fn detached<T: Send + 'static>(
+    task: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Result<T, ApiError> {
+    match tokio::spawn(task).await {
+        Ok(result) => result,
+        Err(error) => Err(ApiError::new(
+            ErrorKind::Internal,
+            format!("a task failed: {error}"),
+        )),
+    }
+}
+
+/// Blocking file work off the executor.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(std::io::Error::other(error)),
+    }
+}
+
+impl Daemon {
+    /// The action of a decision; each returns at once and works in a task of its own.
+    fn carry_out(self: &Arc<Self>, action: Action) {
+        match action {
+            Action::Create {
+                worker,
+                profile,
+                cold_for,
+            } => {
+                self.start_create(worker, profile, cold_for);
+            }
+            Action::Remove { worker, cause } => self.start_remove(worker, cause),
+            Action::Probe(worker) => self.start_probe(worker),
+            Action::Unpause(worker) => self.start_unpause(worker),
+            Action::Assign {
+                claim,
+                worker,
+                warm,
+            } => self.assign(claim, worker, warm),
+            Action::Reject { claim, reason } => self.reject(claim, reason),
+            Action::Relist => self.relist.notify_one(),
+            Action::WorkerChanged(worker) => self.tell_worker(&worker),
+            Action::PoolChanged(profile) => self.tell_pool(&profile),
+        }
+    }
+}

@@ -27,7 +27,7 @@ pub struct PoolSpec {
     pub max_age: Millis,
     /// How often a warm worker is probed; 0 = never.
     pub check_interval: Millis,
-    /// How long a worker may take from `Create` to `Ready`.
+    /// How long a worker's agent may take from `Created` (or from being found) to `Ready`; 0 = 30 s.
     pub ready_timeout: Millis,
     /// Memory limit of one worker in bytes, for the memory guard; 0 = unknown.
     pub memory: u64,
@@ -46,6 +46,11 @@ pub struct Observed {
     pub running: bool,
     /// The engine says it is paused.
     pub paused: bool,
+    /// A record on disk says that it was made for, or given to, a claim: it is never warm again,
+    /// and never removed only because its agent is silent.
+    pub claimed: bool,
+    /// The name in that record, so that it stays taken until the agent speaks.
+    pub name: Option<WorkerName>,
 }
 
 /// A claim.
@@ -110,6 +115,14 @@ pub enum Event {
     AgentGone(WorkerId),
     /// A probe failed, or the container's state says so.
     Unhealthy {
+        /// The worker.
+        worker: WorkerId,
+        /// For people.
+        reason: String,
+    },
+    /// The agent answers, but the worker is of no use: its network is gone. A claimed one is shown
+    /// as `Lost` until the next `Ready`, a warm one is replaced.
+    Lost {
         /// The worker.
         worker: WorkerId,
         /// For people.

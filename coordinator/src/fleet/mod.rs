@@ -4,9 +4,340 @@
 //! (milliseconds of a monotonic clock). The daemon carries the actions out and feeds what came of
 //! them back as events. Owns every decision about which worker serves which claim; must never
 //! hand one worker to two claims, and never remove a worker that has live work unless told to.
+//!
+//! What the daemon owes the fleet: an answer to every `Create`, `Remove` and `Assign`, a `Tick` at
+//! least once a second, and a first `Relisted`: before it, nothing is created, since what is
+//! there already is not known.
 
+mod backoff;
 mod event;
+mod lifecycle;
+mod pool;
+mod queue;
+mod reconcile;
+mod refill;
+#[cfg(test)]
+mod tests;
+mod worker;
 
+pub use backoff::Failure;
 pub use event::{
     Action, ClaimId, ClaimSpec, Event, Millis, Observed, PoolSpec, RejectReason, RemoveCause,
 };
+pub use pool::PoolNumbers;
+pub use worker::WorkerEntry;
+
+use crate::model::{WorkerId, WorkerName, WorkerState};
+use backoff::Rng;
+use pool::Pool;
+use queue::{Claim, Phase};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Ids of workers that are gone, kept so that one that is listed again is known as left over.
+const TOMBSTONES: usize = 4096;
+
+/// All workers, pools and claims.
+#[derive(Debug, Clone)]
+pub struct Fleet {
+    rng: Rng,
+    max_parallel: u32,
+    /// The greatest `now` seen.
+    now: Millis,
+    workers: BTreeMap<WorkerId, WorkerEntry>,
+    pools: BTreeMap<String, Pool>,
+    /// In the order in which they came.
+    claims: Vec<Claim>,
+    /// Why the engine does not answer.
+    engine_down: Option<String>,
+    /// The first listing is in.
+    synced: bool,
+    /// When the last listing that was taken was asked for.
+    listed_at: Millis,
+    stopping: bool,
+    /// The last reading, less what workers made since are likely to use.
+    spare_memory: Option<u64>,
+    /// Gone workers and when they went.
+    gone: BTreeMap<WorkerId, Millis>,
+    gone_order: VecDeque<WorkerId>,
+    /// `Ready` of workers that no listing has shown yet.
+    early: BTreeMap<WorkerId, (Option<WorkerName>, bool)>,
+    /// What clients were told last.
+    shown_workers: BTreeMap<WorkerId, (WorkerState, Option<String>, Option<WorkerName>)>,
+    shown_pools: BTreeMap<String, PoolNumbers>,
+    /// Actions of this step.
+    out: Vec<Action>,
+}
+
+impl Fleet {
+    /// An empty fleet. `seed` is 64 random bits, for ids and jitter; `max_parallel` bounds the
+    /// creations under way at once (at least 1).
+    #[must_use]
+    pub fn new(seed: u64, max_parallel: u32) -> Self {
+        Self {
+            rng: Rng::new(seed),
+            max_parallel: max_parallel.max(1),
+            now: 0,
+            workers: BTreeMap::new(),
+            pools: BTreeMap::new(),
+            claims: Vec::new(),
+            engine_down: None,
+            synced: false,
+            listed_at: 0,
+            stopping: false,
+            spare_memory: None,
+            gone: BTreeMap::new(),
+            gone_order: VecDeque::new(),
+            early: BTreeMap::new(),
+            shown_workers: BTreeMap::new(),
+            shown_pools: BTreeMap::new(),
+            out: Vec::new(),
+        }
+    }
+
+    /// Takes an event and says what to do. `now` that goes backwards counts as unchanged.
+    pub fn apply(&mut self, now: Millis, event: Event) -> Vec<Action> {
+        self.now = self.now.max(now);
+        self.handle(event);
+        self.settle();
+        self.announce();
+        std::mem::take(&mut self.out)
+    }
+
+    /// Bounds the creations under way at once anew (after a reload; at least 1).
+    pub fn set_max_parallel(&mut self, max_parallel: u32) {
+        self.max_parallel = max_parallel.max(1);
+    }
+
+    /// One worker.
+    #[must_use]
+    pub fn worker(&self, id: &WorkerId) -> Option<&WorkerEntry> {
+        self.workers.get(id)
+    }
+
+    /// All workers that are not gone, by id.
+    pub fn workers(&self) -> impl Iterator<Item = &WorkerEntry> {
+        self.workers.values()
+    }
+
+    /// The worker of a name; of several (found after a restart) the one that still has work.
+    #[must_use]
+    pub fn by_name(&self, name: &WorkerName) -> Option<&WorkerEntry> {
+        self.workers
+            .values()
+            .filter(|w| w.name.as_ref() == Some(name))
+            .min_by_key(|w| {
+                let live = matches!(w.state, WorkerState::Running | WorkerState::Claiming);
+                (!live, w.created)
+            })
+    }
+
+    /// One pool's numbers.
+    #[must_use]
+    pub fn pool(&self, profile: &str) -> Option<PoolNumbers> {
+        self.pools.get(profile).map(|p| self.numbers(profile, p))
+    }
+
+    /// All pools' numbers, by profile.
+    pub fn pools(&self) -> impl Iterator<Item = PoolNumbers> {
+        self.pools.iter().map(|(name, p)| self.numbers(name, p))
+    }
+
+    /// Whether the engine answers, as far as the fleet was told; else why not.
+    #[must_use]
+    pub fn engine_trouble(&self) -> Option<&str> {
+        self.engine_down.as_deref()
+    }
+
+    fn numbers(&self, profile: &str, pool: &Pool) -> PoolNumbers {
+        let mut numbers = PoolNumbers {
+            profile: profile.to_owned(),
+            min_warm: pool.min,
+            max_warm: pool.max,
+            target: pool.target,
+            warm: 0,
+            creating: 0,
+            claimed: 0,
+            queued: 0,
+            paused: pool.paused,
+            draining: pool.draining,
+            short_of_memory: pool.short_of_memory,
+            hits: pool.hits,
+            misses: pool.misses,
+            last_failure: pool.breaker.last().cloned(),
+        };
+        for worker in self.workers.values().filter(|w| w.profile == profile) {
+            match worker.state {
+                WorkerState::Creating => numbers.creating += 1,
+                WorkerState::Warm if worker.available() => numbers.warm += 1,
+                WorkerState::Claiming | WorkerState::Running | WorkerState::Lost => {
+                    numbers.claimed += 1;
+                }
+                _ => {}
+            }
+        }
+        let waits = |c: &&Claim| c.spec.profile == profile && c.phase == Phase::Waiting;
+        let queued = self.claims.iter().filter(waits).count();
+        numbers.queued = u32::try_from(queued).unwrap_or(u32::MAX);
+        numbers
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Tick => {}
+            Event::Configured(specs) => self.configured(specs),
+            Event::Relisted {
+                asked_at,
+                containers,
+            } => self.relisted(asked_at, containers),
+            Event::EngineLost(why) => self.engine_down = Some(why),
+            Event::EngineBack => self.engine_back(),
+            Event::Created(worker) => self.created(&worker),
+            Event::CreateFailed { worker, reason } => self.create_failed(&worker, &reason),
+            Event::Ready {
+                worker,
+                claimed_as,
+                ended,
+            } => self.ready(&worker, claimed_as, ended),
+            Event::AgentGone(worker) => self.unhealthy(&worker, "its agent is gone", true),
+            Event::Unhealthy { worker, reason } => self.unhealthy(&worker, &reason, false),
+            Event::Lost { worker, reason } => self.lost(&worker, &reason),
+            Event::Claim(spec) => self.claim(spec),
+            Event::Cancel(claim) => self.cancel(claim),
+            Event::Placed(claim) => self.placed(claim),
+            Event::PlaceFailed {
+                claim,
+                worker_at_fault,
+                reason,
+            } => self.place_failed(claim, worker_at_fault, reason),
+            Event::SessionEnded { worker, remove } => self.session_ended(&worker, remove),
+            Event::Remove(worker) => self.remove(&worker),
+            Event::Removed(worker) => self.removed(&worker),
+            Event::RemoveFailed { worker, reason } => self.remove_failed(&worker, &reason),
+            Event::Scale {
+                profile,
+                min_warm,
+                max_warm,
+            } => self.with_pool(&profile, |p| p.scale(min_warm, max_warm)),
+            Event::Pause(profile) => self.with_pool(&profile, |p| p.paused = true),
+            Event::Resume(profile) => self.with_pool(&profile, |p| {
+                p.paused = false;
+                p.draining = false;
+            }),
+            Event::Drain(profile) => self.with_pool(&profile, |p| p.draining = true),
+            Event::MemoryAvailable(bytes) => {
+                self.spare_memory = Some(bytes);
+                let coming = |w: &&WorkerEntry| w.state == WorkerState::Creating;
+                let coming = self.workers.values().filter(coming);
+                // Those that are coming are not in the reading yet.
+                for profile in coming.map(|w| w.profile.clone()).collect::<Vec<_>>() {
+                    self.book_memory(&profile);
+                }
+            }
+            Event::Shutdown => self.stopping = true,
+        }
+    }
+
+    /// Counts one more worker of a profile against the memory to spare.
+    fn book_memory(&mut self, profile: &str) {
+        if let (Some(spare), Some(pool)) = (&mut self.spare_memory, self.pools.get(profile)) {
+            *spare = spare.saturating_sub(pool.typical_bytes());
+        }
+    }
+
+    fn with_pool(&mut self, profile: &str, f: impl FnOnce(&mut Pool)) {
+        if let Some(pool) = self.pools.get_mut(profile) {
+            f(pool);
+        }
+    }
+
+    fn configured(&mut self, specs: Vec<PoolSpec>) {
+        let mut old = std::mem::take(&mut self.pools);
+        for spec in specs {
+            let pool = match old.remove(&spec.profile) {
+                Some(mut pool) => {
+                    pool.configure(spec.clone());
+                    pool
+                }
+                None => Pool::new(spec.clone()),
+            };
+            self.pools.insert(spec.profile, pool);
+        }
+        if !self.synced {
+            self.ask_for_list();
+        }
+    }
+
+    fn engine_back(&mut self) {
+        self.engine_down = None;
+        for pool in self.pools.values_mut() {
+            pool.breaker.hasten(self.now, &mut self.rng);
+        }
+        self.ask_for_list();
+    }
+
+    /// Asks for a new listing, once per step.
+    fn ask_for_list(&mut self) {
+        if !self.out.contains(&Action::Relist) {
+            self.out.push(Action::Relist);
+        }
+    }
+
+    /// Forgets a worker that is gone.
+    fn bury(&mut self, id: &WorkerId) {
+        self.workers.remove(id);
+        self.early.remove(id);
+        if self.gone.insert(id.clone(), self.now).is_none() {
+            self.gone_order.push_back(id.clone());
+        }
+        if self.gone_order.len() > TOMBSTONES
+            && let Some(oldest) = self.gone_order.pop_front()
+        {
+            self.gone.remove(&oldest);
+        }
+    }
+
+    /// Tells clients what is different from what they were told last.
+    fn announce(&mut self) {
+        let mut changed = Vec::new();
+        for (id, w) in &self.workers {
+            let same = self
+                .shown_workers
+                .get(id)
+                .is_some_and(|(s, why, name)| *s == w.state && *why == w.why && *name == w.name);
+            if !same {
+                changed.push(id.clone());
+            }
+        }
+        for id in &changed {
+            if let Some(w) = self.workers.get(id) {
+                let shown = (w.state, w.why.clone(), w.name.clone());
+                self.shown_workers.insert(id.clone(), shown);
+            }
+        }
+        if self.shown_workers.len() > self.workers.len() {
+            let workers = &self.workers;
+            self.shown_workers.retain(|id, _| {
+                let there = workers.contains_key(id);
+                if !there {
+                    changed.push(id.clone());
+                }
+                there
+            });
+        }
+        self.out
+            .extend(changed.into_iter().map(Action::WorkerChanged));
+
+        let fresh: BTreeMap<_, _> = self.pools().map(|n| (n.profile.clone(), n)).collect();
+        for (profile, numbers) in &fresh {
+            if self.shown_pools.get(profile) != Some(numbers) {
+                self.out.push(Action::PoolChanged(profile.clone()));
+            }
+        }
+        for profile in self.shown_pools.keys() {
+            if !fresh.contains_key(profile) {
+                self.out.push(Action::PoolChanged(profile.clone()));
+            }
+        }
+        self.shown_pools = fresh;
+    }
+}

@@ -277,6 +277,12 @@ pub struct Description {
     pub workspace_dev: u64,
     /// Inode of [`crate::paths::WORKSPACE`] as the agent sees it.
     pub workspace_ino: u64,
+    /// Owner of [`crate::paths::WORKSPACE`]: the session's user where nobody id-maps.
+    #[serde(default)]
+    pub workspace_uid: u32,
+    /// Its group.
+    #[serde(default)]
+    pub workspace_gid: u32,
     /// Every session, running or ended.
     pub sessions: Vec<SessionInfo>,
     /// Cgroup readings.

@@ -1,0 +1,182 @@
+//! One control connection: requests out, answers and events in.
+
+use super::hub::AgentNotice;
+use crate::model::WorkerId;
+use podbay_protocol::{
+    AgentError, ErrorCode, FrameDecoder, FromAgent, Reply, ToAgent, ToAgentBody, encode,
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64, atomic::Ordering},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::unix::{OwnedReadHalf, OwnedWriteHalf},
+    sync::{mpsc, oneshot},
+};
+
+/// Requests under way to one agent; more wait.
+const QUEUE: usize = 64;
+
+type Answer = oneshot::Sender<Result<Reply, AgentError>>;
+
+/// Why a request to an agent came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AgentRequestError {
+    /// The agent refused.
+    #[error("{}", .0.message)]
+    Refused(AgentError),
+    /// The connection ended.
+    #[error("the worker's agent is not connected")]
+    Gone,
+    /// No answer in time.
+    #[error("the worker's agent did not answer within {0:?}")]
+    TimedOut(Duration),
+    /// The request cannot be sent.
+    #[error("the request to the agent is too large: {0}")]
+    TooLarge(String),
+}
+
+/// Requests to one agent. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct AgentHandle {
+    /// Which connection of this worker, to tell a late end from a newer connection.
+    pub(super) generation: u64,
+    frames: mpsc::Sender<Vec<u8>>,
+    pending: Arc<Mutex<HashMap<u64, Answer>>>,
+    next: Arc<AtomicU64>,
+}
+
+impl AgentHandle {
+    /// Sends a request and waits for its answer.
+    ///
+    /// # Errors
+    /// [`AgentRequestError`]; `deadline` bounds the whole.
+    pub async fn request(
+        &self,
+        body: ToAgentBody,
+        deadline: Duration,
+    ) -> Result<Reply, AgentRequestError> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let frame = encode(&ToAgent { id, body })
+            .map_err(|e| AgentRequestError::TooLarge(e.to_string()))?;
+        let (answer, answered) = oneshot::channel();
+        self.lock().insert(id, answer);
+        let exchange = async {
+            if self.frames.send(frame).await.is_err() {
+                return Err(AgentRequestError::Gone);
+            }
+            match answered.await {
+                Ok(result) => result.map_err(AgentRequestError::Refused),
+                Err(_) => Err(AgentRequestError::Gone),
+            }
+        };
+        let result = tokio::time::timeout(deadline, exchange).await;
+        self.lock().remove(&id);
+        result.unwrap_or(Err(AgentRequestError::TimedOut(deadline)))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Answer>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn resolve(&self, id: u64, result: Result<Reply, AgentError>) {
+        if let Some(answer) = self.lock().remove(&id)
+            && answer.send(result).is_err()
+        {
+            tracing::debug!(id, "answer came after its deadline");
+        }
+    }
+}
+
+/// Starts the two tasks of a control connection whose handshake is done.
+pub(super) fn run(
+    worker: WorkerId,
+    generation: u64,
+    mut decoder: FrameDecoder,
+    mut reader: OwnedReadHalf,
+    writer: OwnedWriteHalf,
+    notices: mpsc::Sender<AgentNotice>,
+) -> AgentHandle {
+    let (frames, outgoing) = mpsc::channel(QUEUE);
+    let handle = AgentHandle {
+        generation,
+        frames,
+        pending: Arc::new(Mutex::new(HashMap::new())),
+        next: Arc::new(AtomicU64::new(1)),
+    };
+    let writing = tokio::spawn(write_frames(outgoing, writer));
+    let reading = handle.clone();
+    tokio::spawn(async move {
+        let why = read_frames(&worker, &reading, &mut decoder, &mut reader, &notices).await;
+        writing.abort();
+        reading.lock().clear();
+        tracing::debug!(%worker, why, "agent connection ended");
+        if notices
+            .send(AgentNotice::Gone { worker, generation })
+            .await
+            .is_err()
+        {
+            tracing::debug!("nobody listens to agents any more");
+        }
+    });
+    handle
+}
+
+async fn write_frames(mut frames: mpsc::Receiver<Vec<u8>>, mut writer: OwnedWriteHalf) {
+    while let Some(frame) = frames.recv().await {
+        if writer.write_all(&frame).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read_frames(
+    worker: &WorkerId,
+    handle: &AgentHandle,
+    decoder: &mut FrameDecoder,
+    reader: &mut OwnedReadHalf,
+    notices: &mpsc::Sender<AgentNotice>,
+) -> String {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        loop {
+            match decoder.next_frame::<FromAgent>() {
+                Ok(Some(FromAgent::Response(response))) => {
+                    handle.resolve(response.id, response.result);
+                }
+                Ok(Some(FromAgent::Event(event))) => {
+                    let notice = AgentNotice::Event {
+                        worker: worker.clone(),
+                        event,
+                    };
+                    if notices.send(notice).await.is_err() {
+                        return "the coordinator is stopping".to_owned();
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => return error.to_string(),
+            }
+        }
+        match reader.read(&mut buffer).await {
+            Ok(0) => return "closed by the agent".to_owned(),
+            Ok(n) => decoder.push(buffer.get(..n).unwrap_or_default()),
+            Err(error) => return error.to_string(),
+        }
+    }
+}
+
+/// A fitting API error kind for what an agent refused.
+#[must_use]
+pub(crate) fn kind_of(code: ErrorCode) -> crate::wire::ErrorKind {
+    use crate::wire::ErrorKind;
+    match code {
+        ErrorCode::CommandNotFound => ErrorKind::CommandNotFound,
+        ErrorCode::NotExecutable => ErrorKind::NotExecutable,
+        ErrorCode::NoSuchSession => ErrorKind::NotFound,
+        ErrorCode::Exists => ErrorKind::Conflict,
+        ErrorCode::Invalid => ErrorKind::Invalid,
+        ErrorCode::Unsupported | ErrorCode::System => ErrorKind::Internal,
+    }
+}

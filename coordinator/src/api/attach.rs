@@ -1,0 +1,273 @@
+//! Attach WebSockets: bytes between a client and an agent's stream.
+
+use super::{reply::Failure, routes::App};
+use crate::{
+    daemon::{Attached, Daemon, SessionEnd},
+    wire::{
+        ApiError, AttachQuery, ClientMessage, ErrorKind, STDERR_CHANNEL, STDOUT_CHANNEL,
+        ServerMessage, SpawnRequest,
+    },
+};
+use axum::{
+    extract::{
+        Path, Query, State, WebSocketUpgrade,
+        ws::{CloseFrame, Message, WebSocket},
+    },
+    response::Response,
+};
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::{
+    SinkExt, StreamExt,
+    stream::{SplitSink, SplitStream},
+};
+use podbay_protocol::AttachMode;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::unix::{OwnedReadHalf, OwnedWriteHalf},
+    sync::mpsc,
+};
+
+/// Bytes read from the agent at once.
+const CHUNK: usize = 64 * 1024;
+/// A spawn request on a fresh socket has come by then.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+/// Messages that wait for a slow client; the agent holds back what is more.
+const QUEUE: usize = 4;
+
+pub(super) async fn attach(
+    State(daemon): App,
+    Path(name): Path<String>,
+    Query(query): Query<AttachQuery>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, Failure> {
+    // Before the upgrade, so that a refusal is an ordinary HTTP answer.
+    let attached = daemon.attach(&name, query).await?;
+    let upgrade = sized(&daemon, upgrade);
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        let (mut to_client, from_client) = socket.split();
+        let hello = ServerMessage::Attached {
+            writer: attached.writer,
+            pipes: attached.err.is_some(),
+        };
+        if say(&mut to_client, &hello).await {
+            relay(daemon, attached, to_client, from_client).await;
+        }
+    }))
+}
+
+pub(super) async fn spawn(State(daemon): App, upgrade: WebSocketUpgrade) -> Response {
+    sized(&daemon, upgrade).on_upgrade(move |socket| async move {
+        let (mut to_client, mut from_client) = socket.split();
+        let spawned = match read_request(&mut from_client).await {
+            Ok(request) => daemon.spawn(request, Some(AttachMode::Write)).await,
+            Err(error) => Err(error),
+        };
+        match spawned {
+            Ok(placed) => {
+                let hello = ServerMessage::Spawned(Box::new(placed.response));
+                let told = say(&mut to_client, &hello).await;
+                if let (true, Some(attached)) = (told, placed.attached) {
+                    relay(daemon, attached, to_client, from_client).await;
+                }
+            }
+            Err(error) => finish(&mut to_client, &ServerMessage::Error(error)).await,
+        }
+    })
+}
+
+fn sized(daemon: &Arc<Daemon>, upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
+    let limit = daemon.config().api.max_body;
+    upgrade
+        .max_message_size(limit)
+        .max_frame_size(limit)
+        .write_buffer_size(0)
+}
+
+async fn read_request(from_client: &mut SplitStream<WebSocket>) -> Result<SpawnRequest, ApiError> {
+    let invalid = |why: String| ApiError::new(ErrorKind::Invalid, why);
+    match tokio::time::timeout(REQUEST_DEADLINE, from_client.next()).await {
+        Ok(Some(Ok(Message::Text(text)))) => serde_json::from_str(&text)
+            .map_err(|e| invalid(format!("the first message is no spawn request: {e}"))),
+        Ok(_) => Err(invalid(
+            "the first message has to be a spawn request as text".to_owned(),
+        )),
+        Err(_) => Err(ApiError::new(ErrorKind::Timeout, "no spawn request came")),
+    }
+}
+
+/// Whether the client is still there.
+async fn say(to_client: &mut SplitSink<WebSocket, Message>, message: &ServerMessage) -> bool {
+    match serde_json::to_string(message) {
+        Ok(text) => to_client.send(Message::Text(text.into())).await.is_ok(),
+        Err(error) => {
+            tracing::error!(%error, "a message cannot be written");
+            false
+        }
+    }
+}
+
+async fn finish(to_client: &mut SplitSink<WebSocket, Message>, last: &ServerMessage) {
+    if say(to_client, last).await {
+        let close = CloseFrame {
+            code: axum::extract::ws::close_code::NORMAL,
+            reason: "".into(),
+        };
+        if let Err(error) = to_client.send(Message::Close(Some(close))).await {
+            tracing::debug!(%error, "the client closed first");
+        }
+    }
+}
+
+/// Relays until the session ends, the client leaves, or the agent's stream breaks.
+async fn relay(
+    daemon: Arc<Daemon>,
+    attached: Attached,
+    mut to_client: SplitSink<WebSocket, Message>,
+    from_client: SplitStream<WebSocket>,
+) {
+    let Attached {
+        worker,
+        session,
+        stream,
+        out,
+        err,
+        ..
+    } = attached;
+    let pipes = err.is_some();
+    let (out_reader, agent_writer) = out.socket.into_split();
+    let (messages, mut outgoing) = mpsc::channel::<Message>(QUEUE);
+
+    let input = {
+        let client = Client {
+            daemon: daemon.clone(),
+            worker: worker.clone(),
+            session: session.clone(),
+            stream,
+        };
+        tokio::spawn(client.feed(from_client, agent_writer))
+    };
+    let channel = pipes.then_some(STDOUT_CHANNEL);
+    let output = tokio::spawn(pump(out.first, out_reader, channel, messages.clone()));
+    let errors = err.map(|err| {
+        // The write half is kept: dropping it would half-close stderr's connection.
+        let (reader, writer) = err.socket.into_split();
+        let messages = messages.clone();
+        tokio::spawn(async move {
+            pump(err.first, reader, Some(STDERR_CHANNEL), messages).await;
+            drop(writer);
+        })
+    });
+    drop(messages);
+    let input_abort = input.abort_handle();
+    let mut left = Box::pin(input);
+    let client_left = loop {
+        tokio::select! {
+            message = outgoing.recv() => match message {
+                Some(message) => {
+                    if to_client.send(message).await.is_err() {
+                        break true;
+                    }
+                }
+                None => break false,
+            },
+            _ = &mut left => break true,
+            () = daemon.stopped() => break true,
+        }
+    };
+    input_abort.abort();
+    output.abort();
+    if let Some(errors) = errors {
+        errors.abort();
+    }
+    if client_left {
+        return;
+    }
+    match daemon.session_end(&worker, &session).await {
+        SessionEnd::Exited { status, oom } => {
+            finish(&mut to_client, &ServerMessage::Exited { status, oom }).await;
+        }
+        SessionEnd::Gone(why) => {
+            let error = ApiError::new(ErrorKind::Conflict, why);
+            finish(&mut to_client, &ServerMessage::Error(error)).await;
+        }
+        // A close without a last word: the client attaches again.
+        SessionEnd::StillRunning => {}
+    }
+}
+
+async fn pump(
+    first: Vec<u8>,
+    mut reader: OwnedReadHalf,
+    channel: Option<u8>,
+    messages: mpsc::Sender<Message>,
+) {
+    let mut buffer = BytesMut::with_capacity(CHUNK);
+    buffer.extend(channel);
+    buffer.extend_from_slice(&first);
+    let mut fresh = !first.is_empty();
+    loop {
+        if fresh {
+            let full: Bytes = buffer.split().freeze();
+            if messages.send(Message::Binary(full)).await.is_err() {
+                return;
+            }
+            buffer.extend(channel);
+        }
+        if buffer.capacity() - buffer.len() < CHUNK / 4 {
+            buffer.reserve(CHUNK);
+        }
+        match reader.read_buf(&mut (&mut buffer).limit(CHUNK)).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => fresh = true,
+        }
+    }
+}
+
+struct Client {
+    daemon: Arc<Daemon>,
+    worker: crate::model::WorkerId,
+    session: String,
+    stream: String,
+}
+
+impl Client {
+    /// Carries the client's input and wishes to the agent; returns when the client leaves.
+    async fn feed(self, mut from_client: SplitStream<WebSocket>, mut agent: OwnedWriteHalf) {
+        while let Some(Ok(message)) = from_client.next().await {
+            match message {
+                Message::Binary(bytes) => {
+                    if agent.write_all(&bytes).await.is_err() {
+                        // The session has ended; what the client still types has no reader.
+                        continue;
+                    }
+                }
+                Message::Text(text) => match serde_json::from_str(&text) {
+                    Ok(wish) => self.wish(wish, &mut agent).await,
+                    Err(error) => tracing::debug!(%error, "a client's message is not understood"),
+                },
+                Message::Close(_) => return,
+                Message::Ping(_) | Message::Pong(_) => {}
+            }
+        }
+    }
+
+    async fn wish(&self, wish: ClientMessage, agent: &mut OwnedWriteHalf) {
+        match wish {
+            ClientMessage::Resize { size } => {
+                self.daemon.resize(&self.worker, &self.stream, size).await;
+            }
+            ClientMessage::Takeover => self.daemon.takeover(&self.worker, &self.stream).await,
+            ClientMessage::Signal { signal } => {
+                self.daemon
+                    .signal(&self.worker, &self.session, signal)
+                    .await;
+            }
+            ClientMessage::Eof => {
+                if let Err(error) = agent.shutdown().await {
+                    tracing::debug!(%error, "the session closed first");
+                }
+            }
+        }
+    }
+}

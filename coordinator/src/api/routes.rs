@@ -1,0 +1,179 @@
+//! The routes of `wire/API.md`.
+
+use super::{
+    attach, events, metrics,
+    reply::{Answer, Body, Failure},
+    review,
+};
+use crate::{
+    daemon::Daemon,
+    wire::{
+        ApiError, ErrorKind, ExecRequest, ExecResponse, LogsQuery, PoolView, ScaleRequest,
+        ScreenView, SpawnRequest, SpawnResponse, Status, StopRequest, Version, WorkerView,
+    },
+};
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, Query, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use std::sync::Arc;
+
+pub(super) type App = State<Arc<Daemon>>;
+
+pub(super) fn router(daemon: Arc<Daemon>) -> Router {
+    let limit = daemon.config().api.max_body;
+    Router::new()
+        .route("/v1/version", get(version))
+        .route("/v1/status", get(status))
+        .route("/v1/workers", get(workers).post(spawn))
+        .route("/v1/spawn", get(attach::spawn))
+        .route("/v1/workers/{w}", get(worker).delete(remove))
+        .route("/v1/workers/{w}/stop", post(stop))
+        .route("/v1/stop-all", post(stop_all))
+        .route("/v1/workers/{w}/attach", get(attach::attach))
+        .route("/v1/workers/{w}/exec", post(exec))
+        .route("/v1/workers/{w}/input", post(input))
+        .route("/v1/workers/{w}/logs", get(logs))
+        .route("/v1/workers/{w}/screen", get(screen))
+        .route("/v1/workers/{w}/changes", get(review::changes))
+        .route("/v1/workers/{w}/changes/diff", get(review::diff))
+        .route("/v1/workers/{w}/changes/apply", post(review::apply))
+        .route("/v1/workers/{w}/changes/discard", post(review::discard))
+        .route("/v1/pools", get(pools))
+        .route("/v1/pools/{p}/scale", post(scale))
+        .route("/v1/pools/{p}/{action}", post(pool_action))
+        .route("/v1/events", get(events::events))
+        .route("/v1/metrics", get(metrics::metrics))
+        .route("/v1/config", get(config))
+        .route("/v1/down", post(down))
+        .fallback(no_route)
+        .layer(DefaultBodyLimit::max(limit))
+        .with_state(daemon)
+}
+
+async fn no_route() -> Failure {
+    Failure(
+        ApiError::new(ErrorKind::NotFound, "no such route")
+            .hint("this coordinator serves version 1 of the API, under /v1"),
+    )
+}
+
+async fn version() -> Json<Version> {
+    Json(crate::daemon::version())
+}
+
+async fn status(State(daemon): App) -> Json<Status> {
+    Json(daemon.status())
+}
+
+#[derive(Deserialize)]
+struct ListQuery {
+    #[serde(default)]
+    all: bool,
+}
+
+async fn workers(State(daemon): App, Query(query): Query<ListQuery>) -> Json<Vec<WorkerView>> {
+    Json(daemon.workers(query.all))
+}
+
+async fn spawn(State(daemon): App, Body(request): Body<SpawnRequest>) -> Answer<SpawnResponse> {
+    Ok(Json(daemon.spawn(request, None).await?.response))
+}
+
+async fn worker(State(daemon): App, Path(name): Path<String>) -> Answer<WorkerView> {
+    Ok(Json(daemon.worker(&name)?))
+}
+
+#[derive(Deserialize)]
+struct RemoveQuery {
+    #[serde(default)]
+    force: bool,
+}
+
+async fn remove(
+    State(daemon): App,
+    Path(name): Path<String>,
+    Query(query): Query<RemoveQuery>,
+) -> Result<StatusCode, Failure> {
+    daemon.remove_worker(&name, query.force).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn stop(
+    State(daemon): App,
+    Path(name): Path<String>,
+    Body(request): Body<StopRequest>,
+) -> Answer<WorkerView> {
+    Ok(Json(daemon.stop_worker(&name, request.grace_ms).await?))
+}
+
+async fn stop_all(State(daemon): App, Body(request): Body<StopRequest>) -> Answer<Vec<String>> {
+    Ok(Json(daemon.stop_all(request.grace_ms).await?))
+}
+
+async fn exec(
+    State(daemon): App,
+    Path(name): Path<String>,
+    Body(request): Body<ExecRequest>,
+) -> Answer<ExecResponse> {
+    Ok(Json(daemon.exec(&name, request)?))
+}
+
+async fn input(
+    State(daemon): App,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<StatusCode, Failure> {
+    daemon.input(&name, body.to_vec()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn screen(State(daemon): App, Path(name): Path<String>) -> Answer<ScreenView> {
+    Ok(Json(daemon.screen(&name).await?))
+}
+
+async fn logs(
+    State(daemon): App,
+    Path(name): Path<String>,
+    Query(query): Query<LogsQuery>,
+) -> Result<Response, Failure> {
+    let reader = daemon.logs(&name, &query)?;
+    let stream = futures_util::stream::unfold(reader, |mut reader| async move {
+        let next = reader.next().await?;
+        Some((next.map(Bytes::from), reader))
+    });
+    Ok(axum::body::Body::from_stream(stream).into_response())
+}
+
+async fn pools(State(daemon): App) -> Json<Vec<PoolView>> {
+    Json(daemon.pools())
+}
+
+async fn scale(
+    State(daemon): App,
+    Path(profile): Path<String>,
+    Body(request): Body<ScaleRequest>,
+) -> Answer<PoolView> {
+    Ok(Json(daemon.scale(&profile, request)?))
+}
+
+async fn pool_action(
+    State(daemon): App,
+    Path((profile, action)): Path<(String, String)>,
+) -> Answer<PoolView> {
+    Ok(Json(daemon.steer_pool(&profile, &action)?))
+}
+
+async fn config(State(daemon): App) -> String {
+    crate::config::to_toml(&daemon.config())
+}
+
+async fn down(State(daemon): App) -> Result<StatusCode, Failure> {
+    daemon.down().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,254 @@
+//! Creating, probing and unpausing workers.
+
+use super::{Daemon, blocking, random_id, record::Record, unix_ms};
+use crate::{
+    config::Profile,
+    fleet::{ClaimId, Event},
+    model::WorkerId,
+    runtime::{ProjectMount, RuntimeError, WorkerSpec},
+    wire::ApiError,
+    workspace::PrepareRequest,
+};
+use podbay_protocol::{Reply, ToAgentBody};
+use std::sync::Arc;
+
+/// Uids of workers: one each, so that rules by uid are possible.
+const FIRST_UID: u32 = 200_000;
+const UIDS: u32 = 10_000;
+
+impl Daemon {
+    pub(super) fn start_create(
+        self: &Arc<Self>,
+        worker: WorkerId,
+        profile: String,
+        cold_for: Option<ClaimId>,
+    ) {
+        let daemon = self.clone();
+        tokio::spawn(async move {
+            match daemon.create(&worker, &profile, cold_for).await {
+                Ok(()) => daemon.feed(Event::Created(worker)),
+                Err(reason) => {
+                    tracing::warn!(%worker, profile, reason, "could not create a worker");
+                    daemon.forget(&worker).await;
+                    daemon.feed(Event::CreateFailed { worker, reason });
+                }
+            }
+        });
+    }
+
+    async fn create(
+        self: &Arc<Self>,
+        worker: &WorkerId,
+        profile_name: &str,
+        cold_for: Option<ClaimId>,
+    ) -> Result<(), String> {
+        let config = self.config();
+        let profile = config.profiles.get(profile_name).ok_or_else(|| {
+            format!("the profile {profile_name:?} is gone from the configuration")
+        })?;
+        let site = self.site().map_err(|e| e.message)?.clone();
+        let token = random_id().map_err(|e| e.message)?;
+        let uid = self.enter(worker, profile_name, profile)?;
+        let image = self
+            .image_for(profile_name, profile)
+            .await
+            .map_err(|e| e.to_string())?;
+        self.make_folder(worker, uid, &token).await?;
+        self.hub
+            .listen(worker, token)
+            .map_err(|e| format!("cannot listen for the worker's agent: {e}"))?;
+        let (project, limits) = self.claims_part(cold_for, profile);
+        let engine_mounted = project.is_some();
+        let spec = WorkerSpec {
+            id: worker.clone(),
+            instance: site.own.name.clone(),
+            parent: site.own.id.clone(),
+            profile: profile_name.to_owned(),
+            spec: self.spec_hash(profile, &image),
+            image,
+            agent: site.agent.clone(),
+            uid,
+            limits,
+            security: profile.security,
+            read_only: profile.read_only,
+            project,
+        };
+        if let Some(record) = self.lock().records.get_mut(worker) {
+            record.limits = limits;
+            record.engine_mounted = engine_mounted;
+        }
+        let started = self
+            .docker
+            .create_worker(&spec, &site.host)
+            .await
+            .map_err(|e| {
+                self.engine_said(&e);
+                e.to_string()
+            })?;
+        if let Some(record) = self.lock().records.get_mut(worker) {
+            record.container = Some(started.container);
+            record.pid = Some(started.pid);
+        }
+        Ok(())
+    }
+
+    /// A record with a uid of its own.
+    fn enter(&self, worker: &WorkerId, name: &str, profile: &Profile) -> Result<u32, String> {
+        let mut state = self.lock();
+        let taken: std::collections::HashSet<u32> = state.records.values().map(|r| r.uid).collect();
+        let uid = (FIRST_UID..FIRST_UID + UIDS)
+            .find(|uid| !taken.contains(uid))
+            .ok_or_else(|| "every worker uid is in use".to_owned())?;
+        let record = Record::new(
+            worker.clone(),
+            name.to_owned(),
+            profile.image.clone(),
+            uid,
+            unix_ms(),
+        );
+        state.records.insert(worker.clone(), record);
+        Ok(uid)
+    }
+
+    /// How many workers came before it, by its uid: names its block of ports.
+    pub(super) fn slot_of(&self, uid: u32) -> u32 {
+        uid.saturating_sub(FIRST_UID)
+    }
+
+    async fn make_folder(&self, worker: &WorkerId, uid: u32, token: &str) -> Result<(), String> {
+        let folder = self.state_dir.worker(worker);
+        let hot = self.lock().hot.available;
+        let token = token.to_owned();
+        let made = blocking(move || {
+            folder.create(&token)?;
+            if hot { Ok(()) } else { folder.open_home() }
+        });
+        made.await
+            .map_err(|e| format!("cannot make the worker's folder: {e}"))?;
+        if hot {
+            let request = PrepareRequest {
+                worker: worker.to_string(),
+                uid,
+                gid: uid,
+            };
+            self.mounter
+                .prepare(request)
+                .await
+                .map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// What a cold claim puts into its container: the project only where the engine has to.
+    fn claims_part(
+        &self,
+        cold_for: Option<ClaimId>,
+        profile: &Profile,
+    ) -> (Option<ProjectMount>, crate::model::Limits) {
+        let state = self.lock();
+        let waiting = cold_for.and_then(|claim| state.waiting.get(&claim));
+        let Some(waiting) = waiting else {
+            return (None, profile.limits);
+        };
+        let resolved = &waiting.resolved;
+        let project = match (&resolved.force_cold, &resolved.project) {
+            (Some(_), Some(project)) => project.as_path().to_str().map(|source| ProjectMount {
+                source: source.to_owned(),
+            }),
+            _ => None,
+        };
+        (project, resolved.limits)
+    }
+
+    /// Forgets a worker that never came to be, and its folder.
+    async fn forget(&self, worker: &WorkerId) {
+        self.hub.forget(worker);
+        self.lock().records.remove(worker);
+        self.remove_folder(worker).await;
+    }
+
+    /// Removes a worker's folder; the mounter can remove what other uids own.
+    pub(super) async fn remove_folder(&self, worker: &WorkerId) {
+        let hot = self.lock().hot.available;
+        let mut result = Err("no mounter".to_owned());
+        if hot {
+            result = self
+                .mounter
+                .remove_worker(worker.as_str())
+                .await
+                .map_err(|e| e.to_string());
+        }
+        if result.is_err() {
+            let folder = self.state_dir.worker(worker);
+            result = blocking(move || folder.remove())
+                .await
+                .map_err(|e| e.to_string());
+        }
+        if let Err(error) = result {
+            tracing::warn!(%worker, error, "the worker's folder is left over");
+        }
+    }
+
+    pub(super) fn start_probe(self: &Arc<Self>, worker: WorkerId) {
+        let daemon = self.clone();
+        tokio::spawn(async move {
+            let probed = match daemon.hub.handle(&worker) {
+                Some(agent) => agent
+                    .request(ToAgentBody::Readings, super::session::AGENT_DEADLINE)
+                    .await
+                    .map_err(|e| e.to_string()),
+                None => Err("its agent is not connected".to_owned()),
+            };
+            match probed {
+                Ok(Reply::Readings(readings)) => {
+                    if let Some(record) = daemon.lock().records.get_mut(&worker) {
+                        record.readings = readings;
+                    }
+                }
+                Ok(other) => {
+                    let reason = format!("its agent answered {other:?} to a probe");
+                    daemon.feed(Event::Unhealthy { worker, reason });
+                }
+                Err(reason) => daemon.feed(Event::Unhealthy { worker, reason }),
+            }
+        });
+    }
+
+    pub(super) fn start_unpause(self: &Arc<Self>, worker: WorkerId) {
+        let daemon = self.clone();
+        tokio::spawn(async move {
+            let container = daemon
+                .lock()
+                .records
+                .get(&worker)
+                .and_then(|r| r.container.clone());
+            let Some(container) = container else { return };
+            if let Err(error) = daemon.docker.unpause(&container).await {
+                daemon.engine_said(&error);
+                tracing::warn!(%worker, %error, "cannot unpause");
+            }
+            daemon.relist.notify_one();
+        });
+    }
+
+    /// Takes note when a call shows that the engine is away.
+    pub(super) fn engine_said(self: &Arc<Self>, error: &RuntimeError) {
+        if error.engine_is_away() {
+            self.engine_lost(error.to_string());
+        }
+    }
+
+    /// A person wants a worker stopped; resolves when its container is gone.
+    ///
+    /// # Errors
+    /// [`ApiError`]: no such worker; it did not go in time.
+    pub async fn stop_worker(
+        self: &Arc<Self>,
+        name: &str,
+        grace_ms: Option<u64>,
+    ) -> Result<crate::wire::WorkerView, ApiError> {
+        let worker = self.find_live(name)?;
+        self.stop_ids(vec![worker.clone()], grace_ms).await?;
+        self.worker(worker.as_str()).or_else(|_| self.worker(name))
+    }
+}

@@ -1,0 +1,85 @@
+//! Taking over after a start: what is on disk, what runs, what was left over.
+
+use super::Daemon;
+use crate::{
+    fleet::{Event, RemoveCause},
+    model::WorkerId,
+};
+use std::{path::PathBuf, sync::Arc};
+
+impl Daemon {
+    /// Brings the coordinator to life behind its API: engine, mounter, pools, adoption.
+    pub(super) async fn come_up(
+        self: Arc<Self>,
+        agent_binary: PathBuf,
+        notices: tokio::sync::mpsc::Receiver<crate::agent::AgentNotice>,
+    ) {
+        self.load_finished();
+        self.reach(&agent_binary).await;
+        self.first_mounter().await;
+        let specs = self.pool_specs().await;
+        // Adopt first, fill the pools after: a worker that is there is not made again.
+        self.adopt_listed().await;
+        self.feed(Event::Configured(specs));
+        self.background("agents", self.clone().hear_agents(notices));
+        self.background("listing", self.clone().keep_listing());
+        self.background("events", self.clone().follow_events());
+        self.background("time", self.clone().keep_time());
+        self.background("meters", self.clone().read_meters());
+        self.background("mounter", self.clone().keep_mounter());
+        self.settle_leftovers().await;
+        self.clone().keep_images().await;
+    }
+
+    fn load_finished(&self) {
+        match self.state_dir.finished() {
+            Ok(found) => {
+                let mut state = self.lock();
+                for finished in found {
+                    let id = finished.claim.id.clone();
+                    state.exits.add(
+                        finished.claim.session.clone(),
+                        finished
+                            .exit
+                            .unwrap_or(podbay_protocol::ExitStatus::Signal(9)),
+                        finished.oom,
+                    );
+                    state.finished.insert(id, finished);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "finished sessions cannot be read"),
+        }
+    }
+
+    async fn adopt_listed(self: &Arc<Self>) {
+        let mut wait = std::time::Duration::from_millis(100);
+        while let Err(error) = self.list_once().await {
+            tracing::warn!(%error, "cannot list the containers yet");
+            self.engine_said(&error);
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(std::time::Duration::from_secs(5));
+        }
+    }
+
+    /// Folders of workers whose container is gone: claimed ones become finished sessions, the
+    /// others go.
+    async fn settle_leftovers(self: &Arc<Self>) {
+        let on_disk = match self.state_dir.workers() {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%error, "the workers' folders cannot be read");
+                return;
+            }
+        };
+        let left: Vec<WorkerId> = {
+            let state = self.lock();
+            let known =
+                |id: &WorkerId| state.records.contains_key(id) || state.finished.contains_key(id);
+            on_disk.into_iter().filter(|id| !known(id)).collect()
+        };
+        for worker in left {
+            let reason = "its container was gone when the coordinator started".to_owned();
+            self.settle(&worker, &RemoveCause::Unhealthy(reason)).await;
+        }
+    }
+}

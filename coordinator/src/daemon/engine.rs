@@ -1,0 +1,408 @@
+//! Keeping in step with the engine: reaching it, listing, images, the spec hash.
+
+use super::{Daemon, Site, record::Record};
+use crate::{
+    config::{Config, Profile},
+    fleet::{Event, Observed, PoolSpec},
+    model::WorkerId,
+    runtime::{HostFolders, Listed, PullPolicy, RuntimeError, labels, own_container},
+    wire::EventBody,
+    workspace::Policy,
+};
+use futures_util::StreamExt;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+/// Between tries to reach the engine: from the first to the longest.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
+/// How often images are looked up again, so that a rebuilt one is noticed.
+const IMAGES_INTERVAL: Duration = Duration::from_secs(30);
+/// How often the fleet is told the time.
+const TICK: Duration = Duration::from_millis(500);
+/// How often the host's spare memory is read.
+const MEMORY_INTERVAL: Duration = Duration::from_secs(5);
+
+impl Daemon {
+    /// Reaches the engine and takes stock; tries until it answers.
+    pub(super) async fn reach(self: &Arc<Self>, agent_binary: &Path) {
+        let mut wait = FIRST_RETRY;
+        loop {
+            match self.look_around(agent_binary).await {
+                Ok(site) => {
+                    if self.site.set(site).is_err() {
+                        tracing::debug!("the site was known already");
+                    }
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the engine is not ready");
+                    self.engine_lost(error.to_string());
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(LONGEST_RETRY);
+                }
+            }
+        }
+    }
+
+    async fn look_around(&self, agent_binary: &Path) -> Result<Site, RuntimeError> {
+        let (name, version, api) = self.docker.version().await?;
+        let own = own_container(&self.docker, self.state_dir.path()).await?;
+        let data_root = self.docker.data_root().await?;
+        let store = self.state_dir.clone();
+        let binary = agent_binary.to_owned();
+        let installed = super::blocking(move || {
+            store.write_net_files()?;
+            store.install_agent(&binary)
+        });
+        let agent = installed.await.map_err(|e| RuntimeError::Other {
+            doing: "installing the worker-agent in the state volume",
+            message: e.to_string(),
+        })?;
+        {
+            let mut state = self.lock();
+            state.engine.endpoint = self.docker.endpoint().to_owned();
+            state.engine.name = name;
+            state.engine.version = version;
+            state.engine.api = api;
+            state.engine.reachable = true;
+            state.engine.error = None;
+        }
+        let host = HostFolders {
+            state: own.state_on_host.clone(),
+        };
+        Ok(Site {
+            own,
+            host,
+            agent,
+            data_root,
+        })
+    }
+
+    pub(super) fn engine_lost(self: &Arc<Self>, reason: String) {
+        let news = {
+            let mut state = self.lock();
+            let news = state.engine.reachable || state.engine.error.as_ref() != Some(&reason);
+            state.engine.endpoint = self.docker.endpoint().to_owned();
+            state.engine.reachable = false;
+            state.engine.error = Some(reason.clone());
+            news
+        };
+        if news {
+            tracing::warn!(reason, "lost the engine");
+            self.feed(Event::EngineLost(reason.clone()));
+            self.bus.send(EventBody::Engine {
+                reachable: false,
+                error: Some(reason),
+            });
+        }
+    }
+
+    fn engine_back(self: &Arc<Self>) {
+        let news = {
+            let mut state = self.lock();
+            state.engine.error = None;
+            !std::mem::replace(&mut state.engine.reachable, true)
+        };
+        if news {
+            tracing::info!("the engine is back");
+            self.feed(Event::EngineBack);
+            self.bus.send(EventBody::Engine {
+                reachable: true,
+                error: None,
+            });
+        }
+    }
+
+    /// Lists everything now and then, and at once when something hints that it should.
+    pub(super) async fn keep_listing(self: Arc<Self>) {
+        let mut failures = 0u32;
+        loop {
+            match self.list_once().await {
+                Ok(()) => {
+                    failures = 0;
+                    self.engine_back();
+                }
+                Err(error) => {
+                    failures = failures.saturating_add(1);
+                    self.engine_said(&error);
+                    tracing::debug!(%error, failures, "cannot list");
+                }
+            }
+            let pause = self.config().engine.relist_interval * failures.clamp(1, 4);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.relist.notified() => {
+                    // Several hints in a row are one relist.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
+    }
+
+    pub(super) async fn list_once(self: &Arc<Self>) -> Result<(), RuntimeError> {
+        let Some(site) = self.site.get() else {
+            return Ok(());
+        };
+        let asked_at = self.now();
+        let listed = self.docker.list(&site.own.name).await?;
+        let mut containers = Vec::new();
+        for container in &listed {
+            if let Some(observed) = self.observe(container) {
+                containers.push(observed);
+            }
+        }
+        self.feed(Event::Relisted {
+            asked_at,
+            containers,
+        });
+        Ok(())
+    }
+
+    /// What the fleet has to know of a listed container; a record is made for an unknown one.
+    fn observe(self: &Arc<Self>, listed: &Listed) -> Option<Observed> {
+        let label = |key: &str| listed.labels.get(key);
+        if label(labels::ROLE).map(String::as_str) != Some("worker") {
+            return None;
+        }
+        let id = WorkerId::new(label(labels::WORKER)?.clone()).ok()?;
+        let profile = label(labels::PROFILE).cloned().unwrap_or_default();
+        let unknown = {
+            let mut state = self.lock();
+            match state.records.get_mut(&id) {
+                Some(record) => {
+                    record
+                        .container
+                        .get_or_insert_with(|| listed.container.clone());
+                    false
+                }
+                None => true,
+            }
+        };
+        let claim = if unknown {
+            self.state_dir.worker(&id).claim()
+        } else {
+            None
+        };
+        let (claimed, name) = if unknown {
+            let uid = label(labels::UID)
+                .and_then(|u| u.parse().ok())
+                .unwrap_or_default();
+            let created_ms = u64::try_from(listed.created_s).unwrap_or_default() * 1000;
+            let image = self
+                .config()
+                .profiles
+                .get(&profile)
+                .map(|p| p.image.clone());
+            let image = image.unwrap_or_else(|| listed.image.clone());
+            let mut record = Record::new(id.clone(), profile.clone(), image, uid, created_ms);
+            record.container = Some(listed.container.clone());
+            record.claim = claim;
+            let claimed = record.claim.is_some();
+            let name = record.claim.as_ref().map(|c| c.name.clone());
+            self.lock().records.insert(id.clone(), record);
+            self.welcome_back(&id, listed.running);
+            (claimed, name)
+        } else {
+            let state = self.lock();
+            let claim = state.records.get(&id).and_then(|r| r.claim.as_ref());
+            (claim.is_some(), claim.map(|c| c.name.clone()))
+        };
+        Some(Observed {
+            worker: id,
+            profile,
+            spec: label(labels::SPEC).cloned().unwrap_or_default(),
+            running: listed.running,
+            paused: listed.paused,
+            claimed,
+            name,
+        })
+    }
+
+    /// An adopted worker: its agent is listened for, its host pid is looked up.
+    fn welcome_back(self: &Arc<Self>, id: &WorkerId, running: bool) {
+        if let Some(token) = self.state_dir.worker(id).token()
+            && let Err(error) = self.hub.listen(id, token)
+        {
+            tracing::warn!(worker = %id, %error, "cannot listen for the worker's agent");
+        }
+        if !running {
+            return;
+        }
+        let (daemon, id) = (self.clone(), id.clone());
+        tokio::spawn(async move {
+            let container = daemon
+                .lock()
+                .records
+                .get(&id)
+                .and_then(|r| r.container.clone());
+            let Some(container) = container else { return };
+            match daemon.docker.host_pid(&container).await {
+                Ok(pid) => {
+                    if let Some(record) = daemon.lock().records.get_mut(&id) {
+                        record.pid = Some(pid);
+                    }
+                }
+                Err(error) => tracing::debug!(worker = %id, %error, "no host pid"),
+            }
+        });
+    }
+
+    /// Follows the engine's events: hints that a relist is worth while.
+    pub(super) async fn follow_events(self: Arc<Self>) {
+        let mut wait = FIRST_RETRY;
+        loop {
+            let Some(site) = self.site.get() else { return };
+            let mut events = Box::pin(self.docker.events(&site.own.name));
+            while let Some(Ok(event)) = events.next().await {
+                wait = FIRST_RETRY;
+                if matches!(
+                    event.action.as_str(),
+                    "die" | "destroy" | "oom" | "pause" | "unpause" | "start"
+                ) {
+                    tracing::debug!(?event, "the engine hints");
+                    self.relist.notify_one();
+                }
+            }
+            self.relist.notify_one();
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LONGEST_RETRY);
+        }
+    }
+
+    /// Tells the fleet the time, and the spare memory now and then.
+    pub(super) async fn keep_time(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut memory_at = tokio::time::Instant::now();
+        loop {
+            tick.tick().await;
+            if tokio::time::Instant::now() >= memory_at {
+                memory_at += MEMORY_INTERVAL;
+                if let Some(bytes) = memory_available() {
+                    self.feed(Event::MemoryAvailable(bytes));
+                }
+            }
+            self.feed(Event::Tick);
+        }
+    }
+
+    /// Looks up the profiles' images and tells the fleet what its pools are made of.
+    pub(super) async fn keep_images(self: Arc<Self>) {
+        let mut last = None;
+        loop {
+            let specs = self.pool_specs().await;
+            if last.as_ref() != Some(&specs) {
+                self.feed(Event::Configured(specs.clone()));
+                last = Some(specs);
+            }
+            tokio::time::sleep(IMAGES_INTERVAL).await;
+        }
+    }
+
+    pub(super) async fn pool_specs(self: &Arc<Self>) -> Vec<PoolSpec> {
+        let config = self.config();
+        let mut specs = Vec::new();
+        for (name, profile) in &config.profiles {
+            let image = match self.docker.image_id(&profile.image).await {
+                Ok(Some(id)) => {
+                    self.lock().images.insert(name.clone(), id.clone());
+                    id
+                }
+                Ok(None) => {
+                    self.lock().images.remove(name);
+                    String::new()
+                }
+                Err(error) => {
+                    self.engine_said(&error);
+                    self.lock().images.get(name).cloned().unwrap_or_default()
+                }
+            };
+            specs.push(pool_spec(name, profile, self.spec_hash(profile, &image)));
+        }
+        specs
+    }
+
+    /// The image's id for a new worker, pulled when it is absent and that is allowed.
+    pub(super) async fn image_for(
+        &self,
+        name: &str,
+        profile: &Profile,
+    ) -> Result<String, RuntimeError> {
+        if let Some(id) = self.lock().images.get(name).cloned() {
+            return Ok(id);
+        }
+        let id = self
+            .docker
+            .ensure_image(&profile.image, self.pull != PullPolicy::Never)
+            .await?;
+        self.lock().images.insert(name.to_owned(), id.clone());
+        Ok(id)
+    }
+
+    /// Hash of all that goes into a container of this profile.
+    pub(super) fn spec_hash(&self, profile: &Profile, image: &str) -> String {
+        let mut hasher = DefaultHasher::new();
+        image.hash(&mut hasher);
+        profile.limits.hash(&mut hasher);
+        (profile.security as u8, profile.read_only).hash(&mut hasher);
+        if let Some(site) = self.site.get() {
+            site.agent.hash(&mut hasher);
+            site.own.id.hash(&mut hasher);
+        }
+        format!("{:016x}", hasher.finish())
+    }
+
+    /// Which folders may be projects.
+    pub(super) fn policy(&self) -> Policy {
+        let config: Arc<Config> = self.config();
+        let paths = |list: &[std::path::PathBuf]| {
+            list.iter()
+                .map(crate::model::HostPath::new)
+                .collect::<Vec<_>>()
+        };
+        let mut refuse = Vec::new();
+        if let Some(site) = self.site.get() {
+            let state = crate::model::HostPath::new(&site.host.state);
+            refuse.push((state, "the state volume".to_owned()));
+            if let Some(root) = &site.data_root {
+                refuse.push((
+                    crate::model::HostPath::new(root),
+                    "the engine's data root".to_owned(),
+                ));
+            }
+        }
+        Policy {
+            roots: paths(&config.workspace.roots),
+            allow: paths(&config.workspace.allow),
+            refuse,
+        }
+    }
+}
+
+fn pool_spec(name: &str, profile: &Profile, spec: String) -> PoolSpec {
+    let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+    PoolSpec {
+        profile: name.to_owned(),
+        spec,
+        min_warm: profile.min_warm,
+        max_warm: profile.max_warm,
+        idle_timeout: millis(profile.idle_timeout),
+        max_age: millis(profile.max_age),
+        check_interval: millis(profile.check_interval),
+        ready_timeout: millis(profile.ready_timeout),
+        memory: profile.limits.memory_bytes.unwrap_or_default(),
+    }
+}
+
+/// `MemAvailable` of /proc/meminfo, in bytes.
+fn memory_available() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
+}

@@ -1,0 +1,403 @@
+//! The end of workers: stopping, removing, and keeping what must not be lost.
+
+use super::{Daemon, blocking, unix_ms};
+use crate::{
+    fleet::{Event, RemoveCause},
+    model::{Isolation, WorkerId},
+    store::{ClaimRecord, FinishedRecord},
+    wire::{ApiError, Changes, ErrorKind, EventBody},
+    workspace::ReviewTarget,
+};
+use podbay_protocol::ToAgentBody;
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// Finished sessions that are kept; those with unapplied changes do not count.
+const KEPT_SESSIONS: usize = 200;
+/// From the end of the grace to the container's end.
+const REMOVAL_DEADLINE: Duration = Duration::from_secs(60);
+/// How long a session may take from TERM's grace to its end's report.
+const REPORT_SLACK: Duration = Duration::from_millis(500);
+
+impl Daemon {
+    pub(super) fn start_remove(self: &Arc<Self>, worker: WorkerId, cause: RemoveCause) {
+        let daemon = self.clone();
+        tokio::spawn(async move {
+            if let Some(record) = daemon.lock().records.get_mut(&worker) {
+                record.removing = true;
+            }
+            match daemon.remove(&worker, &cause).await {
+                Ok(()) => daemon.feed(Event::Removed(worker.clone())),
+                Err(reason) => daemon.feed(Event::RemoveFailed {
+                    worker: worker.clone(),
+                    reason,
+                }),
+            }
+            daemon.ended.notify_waiters();
+        });
+    }
+
+    async fn remove(
+        self: &Arc<Self>,
+        worker: &WorkerId,
+        cause: &RemoveCause,
+    ) -> Result<(), String> {
+        let container = {
+            let state = self.lock();
+            let record = state.records.get(worker);
+            record.and_then(|r| r.container.clone()).unwrap_or_else(|| {
+                let instance = self
+                    .site
+                    .get()
+                    .map(|s| s.own.name.clone())
+                    .unwrap_or_default();
+                format!("{instance}-warm-{worker}")
+            })
+        };
+        match self.docker.remove(&container).await {
+            Ok(()) => {}
+            Err(error) if error.is_gone() => {}
+            Err(error) => {
+                self.engine_said(&error);
+                return Err(error.to_string());
+            }
+        }
+        self.hub.forget(worker);
+        self.settle(worker, cause).await;
+        Ok(())
+    }
+
+    /// What is left of a worker whose container is gone: its record and recording, its changes.
+    pub(super) async fn settle(self: &Arc<Self>, worker: &WorkerId, cause: &RemoveCause) {
+        let record = self.lock().records.remove(worker);
+        let claim = record
+            .as_ref()
+            .and_then(|r| r.claim.clone())
+            .or_else(|| self.state_dir.worker(worker).claim());
+        let Some(claim) = claim else {
+            self.remove_folder(worker).await;
+            let id = worker.to_string();
+            self.bus.send(EventBody::Removed {
+                name: format!("warm-{id}"),
+                id,
+            });
+            return;
+        };
+        let session = record.map(|r| r.session).unwrap_or_default();
+        let why = match (session.exit, cause) {
+            (Some(_), _) => None,
+            (None, RemoveCause::Released) => Some("stopped".to_owned()),
+            (None, RemoveCause::Drained) => Some("stopped with everything else".to_owned()),
+            (None, RemoveCause::Unhealthy(reason)) => Some(reason.clone()),
+            (None, other) => Some(format!("removed: {other:?}")),
+        };
+        let unapplied = match self.changes_of(&claim).await {
+            Ok(changes) => !changes.entries.is_empty(),
+            Err(error) => {
+                tracing::warn!(%worker, %error, "cannot tell whether there are changes: they are kept");
+                claim.isolation == Isolation::Overlay
+            }
+        };
+        let finished = FinishedRecord {
+            exit: session.exit,
+            oom: session.oom,
+            ended_ms: session.ended_ms.unwrap_or_else(unix_ms),
+            why,
+            unapplied,
+            claim,
+        };
+        self.keep(finished).await;
+        self.tell_worker(worker);
+    }
+
+    async fn keep(&self, finished: FinishedRecord) {
+        let store = self.state_dir.clone();
+        let written = finished.clone();
+        if let Err(error) = blocking(move || store.write_finished(&written)).await {
+            tracing::error!(worker = %finished.claim.id, %error, "the session's record is not on disk");
+        }
+        let id = finished.claim.id.clone();
+        let dropped = {
+            let mut state = self.lock();
+            state.finished.insert(id, finished);
+            let mut old: Vec<(u64, WorkerId)> = state
+                .finished
+                .values()
+                .filter(|f| !f.unapplied)
+                .map(|f| (f.ended_ms, f.claim.id.clone()))
+                .collect();
+            old.sort_unstable();
+            let surplus = old.len().saturating_sub(KEPT_SESSIONS);
+            old.into_iter()
+                .take(surplus)
+                .map(|(_, id)| id)
+                .collect::<Vec<_>>()
+        };
+        for id in dropped {
+            if let Err(error) = self.drop_finished(&id).await {
+                tracing::warn!(worker = %id, %error, "an old session is left over");
+            }
+        }
+    }
+
+    async fn drop_finished(&self, id: &WorkerId) -> std::io::Result<()> {
+        self.lock().finished.remove(id);
+        self.remove_folder(id).await;
+        let (store, id) = (self.state_dir.clone(), id.clone());
+        blocking(move || store.remove_finished(&id)).await
+    }
+
+    /// Stops workers: TERM to their sessions, KILL after the grace, then the containers go.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`] naming what did not go.
+    pub(super) async fn stop_ids(
+        self: &Arc<Self>,
+        workers: Vec<WorkerId>,
+        grace_ms: Option<u64>,
+    ) -> Result<(), ApiError> {
+        let mut stopping = Vec::new();
+        for worker in workers.clone() {
+            let daemon = self.clone();
+            stopping.push(tokio::spawn(async move {
+                daemon.end_session(&worker, grace_ms).await
+            }));
+        }
+        for task in stopping {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "stopping a session failed");
+            }
+        }
+        for worker in &workers {
+            self.feed(Event::Remove(worker.clone()));
+        }
+        let deadline = Instant::now() + REMOVAL_DEADLINE;
+        loop {
+            let news = self.ended.notified();
+            tokio::pin!(news);
+            news.as_mut().enable();
+            let left: Vec<String> = {
+                let state = self.lock();
+                let there = workers.iter().filter(|w| state.records.contains_key(*w));
+                there.map(ToString::to_string).collect()
+            };
+            if left.is_empty() {
+                return Ok(());
+            }
+            if tokio::time::timeout_at(deadline, news).await.is_err() {
+                return Err(ApiError::new(
+                    ErrorKind::Timeout,
+                    format!(
+                        "still there after {REMOVAL_DEADLINE:?}: {}",
+                        left.join(", ")
+                    ),
+                )
+                .hint("`podbay doctor` checks the engine; the removal is tried again"));
+            }
+        }
+    }
+
+    /// TERM, grace, KILL to the main session; returns when it ended or cannot be asked.
+    async fn end_session(self: &Arc<Self>, worker: &WorkerId, grace_ms: Option<u64>) {
+        let (session, grace) = {
+            let state = self.lock();
+            let Some(record) = state.records.get(worker) else {
+                return;
+            };
+            let Some(session) = record.session_id() else {
+                return;
+            };
+            if record.session.exit.is_some() {
+                return;
+            }
+            let default = self
+                .config()
+                .profiles
+                .get(&record.profile)
+                .map(|p| p.stop_grace);
+            let grace = grace_ms
+                .map(Duration::from_millis)
+                .or(default)
+                .unwrap_or_default();
+            (session.to_owned(), grace)
+        };
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        let body = ToAgentBody::Stop {
+            session: session.clone(),
+            grace_ms,
+        };
+        if let Err(error) = self.ask(worker, body).await {
+            tracing::debug!(%worker, %error, "cannot stop the session softly");
+            return;
+        }
+        let deadline = Instant::now() + grace + REPORT_SLACK;
+        loop {
+            let news = self.ended.notified();
+            tokio::pin!(news);
+            news.as_mut().enable();
+            if self.lock().exits.get(&session).is_some()
+                || tokio::time::timeout_at(deadline, news).await.is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Stops every claimed worker and says their names.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`] naming what did not go.
+    pub async fn stop_all(
+        self: &Arc<Self>,
+        grace_ms: Option<u64>,
+    ) -> Result<Vec<String>, ApiError> {
+        let claimed: Vec<(WorkerId, String)> = {
+            let state = self.lock();
+            let records = state.records.values().filter(|r| !r.removing);
+            records
+                .filter_map(|r| r.claim.as_ref().map(|c| (r.id.clone(), c.name.to_string())))
+                .collect()
+        };
+        let (ids, names) = claimed.into_iter().unzip();
+        self.stop_ids(ids, grace_ms).await?;
+        Ok(names)
+    }
+
+    /// Removes a worker and all that is kept of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] for live work or unapplied changes without `force`.
+    pub async fn remove_worker(self: &Arc<Self>, name: &str, force: bool) -> Result<(), ApiError> {
+        let id = self.find(name)?;
+        let view = self.worker(id.as_str())?;
+        if !force && view.exit.is_none() && view.state == crate::model::WorkerState::Running {
+            return Err(ApiError::new(
+                ErrorKind::Conflict,
+                format!("{} is still running", view.name),
+            )
+            .hint(format!(
+                "stop it first with `podbay stop {}`, or use --force",
+                view.name
+            )));
+        }
+        if !force && view.unapplied && self.has_changes(&id).await {
+            return Err(ApiError::new(
+                ErrorKind::Conflict,
+                format!("{} has changes that were not applied", view.name),
+            )
+            .hint(format!(
+                "see `podbay diff {}`; `podbay rm --force` drops them",
+                view.name
+            )));
+        }
+        if self.lock().records.contains_key(&id) {
+            self.stop_ids(vec![id.clone()], None).await?;
+        }
+        self.drop_finished(&id).await.map_err(|e| {
+            ApiError::new(
+                ErrorKind::Internal,
+                format!("cannot remove its record: {e}"),
+            )
+        })?;
+        self.bus.send(EventBody::Removed {
+            id: id.to_string(),
+            name: view.name,
+        });
+        Ok(())
+    }
+
+    async fn has_changes(&self, id: &WorkerId) -> bool {
+        match self.claim_of(id) {
+            Some(claim) => self
+                .changes_of(&claim)
+                .await
+                .map_or(true, |changes| !changes.entries.is_empty()),
+            None => false,
+        }
+    }
+
+    fn claim_of(&self, id: &WorkerId) -> Option<ClaimRecord> {
+        let state = self.lock();
+        let live = state.records.get(id).and_then(|r| r.claim.clone());
+        live.or_else(|| state.finished.get(id).map(|f| f.claim.clone()))
+    }
+
+    async fn changes_of(&self, claim: &ClaimRecord) -> Result<Changes, ApiError> {
+        match target(claim) {
+            Some(target) => self.mounter.changes(target).await.map_err(Into::into),
+            None => Ok(Changes {
+                project: claim
+                    .project
+                    .clone()
+                    .unwrap_or_else(|| crate::model::HostPath::new("")),
+                entries: Vec::new(),
+            }),
+        }
+    }
+
+    /// What to review of a worker, and its id.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] when it is not copy-on-write.
+    pub(crate) fn review_target(&self, name: &str) -> Result<(WorkerId, ReviewTarget), ApiError> {
+        let id = self.find(name)?;
+        let claim = self.claim_of(&id).ok_or_else(|| {
+            ApiError::new(
+                ErrorKind::Conflict,
+                "the worker is not claimed: it has no project",
+            )
+        })?;
+        let target = target(&claim).ok_or_else(|| {
+            ApiError::new(
+                ErrorKind::Conflict,
+                format!(
+                    "{} has isolation {}: nothing to review",
+                    claim.name,
+                    claim.isolation.as_str()
+                ),
+            )
+            .hint("only workers spawned with --isolation overlay are reviewed")
+        })?;
+        Ok((id, target))
+    }
+
+    /// After changes were applied or discarded: a finished worker with none left can go.
+    pub(crate) async fn reviewed(self: &Arc<Self>, id: &WorkerId, left: bool) {
+        let finished = {
+            let mut state = self.lock();
+            state.finished.get_mut(id).map(|f| {
+                f.unapplied = left;
+                f.clone()
+            })
+        };
+        if let Some(finished) = finished {
+            self.keep(finished).await;
+            self.tell_worker(id);
+        }
+    }
+
+    /// Stops everything: workers, then the mounter. The coordinator itself goes on answering.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`] naming what did not go.
+    pub async fn down(self: &Arc<Self>) -> Result<(), ApiError> {
+        self.stop_all(None).await?;
+        self.feed(Event::Shutdown);
+        let all: Vec<WorkerId> = self.lock().records.keys().cloned().collect();
+        self.stop_ids(all, None).await?;
+        self.stop_mounter().await
+    }
+}
+
+fn target(claim: &ClaimRecord) -> Option<ReviewTarget> {
+    if claim.isolation != Isolation::Overlay {
+        return None;
+    }
+    Some(ReviewTarget {
+        worker: claim.id.to_string(),
+        project: claim.project.clone()?,
+        dev: claim.project_dev,
+        ino: claim.project_ino,
+        claimed_at_ns: claim.claimed_ns,
+    })
+}

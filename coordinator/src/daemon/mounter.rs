@@ -1,0 +1,134 @@
+//! The mounter's container: started when it is not there, started again when it is gone.
+
+use super::Daemon;
+use crate::{
+    runtime::{MounterSpec, labels},
+    wire::{ApiError, ErrorKind, HotMounts},
+    workspace::{MounterError, MounterErrorKind},
+};
+use std::{sync::Arc, time::Duration};
+
+/// How often a mounter that works is looked at.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// A fresh mounter has bound its socket by then.
+const START_DEADLINE: Duration = Duration::from_secs(10);
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+impl Daemon {
+    /// Makes the mounter work before the pools are filled, or says why it does not.
+    pub(super) async fn first_mounter(self: &Arc<Self>) {
+        if let Err(reason) = self.ensure_mounter().await {
+            self.no_mounter(reason);
+        }
+    }
+
+    /// Looks after the mounter until the coordinator stops.
+    pub(super) async fn keep_mounter(self: Arc<Self>) {
+        let mut wait = FIRST_RETRY;
+        loop {
+            let works = self.lock().hot.available;
+            tokio::time::sleep(if works { CHECK_INTERVAL } else { wait }).await;
+            match self.ensure_mounter().await {
+                Ok(()) => wait = FIRST_RETRY,
+                Err(reason) => {
+                    self.no_mounter(reason);
+                    wait = (wait * 2).min(LONGEST_RETRY);
+                }
+            }
+        }
+    }
+
+    fn no_mounter(&self, reason: String) {
+        let mut state = self.lock();
+        if state.hot.reason.as_ref() != Some(&reason) {
+            tracing::warn!(reason, "projects do not get into warm workers");
+        }
+        state.hot = HotMounts {
+            available: false,
+            idmapped: false,
+            reason: Some(reason),
+        };
+    }
+
+    async fn ensure_mounter(self: &Arc<Self>) -> Result<(), String> {
+        if !self.config().workspace.hot_mounts {
+            return Err("workspace.hot_mounts is off in the configuration".to_owned());
+        }
+        if self.probe_mounter().await.is_ok() {
+            return Ok(());
+        }
+        let site = self.site().map_err(|e| e.message)?.clone();
+        let spec = MounterSpec {
+            instance: site.own.name,
+            image: site.own.image,
+            state_on_host: site.own.state_on_host,
+            state_dir: self.state_dir.path().to_owned(),
+        };
+        self.docker.create_mounter(&spec).await.map_err(|e| {
+            self.engine_said(&e);
+            format!("the mounter's container does not start: {e}")
+        })?;
+        let deadline = tokio::time::Instant::now() + START_DEADLINE;
+        let mut pause = Duration::from_millis(5);
+        loop {
+            match self.probe_mounter().await {
+                Ok(()) => return Ok(()),
+                Err(error) if tokio::time::Instant::now() > deadline => {
+                    return Err(format!("the mounter does not answer: {error}"));
+                }
+                Err(_) => tokio::time::sleep(pause).await,
+            }
+            pause = (pause * 2).min(Duration::from_millis(200));
+        }
+    }
+
+    async fn probe_mounter(&self) -> Result<(), String> {
+        let caps = self.mounter.probe().await.map_err(|e| e.to_string())?;
+        if !caps.bind {
+            return Err(caps.reasons.join("; "));
+        }
+        self.lock().hot = HotMounts {
+            available: true,
+            idmapped: caps.idmap,
+            reason: (!caps.reasons.is_empty()).then(|| caps.reasons.join("; ")),
+        };
+        Ok(())
+    }
+
+    /// Removes the mounter's container: the last step of `down`.
+    pub(super) async fn stop_mounter(&self) -> Result<(), ApiError> {
+        let site = self.site()?;
+        let internal =
+            |e: crate::runtime::RuntimeError| ApiError::new(ErrorKind::Engine, e.to_string());
+        let listed = self.docker.list(&site.own.name).await.map_err(internal)?;
+        for container in listed {
+            let role = container.labels.get(labels::ROLE).map(String::as_str);
+            if role == Some("mounter") {
+                match self.docker.remove(&container.container).await {
+                    Ok(()) => {}
+                    Err(error) if error.is_gone() => {}
+                    Err(error) => return Err(internal(error)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The mounter, for reviews.
+    pub(crate) fn reviewer(&self) -> &crate::workspace::MounterClient {
+        &self.mounter
+    }
+}
+
+impl From<MounterError> for ApiError {
+    fn from(error: MounterError) -> Self {
+        let kind = match error.kind {
+            MounterErrorKind::NotAFolder => ErrorKind::Invalid,
+            MounterErrorKind::Refused | MounterErrorKind::Unsupported => ErrorKind::Refused,
+            MounterErrorKind::BadTarget => ErrorKind::Conflict,
+            MounterErrorKind::Unreachable | MounterErrorKind::System => ErrorKind::Internal,
+        };
+        Self::new(kind, error.message)
+    }
+}

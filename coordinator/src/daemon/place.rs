@@ -1,0 +1,446 @@
+//! Putting a project and a session into a worker that was assigned.
+//!
+//! This is the claim's path: no engine call, no fsync. Mount, one frame to the agent, fork and
+//! exec. The record on disk, the rename and the limits follow beside it.
+
+use super::{
+    Daemon, blocking, random_id,
+    resolve::Resolved,
+    session::{Attached, STREAM_DEADLINE},
+    unix_ns,
+};
+use crate::{
+    agent::AgentRequestError,
+    fleet::{ClaimId, Event},
+    model::{Isolation, WorkerId, WorkerName},
+    store::ClaimRecord,
+    wire::{ApiError, ErrorKind, SpawnResponse, Timings},
+    workspace::{MountMode, MountRequest, Mounted, MounterError, MounterErrorKind},
+};
+use podbay_protocol::{Attach, AttachMode, Reply, SessionIo, StartSession, ToAgentBody, paths};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// An agent's answer to `Start`: exec of a huge program from a cold disk included.
+const START_DEADLINE: Duration = Duration::from_secs(30);
+/// Ports a claim may call its own, from [`FIRST_PORT`] up.
+const PORTS_PER_WORKER: u32 = 20;
+const FIRST_PORT: u32 = 20_000;
+
+/// A worker that runs the command.
+#[derive(Debug)]
+pub struct Placed {
+    /// The answer for the client.
+    pub response: SpawnResponse,
+    /// The first client's stream, when one was asked for.
+    pub attached: Option<Attached>,
+}
+
+/// Why a worker does not run the command.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub error: ApiError,
+    /// Another worker may do better.
+    pub worker_at_fault: bool,
+}
+
+impl Fault {
+    fn request(error: ApiError) -> Self {
+        Self {
+            error,
+            worker_at_fault: false,
+        }
+    }
+
+    fn worker(message: impl Into<String>) -> Self {
+        Self {
+            error: ApiError::new(ErrorKind::Internal, message),
+            worker_at_fault: true,
+        }
+    }
+}
+
+impl Daemon {
+    #[expect(clippy::too_many_arguments, reason = "the claim's parts, used once")]
+    pub(super) async fn place(
+        self: &Arc<Self>,
+        claim: ClaimId,
+        worker: WorkerId,
+        warm: bool,
+        resolved: &Resolved,
+        name: WorkerName,
+        attach: Option<AttachMode>,
+        began: Instant,
+    ) -> Result<Placed, Fault> {
+        let wait_us = micros(began);
+        let result = self.try_place(&worker, warm, resolved, name, attach).await;
+        match result {
+            Ok((record, mounted, attached, mut timings)) => {
+                timings.wait_us = wait_us;
+                timings.total_us = micros(began);
+                self.feed(Event::Placed(claim));
+                Ok(self.placed(&record, mounted, attached, timings, warm, resolved))
+            }
+            Err(fault) => {
+                if let Some(record) = self.lock().records.get_mut(&worker) {
+                    record.claim = None;
+                }
+                self.feed(Event::PlaceFailed {
+                    claim,
+                    worker_at_fault: fault.worker_at_fault,
+                    reason: fault.error.message.clone(),
+                });
+                Err(fault)
+            }
+        }
+    }
+
+    async fn try_place(
+        self: &Arc<Self>,
+        worker: &WorkerId,
+        warm: bool,
+        resolved: &Resolved,
+        name: WorkerName,
+        attach: Option<AttachMode>,
+    ) -> Result<(ClaimRecord, Option<Mounted>, Option<Attached>, Timings), Fault> {
+        let mut timings = Timings::default();
+        let mounting = Instant::now();
+        let mounted = self.mount(worker, resolved).await?;
+        timings.mount_us = micros(mounting);
+
+        let record = self.record_of(worker, warm, resolved, name, mounted.as_ref())?;
+        let starting = Instant::now();
+        let start = self
+            .start_message(&record, resolved)
+            .map_err(Fault::request)?;
+        let attached = self.start_session(worker, start, attach).await?;
+        timings.start_us = micros(starting);
+        Ok((record, mounted, attached, timings))
+    }
+
+    /// Mounts the project, unless there is none or the engine did it at the creation.
+    async fn mount(
+        &self,
+        worker: &WorkerId,
+        resolved: &Resolved,
+    ) -> Result<Option<Mounted>, Fault> {
+        let Some(project) = &resolved.project else {
+            return Ok(None);
+        };
+        let (pid, uid) = {
+            let state = self.lock();
+            let record = state
+                .records
+                .get(worker)
+                .ok_or_else(|| Fault::worker("the worker is gone"))?;
+            if record.engine_mounted {
+                return Ok(None);
+            }
+            let pid = record
+                .pid
+                .ok_or_else(|| Fault::worker("the worker's process is not known"))?;
+            (pid, record.uid)
+        };
+        let request = MountRequest {
+            worker: worker.to_string(),
+            pid,
+            project: project.clone(),
+            mode: match resolved.isolation {
+                Isolation::Overlay => MountMode::Overlay,
+                Isolation::Bind | Isolation::None => MountMode::Bind,
+            },
+            uid,
+            gid: uid,
+            policy: self.policy(),
+        };
+        self.mounter
+            .mount(request)
+            .await
+            .map(Some)
+            .map_err(mount_fault)
+    }
+
+    fn record_of(
+        &self,
+        worker: &WorkerId,
+        warm: bool,
+        resolved: &Resolved,
+        name: WorkerName,
+        mounted: Option<&Mounted>,
+    ) -> Result<ClaimRecord, Fault> {
+        let mut state = self.lock();
+        let record = state
+            .records
+            .get_mut(worker)
+            .ok_or_else(|| Fault::worker("the worker is gone"))?;
+        let own = (record.uid, record.uid);
+        let (uid, gid) = match (resolved.root, mounted, record.engine_mounted) {
+            (true, _, _) => (0, 0),
+            (_, Some(mounted), _) => (mounted.session_uid, mounted.session_gid),
+            (_, None, true) => record.workspace_owner.unwrap_or(own),
+            (_, None, false) => own,
+        };
+        let claim = ClaimRecord {
+            id: worker.clone(),
+            name,
+            profile: resolved.profile.to_string(),
+            image: record.image.clone(),
+            session: worker.to_string(),
+            project: mounted
+                .map(|m| m.project.clone())
+                .or_else(|| resolved.project.clone()),
+            project_dev: mounted.map_or(0, |m| m.dev),
+            project_ino: mounted.map_or(0, |m| m.ino),
+            isolation: resolved.isolation,
+            hot: mounted.is_some(),
+            warm_start: warm,
+            created_ms: record.created_ms,
+            claimed_ns: unix_ns(),
+            argv: resolved.argv.clone(),
+            limits: resolved.limits,
+            uid,
+            gid,
+            remove: resolved.remove,
+        };
+        record.claim = Some(claim.clone());
+        Ok(claim)
+    }
+
+    fn start_message(
+        &self,
+        record: &ClaimRecord,
+        resolved: &Resolved,
+    ) -> Result<StartSession, ApiError> {
+        let carried = serde_json::to_value(record)
+            .map_err(|e| ApiError::new(ErrorKind::Internal, format!("the claim's record: {e}")))?;
+        let home = if record.uid == 0 {
+            "/root"
+        } else {
+            paths::HOME
+        };
+        let cwd = if resolved.project.is_some() {
+            paths::WORKSPACE
+        } else {
+            paths::HOME
+        };
+        Ok(StartSession {
+            session: record.session.clone(),
+            argv: resolved.argv.clone(),
+            env: self.session_env(record, &resolved.env),
+            cwd: cwd.to_owned(),
+            uid: record.uid,
+            gid: record.gid,
+            user: if record.uid == 0 { "root" } else { "podbay" }.to_owned(),
+            home: home.to_owned(),
+            io: resolved.io,
+            record: true,
+            primary: true,
+            claim: Some(carried),
+            attach: None,
+            timeout_s: resolved.timeout_s,
+        })
+    }
+
+    /// The session's environment: the profile's and the request's, and where it is.
+    fn session_env(
+        &self,
+        record: &ClaimRecord,
+        asked: &BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        let slot = self
+            .lock()
+            .records
+            .get(&record.id)
+            .map_or(0, |r| self.slot_of(r.uid));
+        let port = FIRST_PORT + slot * PORTS_PER_WORKER % 40_000;
+        let mut env = asked.clone();
+        for (key, value) in [
+            ("PODBAY_NAME", record.name.to_string()),
+            ("PODBAY_WORKER", record.id.to_string()),
+            ("PODBAY_PORT_BASE", port.to_string()),
+            ("PORT", port.to_string()),
+            ("LANG", "C.UTF-8".to_owned()),
+        ] {
+            env.entry(key.to_owned()).or_insert(value);
+        }
+        env
+    }
+
+    /// One frame to the agent; with `attach`, the first client comes with it.
+    pub(super) async fn start_session(
+        self: &Arc<Self>,
+        worker: &WorkerId,
+        mut start: StartSession,
+        attach: Option<AttachMode>,
+    ) -> Result<Option<Attached>, Fault> {
+        let agent = self
+            .hub
+            .handle(worker)
+            .ok_or_else(|| Fault::worker("its agent is not connected"))?;
+        let session = start.session.clone();
+        let (size, pipes) = match start.io {
+            SessionIo::Pty { size } => (Some(size), false),
+            SessionIo::Pipes => (None, true),
+        };
+        let mut expected = None;
+        if let Some(mode) = attach {
+            let stream = random_id().map_err(Fault::request)?;
+            let error_stream = if pipes {
+                Some(random_id().map_err(Fault::request)?)
+            } else {
+                None
+            };
+            let out = self.hub.expect_stream(worker, &stream);
+            let err = error_stream
+                .as_deref()
+                .map(|id| self.hub.expect_stream(worker, id));
+            start.attach = Some(Attach {
+                session: session.clone(),
+                stream: stream.clone(),
+                error_stream,
+                mode,
+                size,
+                restore: false,
+            });
+            expected = Some((stream, out, err));
+        }
+        let started = agent.request(ToAgentBody::Start(Box::new(start)), START_DEADLINE);
+        let pid = match started.await {
+            Ok(Reply::Started { pid, .. }) => pid,
+            Ok(other) => return Err(Fault::worker(format!("the agent answered {other:?}"))),
+            Err(AgentRequestError::Refused(refused)) => {
+                let kind = crate::agent::kind_of(refused.code);
+                return Err(Fault::request(ApiError::new(kind, refused.message)));
+            }
+            Err(error) => return Err(Fault::worker(error.to_string())),
+        };
+        if let Some(record) = self.lock().records.get_mut(worker)
+            && record.is_main(&session)
+        {
+            record.session.pid = Some(pid);
+            record.session.size = size;
+            record.session.clients = u32::from(expected.is_some());
+        }
+        let Some((stream, out, err)) = expected else {
+            return Ok(None);
+        };
+        let missing = || Fault::worker("the agent did not open the session's stream");
+        let out = out.arrive(STREAM_DEADLINE).await.ok_or_else(missing)?;
+        let err = match err {
+            Some(err) => Some(err.arrive(STREAM_DEADLINE).await.ok_or_else(missing)?),
+            None => None,
+        };
+        Ok(Some(Attached::new(
+            worker.clone(),
+            session,
+            stream,
+            true,
+            out,
+            err,
+        )))
+    }
+
+    /// All that follows a successful claim, beside its path.
+    fn placed(
+        self: &Arc<Self>,
+        record: &ClaimRecord,
+        mounted: Option<Mounted>,
+        attached: Option<Attached>,
+        timings: Timings,
+        warm: bool,
+        resolved: &Resolved,
+    ) -> Placed {
+        let mut warnings = Vec::new();
+        if let Some(reason) = mounted.and_then(|m| m.idmap_reason) {
+            warnings.push(format!(
+                "not id-mapped, the session runs as uid {}: {reason}",
+                record.uid
+            ));
+        }
+        let (worker, limits_differ) = {
+            let mut state = self.lock();
+            if warm {
+                state
+                    .times
+                    .entry(record.profile.clone())
+                    .or_default()
+                    .add(timings.total_us);
+            }
+            let differ = state
+                .records
+                .get_mut(&record.id)
+                .is_some_and(|r| std::mem::replace(&mut r.limits, record.limits) != record.limits);
+            (self.view(&state, &record.id), differ)
+        };
+        let daemon = self.clone();
+        let following = record.clone();
+        tokio::spawn(async move { daemon.follow_up(following, limits_differ).await });
+        let cold_reason = (!warm).then(|| {
+            resolved
+                .force_cold
+                .clone()
+                .unwrap_or_else(|| "no warm worker was there".to_owned())
+        });
+        Placed {
+            response: SpawnResponse {
+                worker: worker.unwrap_or_else(|| super::view::of_claim(record)),
+                warm,
+                cold_reason,
+                timings,
+                warnings,
+            },
+            attached,
+        }
+    }
+
+    async fn follow_up(self: Arc<Self>, record: ClaimRecord, limits_differ: bool) {
+        let folder = self.state_dir.worker(&record.id);
+        let written = record.clone();
+        if let Err(error) = blocking(move || folder.write_claim(&written)).await {
+            tracing::error!(worker = %record.id, %error, "the claim's record is not on disk");
+        }
+        let container = {
+            let state = self.lock();
+            let found = state.records.get(&record.id).filter(|r| !r.removing);
+            found.and_then(|r| r.container.clone())
+        };
+        let Some(container) = container else { return };
+        if limits_differ
+            && let Err(error) = self.docker.update_limits(&container, record.limits).await
+            && !error.is_gone()
+        {
+            tracing::warn!(worker = %record.id, %error, "the limits asked for are not in force");
+            self.note_limits_failure(&record.id, &error);
+        }
+        if let Ok(site) = self.site() {
+            let name = format!("{}-{}", site.own.name, record.name);
+            if let Err(error) = self.docker.rename(&container, &name).await
+                && !error.is_gone()
+            {
+                tracing::debug!(worker = %record.id, %error, "the container keeps its first name");
+            }
+        }
+    }
+}
+
+fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+fn mount_fault(error: MounterError) -> Fault {
+    match error.kind {
+        MounterErrorKind::NotAFolder => {
+            Fault::request(ApiError::new(ErrorKind::Invalid, error.message))
+        }
+        MounterErrorKind::Refused | MounterErrorKind::Unsupported => {
+            Fault::request(ApiError::new(ErrorKind::Refused, error.message))
+        }
+        MounterErrorKind::System => {
+            Fault::request(ApiError::new(ErrorKind::Internal, error.message))
+        }
+        MounterErrorKind::BadTarget | MounterErrorKind::Unreachable => Fault::worker(error.message),
+    }
+}

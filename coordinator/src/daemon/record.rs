@@ -1,0 +1,87 @@
+//! What the daemon keeps of a worker beside the fleet's own entry.
+
+use crate::{
+    model::{Limits, WorkerId},
+    store::ClaimRecord,
+};
+use podbay_protocol::{Activity, ExitStatus, Readings, SessionInfo, Size};
+
+/// One worker that has, or is about to have, a container.
+#[derive(Debug, Clone)]
+pub(super) struct Record {
+    pub id: WorkerId,
+    pub profile: String,
+    pub image: String,
+    /// The worker's own uid and gid.
+    pub uid: u32,
+    pub created_ms: u64,
+    /// Known once it runs.
+    pub container: Option<String>,
+    /// Host pid of its PID 1.
+    pub pid: Option<i32>,
+    pub limits: Limits,
+    /// The claim, from the moment it is being placed.
+    pub claim: Option<ClaimRecord>,
+    /// The project was given to the engine at the creation (the fallback without hot mounts).
+    pub engine_mounted: bool,
+    /// Owner of `/workspace` as the agent sees it; the session's user in the fallback.
+    pub workspace_owner: Option<(u32, u32)>,
+    pub session: SessionView,
+    pub readings: Readings,
+    /// Removal has begun: what the agent says from here on is no news.
+    pub removing: bool,
+}
+
+/// The main session as last heard.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SessionView {
+    pub pid: Option<i32>,
+    pub activity: Option<Activity>,
+    pub title: String,
+    pub size: Option<Size>,
+    pub clients: u32,
+    pub exit: Option<ExitStatus>,
+    pub oom: bool,
+    pub ended_ms: Option<u64>,
+}
+
+impl Record {
+    pub fn new(id: WorkerId, profile: String, image: String, uid: u32, created_ms: u64) -> Self {
+        Self {
+            id,
+            profile,
+            image,
+            uid,
+            created_ms,
+            container: None,
+            pid: None,
+            limits: Limits::default(),
+            claim: None,
+            engine_mounted: false,
+            workspace_owner: None,
+            session: SessionView::default(),
+            readings: Readings::default(),
+            removing: false,
+        }
+    }
+
+    /// The main session's id.
+    pub fn session_id(&self) -> Option<&str> {
+        self.claim.as_ref().map(|claim| claim.session.as_str())
+    }
+
+    /// Whether `session` is the main one.
+    pub fn is_main(&self, session: &str) -> bool {
+        self.session_id() == Some(session)
+    }
+
+    /// Takes over what the agent says of the main session.
+    pub fn hear(&mut self, info: &SessionInfo) {
+        self.session.pid = Some(info.pid);
+        self.session.activity = Some(info.activity.clone());
+        self.session.title.clone_from(&info.title);
+        self.session.size = info.size;
+        self.session.clients = info.clients;
+        self.session.exit = info.exit;
+    }
+}

@@ -1,0 +1,275 @@
+//! Telling clients what changed, and what agents report.
+
+use super::{Daemon, unix_ms};
+use crate::{
+    agent::{AgentHandle, AgentNotice},
+    fleet::Event,
+    model::{WorkerId, WorkerName},
+    runtime::RuntimeError,
+    store::ClaimRecord,
+    wire::EventBody,
+};
+use podbay_protocol::{AgentEvent, Description, Readings, Reply, ToAgentBody};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+
+/// How often the readings of running workers are taken.
+const READINGS_INTERVAL: Duration = Duration::from_secs(2);
+/// A change of memory below this is no news.
+const MEMORY_STEP: u64 = 1 << 20;
+/// A change of CPU time below this is no news, in microseconds.
+const CPU_STEP: u64 = 20_000;
+
+impl Daemon {
+    pub(super) fn tell_worker(&self, id: &WorkerId) {
+        if !self.bus.heard() {
+            return;
+        }
+        let view = {
+            let state = self.lock();
+            self.view(&state, id)
+        };
+        match view {
+            Some(worker) => self.bus.send(EventBody::Worker {
+                worker: Box::new(worker),
+            }),
+            None => {
+                let id = id.to_string();
+                self.bus.send(EventBody::Removed {
+                    name: id.clone(),
+                    id,
+                });
+            }
+        }
+    }
+
+    pub(super) fn tell_pool(&self, profile: &str) {
+        if !self.bus.heard() {
+            return;
+        }
+        let pool = {
+            let state = self.lock();
+            self.pool_view(&state, profile)
+        };
+        if let Some(pool) = pool {
+            self.bus.send(EventBody::Pool { pool });
+        }
+    }
+
+    pub(super) fn note_limits_failure(self: &Arc<Self>, id: &WorkerId, error: &RuntimeError) {
+        self.bus.send(EventBody::Notification {
+            worker: id.to_string(),
+            text: format!("the limits asked for are not in force: {error}"),
+        });
+    }
+
+    /// Follows the agents' words until the coordinator stops.
+    pub(super) async fn hear_agents(self: Arc<Self>, mut notices: mpsc::Receiver<AgentNotice>) {
+        while let Some(notice) = notices.recv().await {
+            match notice {
+                AgentNotice::Connected { worker, handle } => {
+                    let daemon = self.clone();
+                    tokio::spawn(async move { daemon.greet(worker, handle).await });
+                }
+                AgentNotice::Gone { worker, generation } => {
+                    if self.hub.ended(&worker, generation) {
+                        self.feed(Event::AgentGone(worker));
+                    }
+                }
+                AgentNotice::Event { worker, event } => self.hear(&worker, event),
+            }
+        }
+    }
+
+    /// Asks a new connection who it is and what it has.
+    async fn greet(self: Arc<Self>, worker: WorkerId, handle: AgentHandle) {
+        match handle
+            .request(ToAgentBody::Describe, super::session::AGENT_DEADLINE)
+            .await
+        {
+            Ok(Reply::Described(description)) => self.adopt(&worker, &description),
+            Ok(other) => tracing::warn!(%worker, ?other, "the agent does not describe itself"),
+            Err(error) => tracing::warn!(%worker, %error, "the agent does not describe itself"),
+        }
+    }
+
+    fn adopt(self: &Arc<Self>, worker: &WorkerId, description: &Description) {
+        let main = description.sessions.iter().find(|s| s.primary);
+        let carried: Option<ClaimRecord> = main
+            .and_then(|s| s.claim.clone())
+            .and_then(|claim| serde_json::from_value(claim).ok());
+        let mut claimed_as: Option<WorkerName> = None;
+        let mut ended = None;
+        let mut remove = true;
+        {
+            let mut state = self.lock();
+            let Some(record) = state.records.get_mut(worker) else {
+                tracing::debug!(%worker, "an agent of a worker that is not listed yet");
+                return;
+            };
+            record.readings = description.readings;
+            record.workspace_owner = Some((description.workspace_uid, description.workspace_gid));
+            if let Some(info) = main {
+                if record.claim.is_none() {
+                    record.claim = carried.filter(|claim| claim.id == *worker);
+                }
+                record.hear(info);
+                record.session.ended_ms = info
+                    .exit
+                    .and(record.session.ended_ms)
+                    .or(info.exit.map(|_| unix_ms()));
+                if let Some(claim) = &record.claim {
+                    claimed_as = Some(claim.name.clone());
+                    remove = claim.remove;
+                }
+                ended = info.exit.map(|status| (info.session.clone(), status));
+            }
+            if let Some((session, status)) = &ended {
+                let oom = state.records.get(worker).is_some_and(|r| r.session.oom);
+                state.exits.add(session.clone(), *status, oom);
+            }
+        }
+        let has_ended = ended.is_some();
+        self.feed(Event::Ready {
+            worker: worker.clone(),
+            claimed_as,
+            ended: has_ended,
+        });
+        if has_ended {
+            self.ended.notify_waiters();
+            self.feed(Event::SessionEnded {
+                worker: worker.clone(),
+                remove,
+            });
+        }
+        self.tell_worker(worker);
+    }
+
+    fn hear(self: &Arc<Self>, worker: &WorkerId, event: AgentEvent) {
+        match event {
+            AgentEvent::Exited {
+                session,
+                status,
+                oom,
+            } => {
+                let main = {
+                    let mut state = self.lock();
+                    state.exits.add(session.clone(), status, oom);
+                    let record = state
+                        .records
+                        .get_mut(worker)
+                        .filter(|r| r.is_main(&session));
+                    record.map(|record| {
+                        record.session.exit = Some(status);
+                        record.session.oom = oom;
+                        record.session.ended_ms = Some(unix_ms());
+                        record.claim.as_ref().is_none_or(|claim| claim.remove)
+                    })
+                };
+                self.ended.notify_waiters();
+                if let Some(remove) = main {
+                    self.feed(Event::SessionEnded {
+                        worker: worker.clone(),
+                        remove,
+                    });
+                    self.tell_worker(worker);
+                }
+            }
+            AgentEvent::Activity { session, activity } => {
+                self.update_session(worker, &session, |s| s.activity = Some(activity));
+            }
+            AgentEvent::Title { session, title } => {
+                self.update_session(worker, &session, |s| s.title = title);
+            }
+            AgentEvent::Resized { session, size } => {
+                self.update_session(worker, &session, |s| s.size = Some(size));
+            }
+            AgentEvent::Detached {
+                session, clients, ..
+            } => {
+                self.update_session(worker, &session, |s| s.clients = clients);
+            }
+            AgentEvent::Notification { text, .. } => {
+                let name = {
+                    let state = self.lock();
+                    let claim = state.records.get(worker).and_then(|r| r.claim.as_ref());
+                    claim.map_or_else(|| worker.to_string(), |c| c.name.to_string())
+                };
+                self.bus
+                    .send(EventBody::Notification { worker: name, text });
+            }
+            AgentEvent::ScreenRebuilt { session, reason } => {
+                tracing::warn!(%worker, session, reason, "the screen model was rebuilt");
+            }
+        }
+    }
+
+    fn update_session(
+        &self,
+        worker: &WorkerId,
+        session: &str,
+        change: impl FnOnce(&mut super::record::SessionView),
+    ) {
+        let changed = {
+            let mut state = self.lock();
+            match state.records.get_mut(worker).filter(|r| r.is_main(session)) {
+                Some(record) => {
+                    change(&mut record.session);
+                    true
+                }
+                None => false,
+            }
+        };
+        if changed {
+            self.tell_worker(worker);
+        }
+    }
+
+    /// Takes the readings of claimed workers now and then.
+    pub(super) async fn read_meters(self: Arc<Self>) {
+        let mut interval = tokio::time::interval(READINGS_INTERVAL);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            let claimed: Vec<WorkerId> = {
+                let state = self.lock();
+                let records = state.records.values();
+                records
+                    .filter(|r| r.claim.is_some() && !r.removing)
+                    .map(|r| r.id.clone())
+                    .collect()
+            };
+            for worker in claimed {
+                let Some(agent) = self.hub.handle(&worker) else {
+                    continue;
+                };
+                if let Ok(Reply::Readings(readings)) = agent
+                    .request(ToAgentBody::Readings, super::session::AGENT_DEADLINE)
+                    .await
+                    && self.note_readings(&worker, readings)
+                {
+                    self.tell_worker(&worker);
+                }
+            }
+        }
+    }
+
+    fn note_readings(&self, worker: &WorkerId, readings: Readings) -> bool {
+        let mut state = self.lock();
+        let Some(record) = state.records.get_mut(worker) else {
+            return false;
+        };
+        let far = |a: Option<u64>, b: Option<u64>, step: u64| {
+            a.unwrap_or_default().abs_diff(b.unwrap_or_default()) >= step
+        };
+        let old = record.readings;
+        let news = far(old.memory_bytes, readings.memory_bytes, MEMORY_STEP)
+            || far(old.cpu_us, readings.cpu_us, CPU_STEP)
+            || old.pids != readings.pids
+            || old.oom_kills != readings.oom_kills;
+        if news {
+            record.readings = readings;
+        }
+        news
+    }
+}

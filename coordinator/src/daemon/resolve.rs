@@ -1,0 +1,200 @@
+//! From what a client asked for to what will be done; every check that needs no worker.
+
+use super::Daemon;
+use crate::{
+    config::{Config, Profile},
+    model::{HostPath, Isolation, Limits, WorkerName, parse_bytes, parse_cpus, parse_pids},
+    wire::{ApiError, ErrorKind, HotMounts, LimitsRequest, SpawnRequest, WhenEmpty},
+};
+use podbay_protocol::SessionIo;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A spawn request, checked and completed.
+#[derive(Debug, Clone)]
+pub(super) struct Resolved {
+    pub profile: Arc<str>,
+    pub name: Option<WorkerName>,
+    pub project: Option<HostPath>,
+    pub isolation: Isolation,
+    pub limits: Limits,
+    pub env: BTreeMap<String, String>,
+    pub argv: Vec<String>,
+    pub io: SessionIo,
+    pub remove: bool,
+    pub timeout_s: Option<u64>,
+    pub when_empty: WhenEmpty,
+    pub root: bool,
+    /// Why it cannot go into a warm worker, when it cannot.
+    pub force_cold: Option<String>,
+}
+
+fn invalid(message: impl Into<String>) -> ApiError {
+    ApiError::new(ErrorKind::Invalid, message)
+}
+
+impl Daemon {
+    pub(super) fn resolve(&self, request: SpawnRequest) -> Result<Resolved, ApiError> {
+        let hot = self.lock().hot.clone();
+        resolve(&self.config(), &hot, request)
+    }
+}
+
+fn resolve(config: &Config, hot: &HotMounts, request: SpawnRequest) -> Result<Resolved, ApiError> {
+    let profile_name = request
+        .profile
+        .unwrap_or_else(|| config.defaults.profile.clone());
+    let profile = config
+        .profiles
+        .get(&profile_name)
+        .ok_or_else(|| no_profile(config, &profile_name))?;
+    let name = match request.name {
+        Some(name) => Some(WorkerName::new(name).map_err(|e| invalid(e.to_string()))?),
+        None => None,
+    };
+    let argv = if request.argv.is_empty() {
+        profile.command.clone()
+    } else {
+        request.argv
+    };
+    check_argv(&argv)?;
+    check_env(&request.env)?;
+    let (project, isolation) = place(request.project, request.isolation, profile)?;
+    let force_cold = fallback(project.as_ref(), isolation, hot)?;
+    let limits = limits(&request.limits, profile.limits)?;
+    if request.timeout_s == Some(0) {
+        return Err(invalid("a timeout of 0 would end the session at once")
+            .hint("leave it out for no timeout, or give a duration such as 30m"));
+    }
+    let mut env = profile.env.clone();
+    env.extend(request.env);
+    Ok(Resolved {
+        profile: profile_name.into(),
+        name,
+        project,
+        isolation,
+        limits,
+        env,
+        argv,
+        io: request.io,
+        remove: request.remove,
+        timeout_s: request.timeout_s,
+        when_empty: request.when_empty,
+        root: request.root,
+        force_cold,
+    })
+}
+
+fn no_profile(config: &Config, name: &str) -> ApiError {
+    let known: Vec<&str> = config.profiles.keys().map(String::as_str).collect();
+    ApiError::new(ErrorKind::NotFound, format!("no profile {name:?}"))
+        .hint(format!("the profiles are: {}", known.join(", ")))
+}
+
+pub(super) fn check_argv(argv: &[String]) -> Result<(), ApiError> {
+    if argv.first().is_none_or(String::is_empty) {
+        return Err(
+            invalid("no command to start").hint("give one after --, or set it in the profile")
+        );
+    }
+    if argv.iter().any(|word| word.contains('\0')) {
+        return Err(invalid("the command contains a NUL byte"));
+    }
+    Ok(())
+}
+
+pub(super) fn check_env(env: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    match env
+        .iter()
+        .find(|(k, v)| k.is_empty() || k.contains(['=', '\0']) || v.contains('\0'))
+    {
+        Some((key, _)) => Err(invalid(format!("invalid environment variable {key:?}"))
+            .hint("a name is not empty and has no '=' or NUL; a value has no NUL")),
+        None => Ok(()),
+    }
+}
+
+fn place(
+    project: Option<HostPath>,
+    asked: Option<Isolation>,
+    profile: &Profile,
+) -> Result<(Option<HostPath>, Isolation), ApiError> {
+    match (project, asked) {
+        (None, Some(mode @ (Isolation::Bind | Isolation::Overlay))) => Err(invalid(format!(
+            "isolation {} needs a project",
+            mode.as_str()
+        ))
+        .hint("give the project's folder, or use --isolation none")),
+        (None, _) | (_, Some(Isolation::None)) => Ok((None, Isolation::None)),
+        (Some(project), asked) => {
+            if !project.as_path().is_absolute() {
+                return Err(
+                    invalid(format!("the project path {project} is not absolute"))
+                        .hint("give the path as the engine's host sees it, from /"),
+                );
+            }
+            if profile.isolation == Isolation::None && asked.is_none() {
+                return Ok((None, Isolation::None));
+            }
+            Ok((Some(project), asked.unwrap_or(profile.isolation)))
+        }
+    }
+}
+
+/// Why the project has to be mounted by the engine at the creation of a worker of its own.
+fn fallback(
+    project: Option<&HostPath>,
+    isolation: Isolation,
+    hot: &HotMounts,
+) -> Result<Option<String>, ApiError> {
+    let Some(project) = project else {
+        return Ok(None);
+    };
+    if hot.available {
+        return Ok(None);
+    }
+    let reason = hot
+        .reason
+        .clone()
+        .unwrap_or_else(|| "the mounter is not ready".to_owned());
+    if isolation == Isolation::Overlay {
+        return Err(ApiError::new(
+            ErrorKind::Refused,
+            format!("isolation overlay is not to be had here: {reason}"),
+        )
+        .hint("use --isolation bind, or see `podbay doctor`"));
+    }
+    if project.as_path().to_str().is_none() {
+        return Err(ApiError::new(
+            ErrorKind::Refused,
+            format!("{project} is not UTF-8: only the mounter can take it, and {reason}"),
+        )
+        .hint("rename the folder, or see `podbay doctor`"));
+    }
+    Ok(Some(format!("no hot mounts: {reason}")))
+}
+
+fn limits(request: &LimitsRequest, base: Limits) -> Result<Limits, ApiError> {
+    let some = request.memory.is_some() || request.cpus.is_some() || request.pids.is_some();
+    if request.none {
+        return if some {
+            Err(invalid("--no-limits goes with no other limit"))
+        } else {
+            Ok(Limits::NONE)
+        };
+    }
+    let bad = |e: crate::model::LimitError| invalid(e.to_string());
+    Ok(Limits {
+        memory_bytes: match &request.memory {
+            Some(text) => Some(parse_bytes(text).map_err(bad)?),
+            None => base.memory_bytes,
+        },
+        nano_cpus: match &request.cpus {
+            Some(text) => Some(parse_cpus(text).map_err(bad)?),
+            None => base.nano_cpus,
+        },
+        pids: match &request.pids {
+            Some(text) => Some(parse_pids(text).map_err(bad)?),
+            None => base.pids,
+        },
+    })
+}

@@ -1,0 +1,180 @@
+//! `podbay serve`: from the arguments to the drain.
+
+use super::{
+    Bus, Daemon, State,
+    session::{ExitLog, PendingExecs},
+};
+use crate::{
+    agent::AgentHub,
+    api,
+    config::{Config, LogConfig, LogFormat},
+    fleet::Fleet,
+    runtime::{Docker, PullPolicy},
+    store::StateDir,
+    wire::{EngineView, HotMounts},
+    workspace::MounterClient,
+};
+use anyhow::Context;
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::{Arc, Mutex, OnceLock},
+    time::{Duration, Instant},
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{Notify, mpsc, watch},
+};
+
+/// Reports from agents that wait to be heard; an agent that reports more waits.
+const NOTICES: usize = 1024;
+/// Requests under way when the coordinator stops may take so long to end.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Loads the configuration anew.
+type Reload = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
+
+/// What `podbay serve` needs to know.
+pub(super) struct ServeOptions {
+    /// The state volume.
+    pub state_dir: PathBuf,
+    /// The engine's socket.
+    pub engine_socket: PathBuf,
+    /// The worker-agent's binary, to be installed in the state volume.
+    pub agent_binary: PathBuf,
+    /// The checked configuration.
+    pub config: Config,
+    /// When images are pulled.
+    pub pull: PullPolicy,
+    /// What is copied into a fresh state volume.
+    pub seeds: PathBuf,
+    /// Loads the configuration anew, for SIGHUP and when its file changes.
+    pub reload: Reload,
+}
+
+/// Runs the coordinator until SIGTERM or SIGINT. Workers and their sessions go on after it.
+///
+/// # Errors
+/// The state volume or the socket cannot be used.
+pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
+    let state_dir = StateDir::open(&options.state_dir)
+        .with_context(|| format!("opening the state volume {}", options.state_dir.display()))?;
+    state_dir.seed(&options.seeds).context("seeding the state volume")?;
+    let _log_guard = start_log(&options.config.log, &state_dir)?;
+    let config = &options.config;
+    let docker = Docker::connect(
+        &options.engine_socket,
+        config.engine.timeout,
+        config.engine.create_timeout,
+    )?;
+    let (notices, heard) = mpsc::channel(NOTICES);
+    let hub = AgentHub::new(state_dir.join("workers"), notices);
+    let mounter = MounterClient::connect(state_dir.join("run/mounter.sock"));
+    let mut seed = [0u8; 8];
+    getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("no random numbers: {e}"))?;
+    let daemon = Arc::new(Daemon {
+        hub,
+        mounter,
+        docker,
+        site: OnceLock::new(),
+        state: Mutex::new(State {
+            fleet: Fleet::new(u64::from_le_bytes(seed), config.engine.max_parallel),
+            records: HashMap::new(),
+            waiting: HashMap::new(),
+            finished: BTreeMap::new(),
+            execs: PendingExecs::default(),
+            exits: ExitLog::default(),
+            engine: EngineView::default(),
+            hot: HotMounts::default(),
+            images: HashMap::new(),
+            times: HashMap::new(),
+            next_claim: 0,
+        }),
+        bus: Bus::new(),
+        relist: Notify::new(),
+        ended: Notify::new(),
+        pull: options.pull,
+        stopping: watch::channel(false).0,
+        started: Instant::now(),
+        config: Mutex::new(Arc::new(options.config.clone())),
+        state_dir: state_dir.clone(),
+    });
+    let socket = state_dir.join("run/podbay.sock");
+    let serving = tokio::spawn(api::listen(daemon.clone(), socket.clone())?);
+    tracing::info!(socket = %socket.display(), version = env!("CARGO_PKG_VERSION"), "serving");
+    daemon.background(
+        "come up",
+        daemon.clone().come_up(options.agent_binary, heard),
+    );
+    wait_for_signals(&daemon, &options.reload).await?;
+    tracing::info!("stopping; workers and their sessions go on");
+    daemon.stop();
+    if tokio::time::timeout(DRAIN_DEADLINE, serving).await.is_err() {
+        tracing::warn!("requests were cut off");
+    }
+    Ok(())
+}
+
+async fn wait_for_signals(
+    daemon: &Arc<Daemon>,
+    reload: &Reload,
+) -> anyhow::Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    let mut hup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = term.recv() => return Ok(()),
+            _ = int.recv() => return Ok(()),
+            _ = hup.recv() => daemon.reload(reload).await,
+        }
+    }
+}
+
+impl Daemon {
+    /// Takes a new configuration; one that fails leaves the old one in force and says so.
+    async fn reload(self: &Arc<Self>, load: &Reload) {
+        match load() {
+            Ok(config) => {
+                *self
+                    .config
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(config);
+                let specs = self.pool_specs().await;
+                self.feed(crate::fleet::Event::Configured(specs));
+                tracing::info!("took a new configuration");
+            }
+            Err(error) => tracing::error!(error, "the new configuration is not used"),
+        }
+    }
+}
+
+/// Logs to stderr and to a rotated file; the guard flushes the file's writer.
+fn start_log(
+    config: &LogConfig,
+    state_dir: &StateDir,
+) -> anyhow::Result<tracing_appender::non_blocking::WorkerGuard> {
+    use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+    let appender = tracing_appender::rolling::Builder::new()
+        .rotation(tracing_appender::rolling::Rotation::DAILY)
+        .filename_prefix("coordinator")
+        .filename_suffix("log")
+        .max_log_files(usize::try_from(config.keep_files).unwrap_or(7).max(1))
+        .build(state_dir.join("logs"))
+        .context("opening the log file")?;
+    let (file, guard) = tracing_appender::non_blocking(appender);
+    let filter = EnvFilter::try_new(&config.level).context("reading the log filter")?;
+    let registry = tracing_subscriber::registry().with(filter);
+    match config.format {
+        LogFormat::Json => registry
+            .with(fmt::layer().json().with_writer(std::io::stderr))
+            .with(fmt::layer().json().with_writer(file))
+            .try_init(),
+        LogFormat::Text => registry
+            .with(fmt::layer().with_ansi(false).with_writer(std::io::stderr))
+            .with(fmt::layer().with_ansi(false).with_writer(file))
+            .try_init(),
+    }
+    .context("starting the log")?;
+    Ok(guard)
+}

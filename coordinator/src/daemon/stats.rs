@@ -1,0 +1,43 @@
+//! Claim times: the last thousand of each pool.
+
+use std::collections::VecDeque;
+
+const KEPT: usize = 1000;
+
+/// Microseconds of the last warm claims.
+#[derive(Debug, Default)]
+pub(super) struct ClaimTimes(VecDeque<u64>);
+
+impl ClaimTimes {
+    pub fn add(&mut self, micros: u64) {
+        if self.0.len() == KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back(micros);
+    }
+
+    /// The value below which `percent` of the claims are (nearest rank); `None` without claims.
+    pub fn percentile(&self, percent: usize) -> Option<u64> {
+        let mut sorted: Vec<u64> = self.0.iter().copied().collect();
+        sorted.sort_unstable();
+        let rank = (sorted.len() * percent).div_ceil(100).max(1);
+        sorted.get(rank - 1).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_by_nearest_rank_over_the_last_thousand() {
+        let mut times = ClaimTimes::default();
+        assert_eq!(times.percentile(50), None);
+        for micros in 1..=2000 {
+            times.add(micros);
+        }
+        assert_eq!(times.percentile(50), Some(1500));
+        assert_eq!(times.percentile(99), Some(1990));
+        assert_eq!(times.percentile(100), Some(2000));
+    }
+}

@@ -1,0 +1,553 @@
+//! A world for the fleet: an engine, agents and a daemon that answer late, out of order, or badly.
+//!
+//! Each `step` does one thing chosen by a code, feeds the fleet and checks what must always hold.
+
+use super::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+const PROFILES: [&str; 2] = ["default", "big"];
+/// Claims open at once, so that the number of containers has a bound.
+const MOST_OPEN: usize = 12;
+const MOST_WARM: u32 = 5;
+
+/// A container of the world.
+#[derive(Clone)]
+struct Real {
+    profile: String,
+    spec: String,
+    running: bool,
+    paused: bool,
+    /// Made for, or given to, a claim.
+    claimed: bool,
+    /// The session that was started, and whether it has ended.
+    session: Option<(WorkerName, bool)>,
+}
+
+/// Asked for and not answered.
+enum Pending {
+    Create(WorkerId, String, bool),
+    Remove(WorkerId),
+    Assign(ClaimId, WorkerId),
+    Listing(Millis, Vec<Observed>),
+    /// The agent of a new container is about to call.
+    Agent(WorkerId),
+    Unpause(WorkerId),
+}
+
+pub(super) struct World {
+    pub(super) fleet: Fleet,
+    now: Millis,
+    containers: BTreeMap<WorkerId, Real>,
+    pending: Vec<Pending>,
+    /// Open claims and their names.
+    claims: BTreeMap<ClaimId, WorkerName>,
+    answered: BTreeSet<ClaimId>,
+    next_claim: u64,
+    /// Workers that may be removed although they have live work.
+    may_go: BTreeSet<WorkerId>,
+    ever_assigned: BTreeSet<WorkerId>,
+    specs: Vec<PoolSpec>,
+    engine_up: bool,
+    /// The engine makes nothing but mistakes.
+    broken: bool,
+    stopping: bool,
+    asked_for_list: bool,
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut world = Self {
+            fleet: Fleet::new(seed, 4),
+            now: 10,
+            containers: BTreeMap::new(),
+            pending: vec![],
+            claims: BTreeMap::new(),
+            answered: BTreeSet::new(),
+            next_claim: 0,
+            may_go: BTreeSet::new(),
+            ever_assigned: BTreeSet::new(),
+            specs: vec![spec(PROFILES[0], 2, MOST_WARM), spec(PROFILES[1], 1, 2)],
+            engine_up: true,
+            broken: false,
+            stopping: false,
+            asked_for_list: false,
+        };
+        world.specs[1].max_age = 400_000;
+        world.tell(Event::Configured(world.specs.clone()));
+        world
+    }
+
+    fn tell(&mut self, event: Event) {
+        let before: BTreeMap<_, _> = self.shown();
+        let actions = self.fleet.apply(self.now, event);
+        let mut told = BTreeSet::new();
+        for action in actions {
+            if let Action::WorkerChanged(id) = &action {
+                assert!(told.insert(id.clone()), "told twice of {id}");
+            }
+            self.carry_out(action);
+        }
+        let after = self.shown();
+        for id in before.keys().chain(after.keys()) {
+            let differs = before.get(id) != after.get(id);
+            assert_eq!(differs, told.contains(id), "{id}: told = changed");
+        }
+        self.check();
+    }
+
+    fn shown(&self) -> BTreeMap<WorkerId, (WorkerState, Option<String>, Option<WorkerName>)> {
+        self.fleet
+            .workers()
+            .map(|w| (w.id.clone(), (w.state, w.why.clone(), w.name.clone())))
+            .collect()
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Create {
+                worker,
+                profile,
+                cold_for,
+            } => {
+                assert!(self.engine_up, "create without an engine");
+                assert!(!self.stopping);
+                self.pending
+                    .push(Pending::Create(worker, profile, cold_for.is_some()));
+            }
+            Action::Remove { worker, .. } => {
+                assert!(self.engine_up, "remove without an engine");
+                let live = self
+                    .containers
+                    .get(&worker)
+                    .is_some_and(|c| c.running && matches!(c.session, Some((_, false))));
+                assert!(
+                    !live || self.stopping || self.may_go.contains(&worker),
+                    "live work of {worker} removed"
+                );
+                let double = self
+                    .pending
+                    .iter()
+                    .any(|p| matches!(p, Pending::Remove(w) if *w == worker));
+                assert!(!double, "{worker} removed twice at once");
+                self.pending.push(Pending::Remove(worker));
+            }
+            Action::Assign {
+                claim,
+                worker,
+                warm,
+            } => {
+                let used = self.containers.get(&worker).is_some_and(|c| c.claimed);
+                assert!(!warm || !used, "{worker} was used before");
+                assert!(self.claims.contains_key(&claim), "assigned after its end");
+                assert!(
+                    self.ever_assigned.insert(worker.clone()),
+                    "{worker} given to two claims"
+                );
+                let again = self
+                    .pending
+                    .iter()
+                    .any(|p| matches!(p, Pending::Assign(c, _) if *c == claim));
+                assert!(!again, "two workers for one claim");
+                self.pending.push(Pending::Assign(claim, worker));
+            }
+            Action::Reject { claim, .. } => self.answer(claim),
+            Action::Relist => self.asked_for_list = true,
+            Action::Unpause(worker) => self.pending.push(Pending::Unpause(worker)),
+            Action::Probe(_) | Action::WorkerChanged(_) | Action::PoolChanged(_) => {}
+        }
+    }
+
+    fn answer(&mut self, claim: ClaimId) {
+        assert!(self.claims.remove(&claim).is_some(), "answered twice");
+        self.answered.insert(claim);
+    }
+
+    /// What holds after every step.
+    fn check(&self) {
+        let mut given: BTreeMap<ClaimId, &WorkerId> = BTreeMap::new();
+        for worker in self.fleet.workers() {
+            if let Some(claim) = worker.claim
+                && worker.removal.is_none()
+                && let Some(other) = given.insert(claim, &worker.id)
+            {
+                panic!("{claim:?} has {other} and {}", worker.id);
+            }
+        }
+        let unclaimed = self.fleet.workers().filter(|w| w.unclaimed());
+        let here = unclaimed.filter(|w| w.adopted.is_none()).count();
+        // One over the maximum of each pool while it is replaced; bounds may have shrunk since,
+        // with creations still under way.
+        assert!(
+            here <= (MOST_WARM + 1 + 4 + 2 + 1) as usize,
+            "{here} unclaimed"
+        );
+        let making = self
+            .fleet
+            .workers()
+            .filter(|w| w.container == super::worker::Container::Asked)
+            .count();
+        assert!(making <= 4, "{making} creations at once");
+    }
+
+    fn list(&mut self) {
+        let seen = self
+            .containers
+            .iter()
+            .map(|(id, c)| Observed {
+                worker: id.clone(),
+                profile: c.profile.clone(),
+                spec: c.spec.clone(),
+                running: c.running && !c.paused,
+                paused: c.paused,
+                claimed: c.claimed,
+                name: c.session.as_ref().map(|(name, _)| name.clone()),
+            })
+            .collect();
+        self.pending.push(Pending::Listing(self.now, seen));
+    }
+
+    fn some_container(&self, arg: u16) -> Option<WorkerId> {
+        let n = self.containers.len();
+        (n > 0).then(|| self.containers.keys().nth(usize::from(arg) % n).cloned())?
+    }
+
+    /// Answers one thing that is pending, well or badly.
+    fn deliver(&mut self, which: usize, badly: bool) {
+        if which >= self.pending.len() {
+            return;
+        }
+        match self.pending.swap_remove(which) {
+            Pending::Create(worker, profile, claimed) => {
+                if badly || self.broken || !self.engine_up {
+                    return self.tell(Event::CreateFailed {
+                        worker,
+                        reason: "disk full".into(),
+                    });
+                }
+                let spec = self.specs.iter().find(|s| s.profile == profile);
+                let real = Real {
+                    spec: spec.map_or("gone".into(), |s| s.spec.clone()),
+                    profile,
+                    running: true,
+                    paused: false,
+                    claimed,
+                    session: None,
+                };
+                self.containers.insert(worker.clone(), real);
+                self.pending.push(Pending::Agent(worker.clone()));
+                self.tell(Event::Created(worker));
+            }
+            Pending::Remove(worker) => {
+                if badly || !self.engine_up {
+                    return self.tell(Event::RemoveFailed {
+                        worker,
+                        reason: "busy".into(),
+                    });
+                }
+                self.containers.remove(&worker);
+                self.tell(Event::Removed(worker));
+            }
+            Pending::Assign(claim, worker) => {
+                let usable = self
+                    .containers
+                    .get(&worker)
+                    .is_some_and(|c| c.running && !c.paused);
+                if badly || !usable {
+                    let worker_at_fault = !usable || claim.0 % 2 == 0;
+                    if !worker_at_fault && self.claims.contains_key(&claim) {
+                        self.answer(claim);
+                    }
+                    return self.tell(Event::PlaceFailed {
+                        claim,
+                        worker_at_fault,
+                        reason: "no mount".into(),
+                    });
+                }
+                let name = self.claims.get(&claim).cloned();
+                if let (Some(name), Some(real)) = (name, self.containers.get_mut(&worker)) {
+                    real.claimed = true;
+                    real.session = Some((name, false));
+                }
+                if self.claims.contains_key(&claim) {
+                    self.answer(claim);
+                }
+                self.tell(Event::Placed(claim));
+            }
+            Pending::Listing(asked_at, containers) => {
+                if self.engine_up && !badly {
+                    self.tell(Event::Relisted {
+                        asked_at,
+                        containers,
+                    });
+                }
+            }
+            Pending::Agent(worker) => self.agent_calls(worker),
+            Pending::Unpause(worker) => {
+                if let Some(real) = self.containers.get_mut(&worker)
+                    && !badly
+                {
+                    real.paused = false;
+                }
+            }
+        }
+    }
+
+    fn agent_calls(&mut self, worker: WorkerId) {
+        let Some(real) = self.containers.get(&worker).filter(|c| c.running) else {
+            return;
+        };
+        let session = real.session.clone();
+        self.tell(Event::Ready {
+            worker,
+            ended: session.as_ref().is_some_and(|(_, ended)| *ended),
+            claimed_as: session.map(|(name, _)| name),
+        });
+    }
+
+    /// One thing happens.
+    pub(super) fn step(&mut self, code: u8, arg: u16) {
+        let which = usize::from(arg) % self.pending.len().max(1);
+        match code % 32 {
+            0..=7 => self.deliver(which, false),
+            8 => self.deliver(which, true),
+            9..=12 => {
+                self.now += u64::from(arg % 3_000);
+                self.tell(Event::Tick);
+            }
+            13..=16 => self.new_claim(arg),
+            17 => {
+                let open: Vec<_> = self.claims.keys().copied().collect();
+                if let Some(claim) = open.get(usize::from(arg) % open.len().max(1)) {
+                    self.claims.remove(claim);
+                    self.tell(Event::Cancel(*claim));
+                }
+            }
+            18..=20 => {
+                self.now += 1;
+                self.list();
+            }
+            21 => self.session_ends(arg),
+            22 => self.person_removes(arg),
+            23 => self.accident(arg),
+            24 => {
+                if let Some(worker) = self.some_container(arg) {
+                    self.tell(Event::AgentGone(worker.clone()));
+                    self.pending.push(Pending::Agent(worker));
+                }
+            }
+            25 => self.engine(arg),
+            26 => self.reconfigure(arg),
+            27 => self.switch_pool(arg),
+            28 => self.broken = arg.is_multiple_of(3),
+            29 if arg.is_multiple_of(16) => self.restart(arg),
+            30 => self.tell(Event::MemoryAvailable(u64::from(arg) << 17)),
+            31 => {
+                if let Some(worker) = self.some_container(arg) {
+                    self.tell(Event::Unhealthy {
+                        worker,
+                        reason: "probe".into(),
+                    });
+                }
+            }
+            _ => self.tell(Event::Tick),
+        }
+    }
+
+    fn new_claim(&mut self, arg: u16) {
+        if self.claims.len() >= MOST_OPEN {
+            return;
+        }
+        self.next_claim += 1;
+        let claim = ClaimId(self.next_claim);
+        let name: WorkerName = format!("n{}", arg % 40).parse().unwrap();
+        self.claims.insert(claim, name.clone());
+        let when_empty = match arg % 4 {
+            0 => WhenEmpty::Fail,
+            1 => WhenEmpty::Queue,
+            _ => WhenEmpty::Cold,
+        };
+        self.tell(Event::Claim(ClaimSpec {
+            claim,
+            profile: PROFILES[usize::from(arg.is_multiple_of(5))].into(),
+            name,
+            when_empty,
+            force_cold: arg.is_multiple_of(7).then(|| "limits".into()),
+            deadline: (!arg.is_multiple_of(3)).then(|| self.now + u64::from(arg % 20_000)),
+        }));
+    }
+
+    fn session_ends(&mut self, arg: u16) {
+        let Some(worker) = self.some_container(arg) else {
+            return;
+        };
+        let Some(real) = self.containers.get_mut(&worker) else {
+            return;
+        };
+        if let Some((_, ended)) = &mut real.session {
+            *ended = true;
+            self.tell(Event::SessionEnded {
+                worker,
+                remove: arg.is_multiple_of(2),
+            });
+        }
+    }
+
+    fn person_removes(&mut self, arg: u16) {
+        if let Some(worker) = self.some_container(arg) {
+            self.may_go.insert(worker.clone());
+            self.tell(Event::Remove(worker));
+        }
+    }
+
+    /// Someone else stops, pauses or removes a container.
+    fn accident(&mut self, arg: u16) {
+        let Some(worker) = self.some_container(arg) else {
+            return;
+        };
+        match arg % 3 {
+            0 => {
+                self.containers.remove(&worker);
+            }
+            1 => {
+                if let Some(real) = self.containers.get_mut(&worker) {
+                    real.paused = true;
+                }
+                return;
+            }
+            _ => {
+                if let Some(real) = self.containers.get_mut(&worker) {
+                    real.running = false;
+                }
+            }
+        }
+        self.tell(Event::AgentGone(worker));
+    }
+
+    fn engine(&mut self, arg: u16) {
+        self.engine_up = arg.is_multiple_of(2);
+        if self.engine_up {
+            self.tell(Event::EngineBack);
+        } else {
+            self.tell(Event::EngineLost("refused".into()));
+        }
+    }
+
+    fn reconfigure(&mut self, arg: u16) {
+        let spec = format!("s{}", arg % 4);
+        self.specs[0].spec.clone_from(&spec);
+        self.specs[0].min_warm = u32::from(arg) % 4;
+        self.tell(Event::Configured(self.specs.clone()));
+    }
+
+    fn switch_pool(&mut self, arg: u16) {
+        let profile = PROFILES[usize::from(arg % 2)].to_owned();
+        self.tell(match (arg / 2) % 6 {
+            0 => Event::Pause(profile),
+            1 => Event::Drain(profile),
+            2 => Event::Scale {
+                profile,
+                min_warm: 0,
+                max_warm: u32::from(arg % 3),
+            },
+            _ => Event::Resume(profile),
+        });
+    }
+
+    /// The coordinator is killed and starts again; what it waited for is gone, though the engine
+    /// may still finish it.
+    fn restart(&mut self, arg: u16) {
+        for pending in std::mem::take(&mut self.pending) {
+            match pending {
+                Pending::Create(id, profile, claimed) if self.engine_up => {
+                    let real = Real {
+                        profile,
+                        spec: "old".into(),
+                        running: arg.is_multiple_of(32),
+                        paused: false,
+                        claimed,
+                        session: None,
+                    };
+                    self.containers.insert(id, real);
+                }
+                Pending::Agent(worker) => self.pending.push(Pending::Agent(worker)),
+                // Mounted or not: the record says that it was given away.
+                Pending::Assign(_, worker) => {
+                    if let Some(real) = self.containers.get_mut(&worker) {
+                        real.claimed = true;
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.claims.clear();
+        self.ever_assigned.clear();
+        self.fleet = Fleet::new(u64::from(arg) ^ self.now, 4);
+        self.tell(Event::Configured(self.specs.clone()));
+        if !self.engine_up {
+            self.tell(Event::EngineLost("refused".into()));
+        }
+        let all: Vec<_> = self.containers.keys().cloned().collect();
+        self.pending.extend(all.into_iter().map(Pending::Agent));
+        self.list();
+    }
+
+    /// Everything works again for ten minutes; then what must come about in the end is checked.
+    pub(super) fn heal_and_check(&mut self) {
+        self.engine_up = true;
+        self.broken = false;
+        self.tell(Event::EngineBack);
+        self.tell(Event::MemoryAvailable(64 << 30));
+        for profile in PROFILES {
+            self.tell(Event::Resume(profile.into()));
+        }
+        self.tell(Event::Configured(self.specs.clone()));
+        for _ in 0..600 {
+            self.calm_second();
+        }
+        assert!(self.claims.is_empty(), "unanswered: {:?}", self.claims);
+        for id in self.containers.keys() {
+            assert!(self.fleet.worker(id).is_some(), "{id} is an orphan");
+        }
+        if self.stopping {
+            assert_eq!(self.fleet.workers().count(), 0);
+            return;
+        }
+        for pool in self.fleet.pools() {
+            assert!(
+                pool.warm >= pool.target.max(pool.min_warm) && pool.warm <= pool.max_warm,
+                "{pool:?}"
+            );
+        }
+        for worker in self.fleet.workers() {
+            assert!(
+                !matches!(
+                    worker.state,
+                    WorkerState::Creating
+                        | WorkerState::Claiming
+                        | WorkerState::Failed
+                        | WorkerState::Stopping
+                ),
+                "{worker:?}"
+            );
+            let spec = self.specs.iter().find(|s| s.profile == worker.profile);
+            if worker.state == WorkerState::Warm {
+                assert_eq!(Some(&worker.spec), spec.map(|s| &s.spec));
+            }
+        }
+    }
+
+    fn calm_second(&mut self) {
+        self.list();
+        while !self.pending.is_empty() {
+            self.deliver(0, false);
+        }
+        self.now += 1_000;
+        self.tell(Event::Tick);
+    }
+
+    /// Everything goes.
+    pub(super) fn shut_down(&mut self) {
+        self.stopping = true;
+        self.tell(Event::Shutdown);
+    }
+}

@@ -1,0 +1,169 @@
+//! One worker as the fleet knows it.
+
+use super::event::{ClaimId, Millis, RemoveCause};
+use crate::model::{WorkerId, WorkerName, WorkerState};
+
+/// One worker.
+#[derive(Debug, Clone)]
+pub struct WorkerEntry {
+    /// Its id.
+    pub id: WorkerId,
+    /// Its profile.
+    pub profile: String,
+    /// Hash of what its container was made of.
+    pub spec: String,
+    /// Where it is in its life.
+    pub state: WorkerState,
+    /// Why it is there, when there is something to say.
+    pub why: Option<String>,
+    /// The name of the claim it serves or served.
+    pub name: Option<WorkerName>,
+    /// In this state since.
+    pub since: Millis,
+    /// When its creation was asked for, or when it was found.
+    pub created: Millis,
+    /// The claim it is being given to, or is made for.
+    pub claim: Option<ClaimId>,
+    /// Its project is in the container itself: it serves that claim or nobody.
+    pub(super) cold: bool,
+    /// Found, not made, by this fleet; `true` when a record says that it was claimed.
+    pub(super) adopted: Option<bool>,
+    pub(super) container: Container,
+    /// Its agent is connected.
+    pub(super) agent: bool,
+    /// A claimed worker whose agent is away is lost at this time; and why.
+    pub(super) lost_at: Option<(Millis, String)>,
+    /// Its agent must have called by then.
+    pub(super) answer_by: Millis,
+    /// When `Unpause` was asked for.
+    pub(super) unpause_asked: Option<Millis>,
+    pub(super) next_probe: Millis,
+    /// It has been warm long enough for its image to be sound.
+    pub(super) proven: bool,
+    pub(super) removal: Option<Removal>,
+}
+
+/// What the engine has of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Container {
+    /// `Create` is not answered yet.
+    Asked,
+    /// It is there, known since.
+    Present(Millis),
+    /// It was there and is gone.
+    Absent,
+}
+
+/// It is to go.
+#[derive(Debug, Clone)]
+pub(super) struct Removal {
+    pub(super) cause: RemoveCause,
+    /// `Remove` is not answered yet.
+    pub(super) in_flight: bool,
+    pub(super) attempts: u32,
+    /// Not before.
+    pub(super) next: Millis,
+}
+
+impl WorkerEntry {
+    /// A worker in creation, or one that was found.
+    pub(super) fn new(
+        id: WorkerId,
+        profile: String,
+        spec: String,
+        now: Millis,
+        container: Container,
+    ) -> Self {
+        Self {
+            id,
+            profile,
+            spec,
+            state: WorkerState::Creating,
+            why: None,
+            name: None,
+            since: now,
+            created: now,
+            claim: None,
+            cold: false,
+            adopted: None,
+            container,
+            agent: false,
+            lost_at: None,
+            answer_by: Millis::MAX,
+            unpause_asked: None,
+            next_probe: Millis::MAX,
+            proven: false,
+            removal: None,
+        }
+    }
+
+    /// Moves to a state; `since` is kept when it is the same one.
+    pub(super) fn go(&mut self, now: Millis, state: WorkerState, why: Option<String>) {
+        if self.state != state {
+            self.state = state;
+            self.since = now;
+        }
+        self.why = why;
+    }
+
+    /// A claim may take it.
+    pub(super) fn available(&self) -> bool {
+        self.state == WorkerState::Warm
+            && self.agent
+            && self.unpause_asked.is_none()
+            && self.removal.is_none()
+    }
+
+    /// Being made for the pool, or found and perhaps of the pool.
+    pub(super) fn refills(&self) -> bool {
+        self.state == WorkerState::Creating
+            && !self.cold
+            && self.removal.is_none()
+            && self.adopted != Some(true)
+    }
+
+    /// It will be warm, or is, and no claim has it.
+    pub(super) fn unclaimed(&self) -> bool {
+        self.state == WorkerState::Warm || self.refills()
+    }
+
+    /// Warm, but of another specification or too old.
+    pub(super) fn is_stale(&self, spec: &str, max_age: Millis, now: Millis) -> bool {
+        self.spec != spec || (max_age > 0 && now.saturating_sub(self.created) >= max_age)
+    }
+
+    /// Marks it for removal; the `Remove` action follows as soon as the engine can do it.
+    pub(super) fn remove(&mut self, now: Millis, cause: RemoveCause) {
+        if let Some(removal) = &mut self.removal {
+            // Asked again: do not wait for the next try.
+            removal.next = removal.next.min(now);
+            return;
+        }
+        let (state, why) = match &cause {
+            RemoveCause::Unhealthy(reason) => (WorkerState::Failed, Some(reason.clone())),
+            RemoveCause::Orphan => (WorkerState::Stopping, Some("left over".to_owned())),
+            RemoveCause::Replaced => (
+                WorkerState::Stopping,
+                Some("its profile changed".to_owned()),
+            ),
+            RemoveCause::Aged => (WorkerState::Stopping, Some("too old".to_owned())),
+            RemoveCause::Idle => (WorkerState::Stopping, Some("not needed".to_owned())),
+            RemoveCause::Drained => (WorkerState::Stopping, Some("drained".to_owned())),
+            RemoveCause::Released => (WorkerState::Stopping, None),
+        };
+        self.go(now, state, why);
+        self.lost_at = None;
+        self.removal = Some(Removal {
+            cause,
+            in_flight: false,
+            attempts: 0,
+            next: now,
+        });
+    }
+
+    /// A claimed worker that cannot be reached any more.
+    pub(super) fn lose(&mut self, now: Millis, why: &str) {
+        self.lost_at = None;
+        self.go(now, WorkerState::Lost, Some(why.to_owned()));
+    }
+}

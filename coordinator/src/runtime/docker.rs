@@ -1,0 +1,514 @@
+//! Engine calls through bollard, each with a deadline.
+
+use super::{
+    HostFolders, Own, RuntimeError, WorkerSpec,
+    container::{bind, labels, log_limits, never_restart, no_new_privileges, saturate},
+};
+use crate::model::Limits;
+use bollard::{
+    errors::Error as Bollard,
+    models::{
+        ContainerCreateBody, ContainerSummaryStateEnum, ContainerUpdateBody, EventMessage,
+        HostConfig,
+    },
+    query_parameters::{
+        CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions,
+        ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
+        StartContainerOptions,
+    },
+};
+use futures_util::{Stream, StreamExt};
+use std::{
+    collections::HashMap,
+    future::Future,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// The oldest API that works: Docker 20.10.
+const OLDEST_API: (u32, u32) = (1, 41);
+const OLDEST_API_TEXT: &str = "1.41";
+/// bollard's own time-out, in seconds; every call has a shorter deadline of ours.
+const BOLLARD_TIMEOUT: u64 = 120;
+
+/// A connection to the engine. Cheap to clone; connections are kept alive and pooled.
+#[derive(Debug, Clone)]
+pub struct Docker {
+    api: bollard::Docker,
+    endpoint: String,
+    timeout: Duration,
+    create_timeout: Duration,
+}
+
+/// One container of this instance, as listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Container id.
+    pub container: String,
+    /// Container name.
+    pub name: String,
+    /// Image, as it was given at its creation.
+    pub image: String,
+    /// Running and not paused.
+    pub running: bool,
+    /// Paused.
+    pub paused: bool,
+    /// Unix seconds of its creation.
+    pub created_s: i64,
+    /// Labels.
+    pub labels: HashMap<String, String>,
+}
+
+/// A container that was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// Container id.
+    pub container: String,
+    /// Process id of its PID 1 as the host counts.
+    pub pid: i32,
+}
+
+/// A hint that something happened to a container of ours; the relist tells what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineEvent {
+    /// `die`, `oom`, `destroy`, `pause` …
+    pub action: String,
+    /// The worker's label, when it has one.
+    pub worker: Option<String>,
+}
+
+/// What the mounter's container is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MounterSpec {
+    /// The instance's name.
+    pub instance: String,
+    /// Image with the `podbay` binary: the parent's own.
+    pub image: String,
+    /// The state volume on the host.
+    pub state_on_host: PathBuf,
+    /// The state volume inside the container.
+    pub state_dir: PathBuf,
+}
+
+impl Docker {
+    /// Prepares a connection; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the endpoint cannot be used at all.
+    pub fn connect(
+        socket: &Path,
+        timeout: Duration,
+        create_timeout: Duration,
+    ) -> Result<Self, RuntimeError> {
+        let endpoint = format!("unix://{}", socket.display());
+        let api = bollard::Docker::connect_with_unix(
+            &endpoint,
+            BOLLARD_TIMEOUT,
+            bollard::API_DEFAULT_VERSION,
+        )
+        .map_err(|e| RuntimeError::from_bollard("connecting", &endpoint, e))?;
+        Ok(Self {
+            api,
+            endpoint,
+            timeout,
+            create_timeout,
+        })
+    }
+
+    pub(super) fn api(&self) -> &bollard::Docker {
+        &self.api
+    }
+
+    /// Where the engine is.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    pub(super) async fn call<T>(
+        &self,
+        doing: &'static str,
+        call: impl Future<Output = Result<T, Bollard>>,
+    ) -> Result<T, RuntimeError> {
+        self.call_within(doing, self.timeout, call).await
+    }
+
+    async fn call_within<T>(
+        &self,
+        doing: &'static str,
+        limit: Duration,
+        call: impl Future<Output = Result<T, Bollard>>,
+    ) -> Result<T, RuntimeError> {
+        match tokio::time::timeout(limit, call).await {
+            Ok(result) => result.map_err(|e| RuntimeError::from_bollard(doing, &self.endpoint, e)),
+            Err(_) => Err(RuntimeError::TimedOut {
+                doing,
+                seconds: limit.as_secs(),
+            }),
+        }
+    }
+
+    /// Name, version and API version of the engine.
+    ///
+    /// # Errors
+    /// [`RuntimeError::TooOld`] below Docker 20.10's API 1.41.
+    pub async fn version(&self) -> Result<(String, String, String), RuntimeError> {
+        let version = self
+            .call("asking for the version", self.api.version())
+            .await?;
+        let api = version.api_version.unwrap_or_default();
+        let podman = version
+            .components
+            .iter()
+            .flatten()
+            .any(|component| component.name.to_ascii_lowercase().contains("podman"));
+        if parse_api(&api).is_none_or(|found| found < OLDEST_API) {
+            return Err(RuntimeError::TooOld {
+                found: api,
+                needed: OLDEST_API_TEXT,
+            });
+        }
+        let name = if podman { "Podman" } else { "Docker" };
+        Ok((name.to_owned(), version.version.unwrap_or_default(), api))
+    }
+
+    /// The engine's data root: no project may be there.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the engine does not answer.
+    pub async fn data_root(&self) -> Result<Option<PathBuf>, RuntimeError> {
+        let info = self
+            .call("asking for the data root", self.api.info())
+            .await?;
+        Ok(info.docker_root_dir.map(PathBuf::from))
+    }
+
+    pub(super) async fn inspect_own(&self, id: &str, state: &Path) -> Result<Own, RuntimeError> {
+        const DOING: &str = "inspecting the own container";
+        let call = self
+            .api
+            .inspect_container(id, None::<InspectContainerOptions>);
+        let found = self.call(DOING, call).await?;
+        let state_on_host = found
+            .mounts
+            .into_iter()
+            .flatten()
+            .find(|m| m.destination.as_deref().map(Path::new) == Some(state))
+            .and_then(|m| m.source)
+            .map(PathBuf::from)
+            .ok_or_else(|| RuntimeError::Other {
+                doing: DOING,
+                message: format!(
+                    "nothing is mounted at {}: start the parent with a volume or a folder there",
+                    state.display()
+                ),
+            })?;
+        Ok(Own {
+            id: found.id.unwrap_or_default(),
+            name: found
+                .name
+                .unwrap_or_default()
+                .trim_start_matches('/')
+                .to_owned(),
+            image: found.image.unwrap_or_default(),
+            state_on_host,
+        })
+    }
+
+    /// Creates and starts a worker's container. What is left of a failed try is removed.
+    ///
+    /// # Errors
+    /// [`RuntimeError`]; the deadline is the configured `create_timeout`.
+    pub async fn create_worker(
+        &self,
+        spec: &WorkerSpec,
+        host: &HostFolders,
+    ) -> Result<Started, RuntimeError> {
+        self.create_and_start(&spec.container_name(), spec.body(host))
+            .await
+    }
+
+    /// Creates and starts the mounter, replacing one that is there.
+    ///
+    /// # Errors
+    /// [`RuntimeError`]: a missing capability, for example.
+    pub async fn create_mounter(&self, spec: &MounterSpec) -> Result<Started, RuntimeError> {
+        let name = format!("{}-mounter", spec.instance);
+        match self.remove(&name).await {
+            Ok(()) | Err(RuntimeError::NoContainer(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let state = spec.state_dir.to_string_lossy().into_owned();
+        let capabilities = [
+            "SYS_ADMIN",
+            "SYS_CHROOT",
+            "SYS_PTRACE",
+            "SETUID",
+            "SETGID",
+            "CHOWN",
+            "FOWNER",
+            "DAC_OVERRIDE",
+        ];
+        let body = ContainerCreateBody {
+            image: Some(spec.image.clone()),
+            entrypoint: Some(vec!["/bin/podbay".to_owned(), "mounter".to_owned()]),
+            cmd: Some(Vec::new()),
+            user: Some("0:0".to_owned()),
+            env: Some(vec![format!("PODBAY_STATE={state}")]),
+            labels: Some(HashMap::from([
+                (labels::INSTANCE.to_owned(), spec.instance.clone()),
+                (labels::ROLE.to_owned(), "mounter".to_owned()),
+            ])),
+            host_config: Some(HostConfig {
+                network_mode: Some("none".to_owned()),
+                pid_mode: Some("host".to_owned()),
+                readonly_rootfs: Some(true),
+                cap_drop: Some(vec!["ALL".to_owned()]),
+                cap_add: Some(capabilities.iter().map(|c| (*c).to_owned()).collect()),
+                security_opt: no_new_privileges(true),
+                mounts: Some(vec![bind(&spec.state_on_host, &state, false)]),
+                memory: Some(256 << 20),
+                memory_swap: Some(256 << 20),
+                pids_limit: Some(256),
+                log_config: Some(log_limits("1m", "2")),
+                restart_policy: Some(never_restart()),
+                ..HostConfig::default()
+            }),
+            ..ContainerCreateBody::default()
+        };
+        self.create_and_start(&name, body).await
+    }
+
+    async fn create_and_start(
+        &self,
+        name: &str,
+        body: ContainerCreateBody,
+    ) -> Result<Started, RuntimeError> {
+        let image = body.image.clone().unwrap_or_default();
+        let options = CreateContainerOptionsBuilder::default().name(name).build();
+        let create = self.api.create_container(Some(options), body);
+        let limit = self.create_timeout;
+        let created = match self
+            .call_within("creating a container", limit, create)
+            .await
+        {
+            Ok(created) => created.id,
+            Err(RuntimeError::Refused { status: 404, .. }) => {
+                let advice = "build it with scripts/build-images.sh, or pull it".to_owned();
+                return Err(RuntimeError::NoImage { image, advice });
+            }
+            Err(error) => {
+                // Without an answer the container may exist all the same.
+                if error.engine_is_away() {
+                    self.remove_best_effort(name).await;
+                }
+                return Err(error);
+            }
+        };
+        let start = self
+            .api
+            .start_container(&created, None::<StartContainerOptions>);
+        let started = match self.call_within("starting a container", limit, start).await {
+            Ok(()) => self.host_pid(&created).await,
+            Err(error) => Err(error),
+        };
+        match started {
+            Ok(pid) => Ok(Started {
+                container: created,
+                pid,
+            }),
+            Err(error) => {
+                self.remove_best_effort(&created).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Process id of a running container's PID 1, as the host counts.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when it does not run.
+    pub async fn host_pid(&self, container: &str) -> Result<i32, RuntimeError> {
+        const DOING: &str = "inspecting a container";
+        let call = self
+            .api
+            .inspect_container(container, None::<InspectContainerOptions>);
+        let state = self.call(DOING, call).await?.state.unwrap_or_default();
+        let pid = state
+            .pid
+            .and_then(|pid| i32::try_from(pid).ok())
+            .filter(|pid| *pid > 0);
+        pid.ok_or_else(|| RuntimeError::Other {
+            doing: DOING,
+            message: format!(
+                "it does not run (exit code {}) {}",
+                state.exit_code.unwrap_or_default(),
+                state.error.unwrap_or_default()
+            ),
+        })
+    }
+
+    /// Removes a container, running or not.
+    ///
+    /// # Errors
+    /// [`RuntimeError::NoContainer`] when it is gone already.
+    pub async fn remove(&self, container: &str) -> Result<(), RuntimeError> {
+        let options = RemoveContainerOptionsBuilder::default()
+            .force(true)
+            .v(true)
+            .build();
+        let call = self.api.remove_container(container, Some(options));
+        match self
+            .call_within("removing a container", self.create_timeout, call)
+            .await
+        {
+            // Another removal is under way: the relist will tell when it is gone.
+            Err(RuntimeError::Refused {
+                status: 409,
+                message,
+                ..
+            }) if message.contains("already in progress") => Ok(()),
+            result => result,
+        }
+    }
+
+    async fn remove_best_effort(&self, container: &str) {
+        if let Err(error) = self.remove(container).await
+            && !error.is_gone()
+        {
+            tracing::warn!(container, %error, "left over; the next relist tries again");
+        }
+    }
+
+    /// All containers of the instance, running or not.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the engine does not answer.
+    pub async fn list(&self, instance: &str) -> Result<Vec<Listed>, RuntimeError> {
+        let filters = HashMap::from([(
+            "label".to_owned(),
+            vec![format!("{}={instance}", labels::INSTANCE)],
+        )]);
+        let options = ListContainersOptionsBuilder::default()
+            .all(true)
+            .filters(&filters)
+            .build();
+        let found = self
+            .call(
+                "listing containers",
+                self.api.list_containers(Some(options)),
+            )
+            .await?;
+        Ok(found
+            .into_iter()
+            .map(|c| Listed {
+                container: c.id.unwrap_or_default(),
+                name: first_name(c.names),
+                image: c.image.unwrap_or_default(),
+                running: c.state == Some(ContainerSummaryStateEnum::RUNNING),
+                paused: c.state == Some(ContainerSummaryStateEnum::PAUSED),
+                created_s: c.created.unwrap_or_default(),
+                labels: c.labels.unwrap_or_default(),
+            })
+            .collect())
+    }
+
+    /// Events of the instance's containers. Hints only: a stalled reader loses some silently.
+    pub fn events(&self, instance: &str) -> impl Stream<Item = Result<EngineEvent, RuntimeError>> {
+        let filters = HashMap::from([
+            ("type".to_owned(), vec!["container".to_owned()]),
+            (
+                "label".to_owned(),
+                vec![format!("{}={instance}", labels::INSTANCE)],
+            ),
+        ]);
+        let options = EventsOptionsBuilder::default().filters(&filters).build();
+        let endpoint = self.endpoint.clone();
+        self.api
+            .events(Some(options))
+            .map(move |event| match event {
+                Ok(event) => Ok(hint(event)),
+                Err(e) => Err(RuntimeError::from_bollard("reading events", &endpoint, e)),
+            })
+    }
+
+    /// Renames a container; `docker ps` then shows the worker's name.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Refused`] when the name is in use.
+    pub async fn rename(&self, container: &str, name: &str) -> Result<(), RuntimeError> {
+        let options = RenameContainerOptionsBuilder::default().name(name).build();
+        self.call(
+            "renaming a container",
+            self.api.rename_container(container, options),
+        )
+        .await
+    }
+
+    /// Unpauses a container.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when it is gone or not paused.
+    pub async fn unpause(&self, container: &str) -> Result<(), RuntimeError> {
+        self.call(
+            "unpausing a container",
+            self.api.unpause_container(container),
+        )
+        .await
+    }
+
+    /// Changes the limits of a running container.
+    ///
+    /// # Errors
+    /// [`RuntimeError`]: below what is in use, for example.
+    pub async fn update_limits(&self, container: &str, limits: Limits) -> Result<(), RuntimeError> {
+        // The engine reads 0 as "leave it" and -1 as "no limit".
+        let memory = limits.memory_bytes.map_or(-1, saturate);
+        let body = ContainerUpdateBody {
+            memory: Some(memory),
+            memory_swap: Some(memory),
+            nano_cpus: limits.nano_cpus.map(saturate),
+            pids_limit: Some(limits.pids.map_or(-1, saturate)),
+            ..ContainerUpdateBody::default()
+        };
+        self.call(
+            "updating limits",
+            self.api.update_container(container, body),
+        )
+        .await
+    }
+}
+
+fn hint(event: EventMessage) -> EngineEvent {
+    let attributes = event
+        .actor
+        .and_then(|actor| actor.attributes)
+        .unwrap_or_default();
+    EngineEvent {
+        action: event.action.unwrap_or_default(),
+        worker: attributes.get(labels::WORKER).cloned(),
+    }
+}
+
+fn first_name(names: Option<Vec<String>>) -> String {
+    let first = names.into_iter().flatten().next().unwrap_or_default();
+    first.trim_start_matches('/').to_owned()
+}
+
+fn parse_api(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn api_versions_compare_as_numbers() {
+        assert!(parse_api("1.41").unwrap() >= OLDEST_API);
+        assert!(parse_api("1.100").unwrap() > OLDEST_API);
+        assert!(parse_api("1.9").unwrap() < OLDEST_API);
+        assert_eq!(parse_api("garbage"), None);
+    }
+}

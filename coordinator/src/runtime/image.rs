@@ -1,0 +1,77 @@
+//! Images: whether one is there, and fetching it.
+
+use super::{Docker, RuntimeError};
+use bollard::query_parameters::CreateImageOptionsBuilder;
+use futures_util::StreamExt;
+
+/// When images are pulled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PullPolicy {
+    /// At the start, when absent.
+    AtStart,
+    /// When a worker of it is needed first, when absent (`LAZY_IMAGE_PULL`).
+    WhenNeeded,
+    /// Never (`SKIP_IMAGE_PULL`).
+    Never,
+}
+
+impl Docker {
+    /// The image's id, or `None` when it is not on this engine.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the engine does not answer.
+    pub async fn image_id(&self, image: &str) -> Result<Option<String>, RuntimeError> {
+        let call = self.api().inspect_image(image);
+        match self.call("inspecting an image", call).await {
+            Ok(found) => Ok(found.id),
+            Err(RuntimeError::Refused { status: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The image's id; pulls it first when it is absent and `pull` allows.
+    ///
+    /// # Errors
+    /// [`RuntimeError::NoImage`] with what to do.
+    pub async fn ensure_image(&self, image: &str, pull: bool) -> Result<String, RuntimeError> {
+        if let Some(id) = self.image_id(image).await? {
+            return Ok(id);
+        }
+        let absent = |advice: String| RuntimeError::NoImage {
+            image: image.to_owned(),
+            advice,
+        };
+        if !pull {
+            return Err(absent(format!(
+                "build it with scripts/build-images.sh, or pull it with `docker pull {image}`"
+            )));
+        }
+        tracing::info!(image, "pulling");
+        let reference = if image.contains(':') || image.contains('@') {
+            image.to_owned()
+        } else {
+            format!("{image}:latest")
+        };
+        let options = CreateImageOptionsBuilder::default()
+            .from_image(&reference)
+            .build();
+        let mut progress = self.api().create_image(Some(options), None, None);
+        while let Some(step) = progress.next().await {
+            match step {
+                Ok(info) => {
+                    if let Some(status) = info.status {
+                        tracing::debug!(image, status, "pulling");
+                    }
+                }
+                Err(error) => {
+                    return Err(absent(format!(
+                        "pulling it failed ({error}); build it with scripts/build-images.sh"
+                    )));
+                }
+            }
+        }
+        self.image_id(image)
+            .await?
+            .ok_or_else(|| absent("the pull left no image".to_owned()))
+    }
+}

@@ -1,0 +1,402 @@
+//! The state volume's layout and its files.
+
+use super::record::{ClaimRecord, FinishedRecord};
+use crate::model::WorkerId;
+use podbay_protocol::paths;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    ffi::OsStr,
+    fs, io,
+    io::Write,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+/// The state volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateDir(PathBuf);
+
+/// One worker's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerFolder(PathBuf);
+
+impl StateDir {
+    /// Takes the folder and makes what is missing in it.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
+        let dir = Self(path.into());
+        for (name, mode) in [
+            ("config", 0o755),
+            ("profiles", 0o755),
+            ("run", 0o700),
+            ("bin", 0o755),
+            ("net", 0o755),
+            ("workers", 0o711),
+            ("sessions", 0o700),
+            ("logs", 0o700),
+        ] {
+            make_dir(&dir.0.join(name), mode)?;
+        }
+        Ok(dir)
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A path inside.
+    #[must_use]
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Copies seeds that are not there yet; what is there is the user's.
+    ///
+    /// # Errors
+    /// No space, for example. Seeds that are absent are no error.
+    pub fn seed(&self, from: &Path) -> io::Result<()> {
+        copy_absent(from, &self.0)
+    }
+
+    /// The folder of a worker.
+    #[must_use]
+    pub fn worker(&self, id: &WorkerId) -> WorkerFolder {
+        WorkerFolder(self.0.join("workers").join(id.as_str()))
+    }
+
+    /// Every worker that has a folder.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn workers(&self) -> io::Result<Vec<WorkerId>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(self.0.join("workers"))? {
+            let name = entry?.file_name();
+            if let Some(id) = name.to_str().and_then(|n| WorkerId::new(n).ok()) {
+                found.push(id);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Finished sessions, those that parse.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn finished(&self) -> io::Result<Vec<FinishedRecord>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(self.0.join("sessions"))? {
+            let path = entry?.path();
+            if path.extension() == Some(OsStr::new("json")) {
+                found.extend(read_json(&path));
+            }
+        }
+        Ok(found)
+    }
+
+    fn finished_path(&self, id: &WorkerId) -> PathBuf {
+        self.0.join("sessions").join(format!("{id}.json"))
+    }
+
+    /// Writes a finished session's record.
+    ///
+    /// # Errors
+    /// No space, for example; the former record stays.
+    pub fn write_finished(&self, record: &FinishedRecord) -> io::Result<()> {
+        write_json(&self.finished_path(&record.claim.id), record)
+    }
+
+    /// Forgets a finished session.
+    ///
+    /// # Errors
+    /// The file is there and cannot be removed.
+    pub fn remove_finished(&self, id: &WorkerId) -> io::Result<()> {
+        absent_is_fine(fs::remove_file(self.finished_path(id)))
+    }
+
+    /// Puts the agent's binary under `bin/`, named by its content, and says that name.
+    ///
+    /// # Errors
+    /// The binary cannot be read or written.
+    pub fn install_agent(&self, binary: &Path) -> io::Result<String> {
+        let content = fs::read(binary)
+            .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", binary.display())))?;
+        let name = format!("worker-agent-{:016x}", fnv1a(&content));
+        let target = self.0.join("bin").join(&name);
+        if fs::metadata(&target).is_ok_and(|m| m.len() == content.len() as u64) {
+            return Ok(name);
+        }
+        write_whole(&target, &content, 0o755)?;
+        Ok(name)
+    }
+
+    /// Writes the workers' own `hosts` and `resolv.conf` from the parent's: theirs are read-only.
+    /// The files are written in place, since workers have them mounted.
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub fn write_net_files(&self) -> io::Result<()> {
+        for name in ["hosts", "resolv.conf"] {
+            let content = match fs::read(Path::new("/etc").join(name)) {
+                Ok(content) => content,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+                Err(error) => return Err(error),
+            };
+            let target = self.0.join("net").join(name);
+            if fs::read(&target).ok().as_deref() != Some(content.as_slice()) {
+                fs::write(&target, content)?;
+            }
+            fs::set_permissions(&target, fs::Permissions::from_mode(0o644))?;
+        }
+        Ok(())
+    }
+}
+
+impl WorkerFolder {
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Makes the folder for a new worker, with its token; `home` is opened to the session by the
+    /// mounter.
+    ///
+    /// # Errors
+    /// No space, for example.
+    pub fn create(&self, token: &str) -> io::Result<()> {
+        make_dir(&self.0, 0o711)?;
+        for (name, mode) in [
+            ("run", 0o755),
+            ("log", 0o700),
+            ("changes", 0o700),
+            ("home", 0o700),
+        ] {
+            make_dir(&self.0.join(name), mode)?;
+        }
+        write_whole(
+            &self.0.join("run").join(paths::TOKEN_NAME),
+            token.as_bytes(),
+            0o400,
+        )
+    }
+
+    /// Opens the home to any uid: for the fallback without a mounter, where nobody can give it to
+    /// the session's user. It is mounted into this one worker only.
+    ///
+    /// # Errors
+    /// The mode cannot be changed.
+    pub fn open_home(&self) -> io::Result<()> {
+        fs::set_permissions(self.0.join("home"), fs::Permissions::from_mode(0o777))
+    }
+
+    /// The token given to the worker.
+    #[must_use]
+    pub fn token(&self) -> Option<String> {
+        fs::read_to_string(self.0.join("run").join(paths::TOKEN_NAME)).ok()
+    }
+
+    /// The claim record, when there is one that parses.
+    #[must_use]
+    pub fn claim(&self) -> Option<ClaimRecord> {
+        read_json(&self.0.join("worker.json"))
+    }
+
+    /// Writes the claim record.
+    ///
+    /// # Errors
+    /// No space, for example; the former record stays.
+    pub fn write_claim(&self, record: &ClaimRecord) -> io::Result<()> {
+        write_json(&self.0.join("worker.json"), record)
+    }
+
+    /// The folder with the recordings.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.0.join("log")
+    }
+
+    /// Whether the overlay's upper folder has anything in it; the cheap question before a review.
+    #[must_use]
+    pub fn has_upper(&self) -> bool {
+        self.0.join("changes").is_dir()
+    }
+
+    /// Removes what can be removed without the mounter: all that root owns.
+    ///
+    /// # Errors
+    /// Something of another owner is left.
+    pub fn remove(&self) -> io::Result<()> {
+        absent_is_fine(fs::remove_dir_all(&self.0))
+    }
+}
+
+fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(io::Error::new(
+            error.kind(),
+            format!("{}: {error}", path.display()),
+        )),
+    }
+}
+
+fn copy_absent(from: &Path, to: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(from) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            make_dir(&target, 0o755)?;
+            copy_absent(&entry.path(), &target)?;
+        } else if !target.exists() {
+            write_whole(&target, &fs::read(entry.path())?, 0o644)?;
+        }
+    }
+    Ok(())
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+    write_whole(path, &serde_json::to_vec_pretty(value)?, 0o600)
+}
+
+/// Temporary file, sync, rename, sync of the folder.
+fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    absent_is_fine(fs::remove_file(&temporary))?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&temporary)?;
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
+        absent_is_fine(fs::remove_file(&temporary))?;
+        return Err(error);
+    }
+    match path.parent() {
+        Some(parent) => fs::File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// `None` for a file that is absent or torn: what it said is rebuilt from the engine and agents.
+fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    let content = fs::read(path).ok()?;
+    match serde_json::from_slice(&content) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "passed over a file that does not parse");
+            None
+        }
+    }
+}
+
+/// FNV-1a, 64 bits: names a binary by its content; not a defence against an attacker, who cannot
+/// write there.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Isolation, Limits, WorkerName};
+
+    fn record(id: &WorkerId) -> ClaimRecord {
+        ClaimRecord {
+            id: id.clone(),
+            name: WorkerName::new("fix-tests").unwrap(),
+            profile: "default".to_owned(),
+            image: "i".to_owned(),
+            session: "s".to_owned(),
+            project: None,
+            project_dev: 0,
+            project_ino: 0,
+            isolation: Isolation::None,
+            hot: false,
+            warm_start: true,
+            created_ms: 1,
+            claimed_ns: 2_000_000,
+            argv: vec!["sh".to_owned()],
+            limits: Limits::default(),
+            uid: 1,
+            gid: 1,
+            remove: true,
+        }
+    }
+
+    #[test]
+    fn a_record_torn_at_any_byte_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let id = WorkerId::from_bits(1);
+        let folder = state.worker(&id);
+        folder.create("token").unwrap();
+        folder.write_claim(&record(&id)).unwrap();
+        assert_eq!(folder.claim(), Some(record(&id)));
+        let path = folder.path().join("worker.json");
+        let whole = fs::read(&path).unwrap();
+        for cut in 0..whole.len() {
+            fs::write(&path, &whole[..cut]).unwrap();
+            assert_eq!(folder.claim(), None);
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_no_worker_is_not_listed() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        fs::create_dir(dir.path().join("workers/..x")).unwrap();
+        state.worker(&WorkerId::from_bits(5)).create("t").unwrap();
+        assert_eq!(state.workers().unwrap(), [WorkerId::from_bits(5)]);
+    }
+
+    #[test]
+    fn seeds_are_copied_once_and_an_edited_one_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let seeds = dir.path().join("seeds");
+        fs::create_dir_all(seeds.join("config")).unwrap();
+        fs::write(seeds.join("config/podbay.toml"), "seed").unwrap();
+        let state = StateDir::open(dir.path().join("state")).unwrap_err();
+        assert_eq!(state.kind(), io::ErrorKind::NotFound);
+        fs::create_dir(dir.path().join("state")).unwrap();
+        let state = StateDir::open(dir.path().join("state")).unwrap();
+        state.seed(&seeds).unwrap();
+        let file = state.join("config/podbay.toml");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "seed");
+        fs::write(&file, "edited").unwrap();
+        state.seed(&seeds).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "edited");
+    }
+
+    #[test]
+    fn the_same_binary_keeps_its_name_and_another_gets_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let binary = dir.path().join("agent");
+        fs::write(&binary, b"one").unwrap();
+        let first = state.install_agent(&binary).unwrap();
+        assert_eq!(state.install_agent(&binary).unwrap(), first);
+        fs::write(&binary, b"two").unwrap();
+        assert_ne!(state.install_agent(&binary).unwrap(), first);
+    }
+}

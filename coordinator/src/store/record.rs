@@ -1,0 +1,71 @@
+//! Records on disk. Secrets and the environment are never in them.
+
+use crate::model::{HostPath, Isolation, Limits, WorkerId, WorkerName};
+use podbay_protocol::ExitStatus;
+use serde::{Deserialize, Serialize};
+
+/// A claim: `workers/<id>/worker.json`, and carried by the agent for adoption.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimRecord {
+    /// The worker.
+    pub id: WorkerId,
+    /// Its name.
+    pub name: WorkerName,
+    /// Its profile.
+    pub profile: String,
+    /// Its image.
+    pub image: String,
+    /// The main session.
+    pub session: String,
+    /// The project, canonical where the mounter saw it.
+    pub project: Option<HostPath>,
+    /// Device and inode of the project's folder at the claim; 0 when nobody looked.
+    pub project_dev: u64,
+    /// See `project_dev`.
+    pub project_ino: u64,
+    /// How the project got in.
+    pub isolation: Isolation,
+    /// Whether the project was mounted into a running worker.
+    pub hot: bool,
+    /// Whether the worker was warm.
+    pub warm_start: bool,
+    /// Unix milliseconds of the worker's creation.
+    pub created_ms: u64,
+    /// Unix nanoseconds of the claim.
+    pub claimed_ns: i64,
+    /// The command.
+    pub argv: Vec<String>,
+    /// Limits asked for.
+    pub limits: Limits,
+    /// Uid of the session.
+    pub uid: u32,
+    /// Gid of the session.
+    pub gid: u32,
+    /// Remove the worker when its session ends.
+    pub remove: bool,
+}
+
+impl ClaimRecord {
+    /// Unix milliseconds of the claim.
+    #[must_use]
+    pub fn claimed_ms(&self) -> u64 {
+        u64::try_from(self.claimed_ns / 1_000_000).unwrap_or_default()
+    }
+}
+
+/// A session that ended: `sessions/<id>.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinishedRecord {
+    /// The claim.
+    pub claim: ClaimRecord,
+    /// How the session ended; `None` when nobody saw it end.
+    pub exit: Option<ExitStatus>,
+    /// Whether the OOM killer struck it.
+    pub oom: bool,
+    /// Unix milliseconds of its end, or of the moment it was found gone.
+    pub ended_ms: u64,
+    /// Why, when nobody saw it end.
+    pub why: Option<String>,
+    /// Whether copy-on-write changes are left to review.
+    pub unapplied: bool,
+}

@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# Everything that CI runs, in its order.
+#
+# usage: scripts/test.sh [--fast] [NEXTEST_ARGUMENT...]
+#
+#   --fast   no engine, no images, no end-to-end tests: what needs a compiler only
+#
+# As root on a bare Debian with Rust it installs what is missing. The test runner's summary is the
+# last thing printed; a check that could not be made is said with its reason, above it.
+#
+#   PODBAY_INSTALL_DENY=1   build cargo-deny where it is missing (minutes)
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+cd "$ROOT"
+export CARGO_TERM_PROGRESS_WHEN=never
+# Nothing here may wait for an answer.
+exec </dev/null
+
+FAST='' EXTRA=()
+while (($#)); do
+  case $1 in
+    --fast) FAST=1 ;;
+    -h | --help) usage "${BASH_SOURCE[0]}"; exit 0 ;;
+    *) EXTRA+=("$1") ;;
+  esac
+  shift
+done
+
+# A file, since steps run in subshells.
+mkdir -p "$LOG_DIR"
+SKIPPED=$LOG_DIR/skipped.txt
+: >"$SKIPPED"
+skip() {
+  printf 'skipped: %s\n' "$*" >>"$SKIPPED"
+  say "    skipped: $*"
+}
+
+# What the end-to-end tests drive: a terminal, real full-screen programs, a static shell.
+test_tools() {
+  apt_install bash busybox-static git htop less man-db procps tmux vim
+  if ! have shellcheck && ((EUID == 0)) && is_debian_like; then
+    (apt_install shellcheck) || true
+  fi
+}
+
+lint_scripts() {
+  if ! have shellcheck; then
+    skip "shellcheck is not installed"
+    return 0
+  fi
+  # Paths are git's, and none has a blank in it.
+  # shellcheck disable=SC2046
+  shellcheck -x -P SCRIPTDIR -P "$ROOT/scripts" .ci/run $(git ls-files 'scripts/*.sh' 'images/*.sh')
+}
+
+deny() {
+  if ! have cargo-deny && [[ ${PODBAY_INSTALL_DENY:-} == 1 ]]; then
+    cargo install cargo-deny --locked
+  fi
+  if ! have cargo-deny; then
+    skip "cargo-deny is not installed (PODBAY_INSTALL_DENY=1 builds it)"
+    return 0
+  fi
+  cargo deny --log-level error check licenses bans sources
+  # The advisories are fetched; a machine that cannot reach them is no fault of the checkout.
+  local log=$LOG_DIR/advisories.log
+  if timeout 120 cargo deny --log-level error fetch db >"$log" 2>&1; then
+    cargo deny --log-level error check advisories
+  else
+    skip "the advisory database cannot be fetched: $(grep -v '^ *$' "$log" | tail -n 1 | cut -c1-200)"
+  fi
+}
+
+rustdoc() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --workspace; }
+
+main() {
+  local filter=() start
+  have cargo || fail "cargo is missing; install Rust (https://rustup.rs)"
+  start=$(now_ms)
+
+  if [[ -z $FAST ]]; then
+    step "engine" "$ROOT/scripts/engine.sh"
+    step "tools of the tests" test_tools
+  fi
+  step "format" cargo fmt --all --check
+  step "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
+  step "documentation" rustdoc
+  step "scripts" lint_scripts
+  step "licences and advisories" deny
+  if [[ -z $FAST ]]; then
+    step "binaries and images" "$ROOT/scripts/build-images.sh"
+    PODBAY_BIN=$(static_dir)/podbay
+    export PODBAY_BIN
+  else
+    filter=(-E 'not (package(e2e) and binary(e2e))')
+  fi
+  step "documentation tests" cargo test --locked --doc --workspace --quiet
+
+  say "everything before the tests: $(seconds $(($(now_ms) - start))) s"
+  cat "$SKIPPED" >&2
+  say "${BOLD}==> tests${PLAIN}"
+  # Last, so that its summary closes the output. In place of this shell, so that its exit code is
+  # this script's.
+  if have cargo-nextest; then
+    exec cargo nextest run --locked --workspace ${CI:+--profile ci} "${filter[@]}" "${EXTRA[@]}"
+  fi
+  say "cargo-nextest is not installed: running cargo test, one test at a time"
+  if [[ -n $FAST ]]; then
+    exec cargo test --locked --workspace --lib --bins --test tidy "${EXTRA[@]}"
+  fi
+  exec cargo test --locked --workspace --lib --bins --tests "${EXTRA[@]}" -- --test-threads=1
+}
+
+main

@@ -1,0 +1,368 @@
+//! The agent: one loop over signals, the coordinator, sessions and hooks.
+//!
+//! Owns: the loop, the list of sessions, and the order in which things happen in a round. What a
+//! request does is in `requests`, the agent's own stop in `shutdown`. Once running it never ends
+//! for an error.
+
+use crate::{
+    cgroup::Cgroup,
+    client::Dialer,
+    control::Control,
+    hook::HookServer,
+    passwd::Accounts,
+    pump::Pump,
+    reactor::{Reactor, SessionKey, Source, Timer, unix_ms},
+    reap::reap,
+    session::Session,
+    shutdown::Shutdown,
+    signals::Signals,
+};
+use nix::{
+    libc::{SIGCHLD, SIGINT, SIGKILL, SIGTERM},
+    sys::{
+        epoll::EpollFlags,
+        eventfd::{EfdFlags, EventFd},
+    },
+};
+use podbay_protocol::{ExitStatus, FromAgent, paths};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Read at once from a program or a client, in bytes.
+const BUFFER: usize = 64 << 10;
+/// Time between TERM and KILL when the agent itself is told to stop.
+pub const GRACE: Duration = Duration::from_millis(800);
+/// Ended sessions that are kept besides the primary ones.
+const KEEP_ENDED: usize = 64;
+/// Grace of a session that ran out of time.
+const TIMEOUT_GRACE: Duration = Duration::from_secs(5);
+
+/// Where the agent finds things.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How the coordinator is reached.
+    pub dialer: Dialer,
+    /// Folder of the recordings.
+    pub log: PathBuf,
+    /// Folder of passwd and group, when they may be changed.
+    pub accounts: Option<PathBuf>,
+    /// Folders to try for the hooks' socket.
+    pub hooks: Vec<PathBuf>,
+}
+
+impl Config {
+    /// From the environment. `PODBAY_AGENT_SOCKET`, `_TOKEN`, `_LOG` and `_ETC` are for running
+    /// outside of a container; without the last the account files are only touched by a PID 1
+    /// that nothing was overridden for.
+    #[must_use]
+    pub fn from_env() -> Self {
+        let var = |name: &str| std::env::var_os(name).map(PathBuf::from);
+        let (socket, token, log) = (
+            var("PODBAY_AGENT_SOCKET"),
+            var("PODBAY_AGENT_TOKEN"),
+            var("PODBAY_AGENT_LOG"),
+        );
+        let container = std::process::id() == 1 && socket.is_none();
+        let log = log.unwrap_or_else(|| paths::LOG.into());
+        Self {
+            dialer: Dialer {
+                socket: socket.unwrap_or_else(|| paths::SOCKET.into()),
+                token: token.unwrap_or_else(|| paths::TOKEN.into()),
+                worker: std::env::var("PODBAY_WORKER").unwrap_or_default(),
+            },
+            accounts: var("PODBAY_AGENT_ETC").or_else(|| container.then(|| "/etc".into())),
+            hooks: vec!["/tmp".into(), "/dev/shm".into(), "/run".into(), log.clone()],
+            log,
+        }
+    }
+}
+
+/// The agent's state. Shared with `requests` and `shutdown` only.
+#[derive(Debug)]
+pub struct Agent {
+    pub(crate) config: Config,
+    pub(crate) reactor: Reactor,
+    pub(crate) control: Control,
+    pub(crate) sessions: BTreeMap<SessionKey, Session>,
+    pub(crate) accounts: Accounts,
+    pub(crate) hooks: Option<HookServer>,
+    pub(crate) cgroup: Cgroup,
+    /// OOM kills that were blamed already.
+    oom_kills: u64,
+    pub(crate) started: Instant,
+    pub(crate) wake: Arc<EventFd>,
+    pub(crate) shutdown: Option<Shutdown>,
+    signals: Signals,
+    buffer: Vec<u8>,
+}
+
+impl Agent {
+    /// Sets everything up; nothing is dialled yet. Blocks all signals.
+    ///
+    /// # Errors
+    /// The system has no descriptors left at the very start.
+    pub fn new(config: Config) -> nix::Result<Self> {
+        let signals = Signals::open()?;
+        let mut reactor = Reactor::new()?;
+        reactor.add(&signals, Source::Signals, EpollFlags::EPOLLIN)?;
+        let wake = Arc::new(EventFd::from_flags(
+            EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC,
+        )?);
+        reactor.add(&wake.as_ref(), Source::Wake, EpollFlags::EPOLLIN)?;
+        // Orphans come to the agent also where it is not PID 1.
+        nix::sys::prctl::set_child_subreaper(true).ok();
+        let cgroup = Cgroup::own();
+        Ok(Self {
+            hooks: HookServer::open(&config.hooks, &mut reactor),
+            accounts: Accounts::new(config.accounts.clone()),
+            oom_kills: cgroup.oom_kills().unwrap_or(0),
+            cgroup,
+            config,
+            reactor,
+            control: Control::default(),
+            sessions: BTreeMap::new(),
+            started: Instant::now(),
+            wake,
+            shutdown: None,
+            signals,
+            buffer: vec![0; BUFFER],
+        })
+    }
+
+    /// Runs until told to stop and everything is gone.
+    pub fn run(&mut self) {
+        self.control.dial(&self.config.dialer, &mut self.reactor);
+        let mut ready = Vec::new();
+        loop {
+            // With something to be written to a recording: a look first, the disk when idle.
+            let unwritten = self.sessions.values().any(|s| s.unwritten);
+            self.reactor
+                .wait(unwritten.then_some(Duration::ZERO), &mut ready);
+            let idle = ready.is_empty();
+            for (token, flags) in &ready {
+                if let Some(source) = self.reactor.source(*token) {
+                    self.dispatch(source, *flags);
+                }
+            }
+            while let Some(timer) = self.reactor.due() {
+                self.expired(timer);
+            }
+            self.look_after_ends();
+            self.tell();
+            if unwritten && idle {
+                for session in self.sessions.values_mut().filter(|s| s.unwritten) {
+                    session.unwritten = false;
+                    session.sink.flush();
+                }
+            }
+            if self.stopped() {
+                return;
+            }
+        }
+    }
+
+    fn dispatch(&mut self, source: Source, flags: EpollFlags) {
+        let reactor = &mut self.reactor;
+        match source {
+            Source::Signals => self.signalled(),
+            Source::Wake => {
+                self.wake.read().ok();
+                for session in self.sessions.values_mut() {
+                    session.notice(reactor);
+                    session.flow(reactor);
+                }
+            }
+            Source::Control => {
+                let incoming = self.control.ready(flags, &mut self.buffer, reactor);
+                for request in incoming.requests {
+                    self.request(request);
+                }
+                if incoming.lost {
+                    self.coordinator_lost();
+                }
+            }
+            Source::HookListener => {
+                if let Some(hooks) = &mut self.hooks {
+                    hooks.accept(reactor);
+                }
+            }
+            Source::Hook(key) => self.hooked(key),
+            Source::Terminal(key)
+            | Source::Stdin(key)
+            | Source::Stdout(key)
+            | Source::Stderr(key) => {
+                if let Some(session) = self.sessions.get_mut(&key) {
+                    session.ready(source, flags, &mut self.buffer, reactor);
+                }
+            }
+            Source::Client(key, client, lane) => {
+                if let Some(session) = self.sessions.get_mut(&key) {
+                    session.client_ready(client, lane, flags, &mut self.buffer, reactor);
+                }
+            }
+        }
+    }
+
+    fn expired(&mut self, timer: Timer) {
+        let reactor = &mut self.reactor;
+        match timer {
+            Timer::Redial => self.control.dial(&self.config.dialer, reactor),
+            Timer::Welcome(dial) => self.control.overdue(dial, reactor),
+            Timer::Hook(key) => {
+                if let Some(hooks) = &mut self.hooks {
+                    hooks.close(key, reactor);
+                }
+            }
+            Timer::Stop => self.stop_step(),
+            Timer::Dial(key, ..)
+            | Timer::Quiet(key)
+            | Timer::Jiggle(key)
+            | Timer::Drain(key)
+            | Timer::Kill(key)
+            | Timer::Timeout(key)
+            | Timer::Linger(key, _) => {
+                if let Some(session) = self.sessions.get_mut(&key) {
+                    match timer {
+                        Timer::Dial(_, client, lane) => {
+                            session.redial(client, lane, &self.config.dialer, reactor);
+                        }
+                        Timer::Quiet(_) => session.quiet(reactor),
+                        Timer::Jiggle(_) => session.jiggled(),
+                        Timer::Kill(_) => session.kill(),
+                        Timer::Timeout(_) => session.stop(TIMEOUT_GRACE, reactor),
+                        Timer::Linger(_, client) => session.linger(client, reactor),
+                        // The look itself follows at the end of the round.
+                        _ if !session.ended => reactor.after(Duration::from_millis(100), timer),
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn signalled(&mut self) {
+        while let Some(signal) = self.signals.next_signal() {
+            match signal {
+                SIGCHLD => {}
+                SIGTERM | SIGINT => self.shut_down(GRACE),
+                _ => {}
+            }
+        }
+        self.collect();
+    }
+
+    /// Reaps what has ended.
+    pub(crate) fn collect(&mut self) {
+        let reaped = reap();
+        for (pid, status) in reaped.ended {
+            let found = self
+                .sessions
+                .values_mut()
+                .find(|s| s.pid == pid && s.exit.is_none());
+            if let Some(session) = found {
+                session.reaped(status, &mut self.reactor);
+            }
+        }
+        if let Some(shutdown) = &mut self.shutdown {
+            shutdown.childless = reaped.childless;
+        }
+    }
+
+    /// Ends sessions whose program has ended and whose output is read.
+    fn look_after_ends(&mut self) {
+        let mut ended = false;
+        for session in self.sessions.values_mut() {
+            if session.exit.is_none() || session.ended {
+                continue;
+            }
+            if !session.done(&mut self.buffer, &mut self.reactor)
+                && !matches!(session.pump, Pump::Closed)
+            {
+                continue;
+            }
+            let killed = matches!(
+                session.exit,
+                Some((ExitStatus::Signal(SIGKILL) | ExitStatus::Code(137), _))
+            );
+            let kills = if killed {
+                self.cgroup.oom_kills().unwrap_or(0)
+            } else {
+                0
+            };
+            let oom = kills > self.oom_kills;
+            self.oom_kills = self.oom_kills.max(kills);
+            session.finish(oom, &mut self.reactor);
+            ended = true;
+        }
+        if ended {
+            self.forget_old();
+        }
+    }
+
+    /// Old ended sessions are forgotten; primary ones never.
+    fn forget_old(&mut self) {
+        let gone = |s: &Session| s.ended && !s.primary() && s.clients.is_empty();
+        let mut over = self
+            .sessions
+            .values()
+            .filter(|s| gone(s))
+            .count()
+            .saturating_sub(KEEP_ENDED);
+        self.sessions.retain(|_, session| {
+            let forget = over > 0 && gone(session);
+            over -= usize::from(forget);
+            !forget
+        });
+    }
+
+    fn hooked(&mut self, key: u64) {
+        let Some(hooks) = &mut self.hooks else {
+            return;
+        };
+        let Some((message, uid)) = hooks.ready(key, &mut self.reactor) else {
+            return;
+        };
+        let Some(sign) = message.sign() else {
+            return;
+        };
+        let found = self
+            .sessions
+            .values_mut()
+            .find(|s| s.id == message.session && !s.ended);
+        // Another session's user must not speak for this one.
+        if let Some(session) = found.filter(|s| s.uid == uid || uid == 0) {
+            let (watched, now) = (session.watched(), self.reactor.now);
+            let changed =
+                session
+                    .tracker
+                    .hook(sign, &message.why(), message.stamp, watched, now, unix_ms());
+            session.tell_activity(changed, &mut self.reactor);
+        }
+    }
+
+    /// Sends what happened in this round.
+    fn tell(&mut self) {
+        for event in std::mem::take(&mut self.reactor.events) {
+            if self
+                .control
+                .send(&FromAgent::Event(event), &mut self.reactor)
+            {
+                self.coordinator_lost();
+                return;
+            }
+        }
+    }
+
+    /// Sessions go on, streams end: the coordinator's end of them is gone as well.
+    pub(crate) fn coordinator_lost(&mut self) {
+        for session in self.sessions.values_mut() {
+            session.detach_all(&mut self.reactor);
+        }
+        // What nobody hears is in the next description.
+        self.reactor.events.clear();
+    }
+}

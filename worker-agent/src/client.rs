@@ -1,0 +1,204 @@
+//! One attached client of a session.
+//!
+//! Owns: its connections, and what happens when it is too slow. It does not know the session.
+
+use crate::{
+    channel::Channel,
+    reactor::{ClientKey, Lane, Reactor, SessionKey, Source, Timer},
+};
+use nix::errno::Errno;
+use podbay_protocol::{Attach, AttachMode, Hello, PROTOCOL_VERSION, Purpose, Size, encode};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+/// Bytes that may wait for one client of a terminal, beyond its restore blob.
+pub const QUEUE: usize = 2 << 20;
+/// For this long a connection is dialled again when the coordinator's backlog is full.
+const DIAL_FOR: Duration = Duration::from_secs(2);
+const DIAL_EVERY: Duration = Duration::from_millis(5);
+/// Ends what a cut-off sequence began, resets every mode, and empties screen and scrollback:
+/// what a restore blob starts from.
+pub const RESET: &[u8] = b"\x18\x1b\\\x1bc\x1b[H\x1b[2J\x1b[3J";
+
+/// How this agent presents itself.
+#[derive(Debug, Clone)]
+pub struct Dialer {
+    /// The coordinator's socket.
+    pub socket: PathBuf,
+    /// File with the token.
+    pub token: PathBuf,
+    /// The worker's id.
+    pub worker: String,
+}
+
+impl Dialer {
+    /// The greeting frame for a purpose. The token is read anew each time: it may be replaced.
+    #[must_use]
+    pub fn hello(&self, purpose: Purpose) -> Vec<u8> {
+        let token = std::fs::read_to_string(&self.token).unwrap_or_default();
+        let hello = Hello {
+            protocol: PROTOCOL_VERSION,
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+            worker: self.worker.clone(),
+            token: token.trim().to_owned(),
+            purpose,
+        };
+        encode(&hello).unwrap_or_default()
+    }
+}
+
+/// An attached client.
+#[derive(Debug)]
+pub struct Client {
+    /// Its key.
+    pub key: ClientKey,
+    /// Its stream's one-time id.
+    pub stream: String,
+    /// What it may do.
+    pub mode: AttachMode,
+    /// Its terminal's size, when it has one.
+    pub size: Option<Size>,
+    /// Input and output.
+    pub main: Channel,
+    /// stderr.
+    pub error: Option<Channel>,
+    /// The peer sends no more input.
+    pub input_ended: bool,
+    /// The queue overflowed: it gets a fresh restore blob once its socket has room.
+    pub stale: bool,
+    /// Of an ended session's client: what was queued when it was last looked at.
+    pub lingering: Option<usize>,
+    limit: usize,
+    dial_until: Instant,
+    error_stream: Option<String>,
+}
+
+impl Client {
+    /// A client as asked for; not dialled yet.
+    #[must_use]
+    pub fn new(session: SessionKey, key: ClientKey, attach: &Attach, now: Instant) -> Self {
+        let error = attach.error_stream.as_ref();
+        Self {
+            key,
+            stream: attach.stream.clone(),
+            mode: attach.mode,
+            size: attach.size,
+            main: Channel::new(Source::Client(session, key, Lane::Main)),
+            error: error.map(|_| Channel::new(Source::Client(session, key, Lane::Error))),
+            input_ended: false,
+            stale: false,
+            lingering: None,
+            limit: QUEUE,
+            dial_until: now + DIAL_FOR,
+            error_stream: attach.error_stream.clone(),
+        }
+    }
+
+    /// Dials a lane; later again when the coordinator is busy.
+    ///
+    /// # Errors
+    /// The client cannot be reached.
+    pub fn dial(
+        &mut self,
+        lane: Lane,
+        session: SessionKey,
+        dialer: &Dialer,
+        reactor: &mut Reactor,
+    ) -> nix::Result<()> {
+        let (channel, stream) = match (lane, &mut self.error, &self.error_stream) {
+            (Lane::Main, _, _) => (&mut self.main, &self.stream),
+            (Lane::Error, Some(channel), Some(stream)) => (channel, stream),
+            (Lane::Error, _, _) => return Ok(()),
+        };
+        if channel.connected() {
+            return Ok(());
+        }
+        match channel.dial(&dialer.socket, reactor) {
+            Ok(()) => {
+                channel.greet(&dialer.hello(Purpose::Stream {
+                    stream: stream.clone(),
+                }));
+                channel.want_room(self.stale && lane == Lane::Main, reactor);
+                channel.flush(reactor)
+            }
+            Err(Errno::EAGAIN) if reactor.now < self.dial_until => {
+                reactor.after(DIAL_EVERY, Timer::Dial(session, self.key, lane));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A lane's connection.
+    pub fn lane(&mut self, lane: Lane) -> Option<&mut Channel> {
+        match lane {
+            Lane::Main => Some(&mut self.main),
+            Lane::Error => self.error.as_mut(),
+        }
+    }
+
+    /// Terminal output. Over the bound the queue is dropped and the client becomes stale.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn output(&mut self, bytes: &[u8], reactor: &Reactor) -> nix::Result<()> {
+        if self.stale {
+            return Ok(());
+        }
+        self.main.send(bytes, reactor)?;
+        if self.main.queued() > self.limit {
+            self.stale = true;
+            self.main.clear();
+            self.main.want_room(true, reactor);
+        }
+        Ok(())
+    }
+
+    /// A restore blob; it does not count against the bound.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn restore(&mut self, blob: &[u8], reset: bool, reactor: &Reactor) -> nix::Result<()> {
+        self.stale = false;
+        self.main.want_room(false, reactor);
+        self.limit = QUEUE + blob.len();
+        if reset {
+            self.main.send(RESET, reactor)?;
+        }
+        self.main.send(blob, reactor)
+    }
+
+    /// Bytes that wait on both connections.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.main.queued() + self.error.as_ref().map_or(0, Channel::queued)
+    }
+
+    /// Says that nothing more comes, on each connection that has sent everything.
+    pub fn finish(&mut self) {
+        for channel in [Some(&mut self.main), self.error.as_mut()]
+            .into_iter()
+            .flatten()
+        {
+            if channel.queued() == 0 {
+                channel.shut();
+            }
+        }
+    }
+
+    /// Closes both connections.
+    pub fn close(&mut self, reactor: &mut Reactor) {
+        self.main.close(reactor);
+        if let Some(error) = &mut self.error {
+            error.close(reactor);
+        }
+    }
+
+    /// Whether it may write.
+    #[must_use]
+    pub fn may_write(&self) -> bool {
+        self.mode != AttachMode::ReadOnly
+    }
+}

@@ -1,0 +1,134 @@
+//! Names for user ids: node, ssh and git fail for a uid without an entry.
+//!
+//! Owns: appending to the worker's passwd and group files. It never changes an entry that is
+//! there, and a read-only root is no error.
+
+use std::{
+    collections::HashSet,
+    fs::OpenOptions,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+/// The worker's account files.
+#[derive(Debug)]
+pub struct Accounts {
+    /// Folder of `passwd` and `group`; `None` leaves them alone.
+    folder: Option<PathBuf>,
+    checked: HashSet<(u32, u32)>,
+}
+
+impl Accounts {
+    /// The files in `folder`.
+    #[must_use]
+    pub fn new(folder: Option<PathBuf>) -> Self {
+        Self {
+            folder,
+            checked: HashSet::new(),
+        }
+    }
+
+    /// Makes sure that both ids have an entry. Looks only once for each pair.
+    pub fn ensure(&mut self, uid: u32, gid: u32, user: &str, home: &str) {
+        let Some(folder) = &self.folder else {
+            return;
+        };
+        if !self.checked.insert((uid, gid)) {
+            return;
+        }
+        let shell = if Path::new("/bin/bash").exists() {
+            "/bin/bash"
+        } else {
+            "/bin/sh"
+        };
+        let home = clean(home);
+        append(&folder.join("passwd"), uid, user, |name| {
+            format!("{name}:x:{uid}:{gid}:{name}:{home}:{shell}\n")
+        });
+        append(&folder.join("group"), gid, user, |name| {
+            format!("{name}:x:{gid}:\n")
+        });
+    }
+}
+
+fn clean(field: &str) -> String {
+    field
+        .chars()
+        .filter(|c| *c != ':' && !c.is_control())
+        .collect()
+}
+
+/// Appends the line that `entry` makes of a free name, unless the id has one.
+fn append(file: &Path, id: u32, user: &str, entry: impl Fn(&str) -> String) {
+    let text = std::fs::read(file).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let wanted = id.to_string();
+    if text
+        .lines()
+        .any(|line| line.split(':').nth(2) == Some(&wanted))
+    {
+        return;
+    }
+    let name: String = clean(user)
+        .chars()
+        .filter(|c| !c.is_whitespace() && *c != '/')
+        .collect();
+    let name = if name.is_empty() {
+        "podbay".to_owned()
+    } else {
+        name
+    };
+    let taken = text
+        .lines()
+        .any(|line| line.split(':').next() == Some(&name));
+    let name = if taken { format!("{name}{id}") } else { name };
+    let mut line = entry(&name);
+    if !text.is_empty() && !text.ends_with('\n') {
+        line.insert(0, '\n');
+    }
+    if let Some(folder) = file.parent() {
+        drop(std::fs::create_dir_all(folder));
+    }
+    let opened = OpenOptions::new().append(true).create(true).open(file);
+    if let Err(error) = opened.and_then(|mut f| f.write_all(line.as_bytes())) {
+        crate::note::note(&format!("{}: no entry for {id}: {error}", file.display()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_made_and_entries_added_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut accounts = Accounts::new(Some(dir.path().join("etc")));
+        accounts.ensure(1000, 1001, "de:v", "/home/dev");
+        accounts.ensure(1000, 1001, "dev", "/home/dev");
+        let read = |name: &str| std::fs::read_to_string(dir.path().join("etc").join(name)).unwrap();
+        assert!(
+            read("passwd").starts_with("dev:x:1000:1001:dev:/home/dev:/bin/"),
+            "{}",
+            read("passwd")
+        );
+        assert_eq!(read("passwd").lines().count(), 1);
+        assert_eq!(read("group"), "dev:x:1001:\n");
+    }
+
+    #[test]
+    fn a_taken_name_gets_the_id_and_a_known_id_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("passwd"), "dev:x:5:5::/:/bin/sh").unwrap();
+        std::fs::write(dir.path().join("group"), "staff:x:7:\n").unwrap();
+        Accounts::new(Some(dir.path().to_owned())).ensure(6, 7, "dev", "/h");
+        let passwd = std::fs::read_to_string(dir.path().join("passwd")).unwrap();
+        assert_eq!(
+            passwd.lines().nth(1).unwrap().split(':').next(),
+            Some("dev6")
+        );
+        assert_eq!(
+            std::fs::read_to_string(dir.path().join("group")).unwrap(),
+            "staff:x:7:\n"
+        );
+    }
+}

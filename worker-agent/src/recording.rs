@@ -1,0 +1,307 @@
+//! Recording of a session's output as asciicast v2.
+//!
+//! Owns: the files `SESSION.cast` (newest) and `SESSION.1.cast` … `SESSION.4.cast` under the log
+//! folder. It never blocks for the disk to have room: a full disk ends the recording with a
+//! marker, the session goes on.
+//!
+//! Event codes: `o` output, `r` size, `m` marker (all asciicast v2), and three of our own that
+//! players skip: `e` stderr of a session on pipes, and `b` / `d`, output / stderr that is not
+//! UTF-8, as base64. The bytes of all `o` and `b` events in file order are exactly the output;
+//! likewise `e` and `d` for stderr. Times are seconds since the session's start in every file.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use podbay_protocol::Size;
+use std::{
+    fs::{File, OpenOptions},
+    io::{Seek, Write},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// A file is rotated before it grows over this many bytes.
+pub const ROTATE_AT: u64 = 16 << 20;
+/// Rotated files that are kept.
+pub const KEEP: u32 = 4;
+/// Collected bytes that are written out at once.
+const FLUSH_AT: usize = 64 << 10;
+
+/// Which stream bytes came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The terminal, or stdout.
+    Output,
+    /// stderr of a session on pipes.
+    Error,
+}
+
+/// Writes one session's recording.
+#[derive(Debug)]
+pub struct Recorder {
+    folder: PathBuf,
+    name: String,
+    start: Instant,
+    started_unix: u64,
+    size: Size,
+    file: Option<File>,
+    written: u64,
+    buffer: Vec<u8>,
+    carry: [Vec<u8>; 2],
+    rotate_at: u64,
+    stopped: bool,
+}
+
+/// The file name of a session's newest recording; ids are made safe for a path.
+#[must_use]
+pub fn file_name(session: &str) -> String {
+    format!("{}.cast", safe(session))
+}
+
+fn safe(session: &str) -> String {
+    session
+        .chars()
+        .enumerate()
+        .take(200)
+        .map(|(at, c)| match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' => c,
+            '.' if at > 0 => c,
+            _ => '_',
+        })
+        .collect()
+}
+
+impl Recorder {
+    /// A recording of `session` in `folder`. The file is made at the first flush.
+    #[must_use]
+    pub fn new(
+        folder: &Path,
+        session: &str,
+        size: Size,
+        start: Instant,
+        started_unix: u64,
+    ) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            name: safe(session),
+            start,
+            started_unix,
+            size,
+            file: None,
+            written: 0,
+            buffer: Vec::new(),
+            carry: [Vec::new(), Vec::new()],
+            rotate_at: ROTATE_AT,
+            stopped: false,
+        }
+    }
+
+    /// Whether a full or failing disk ended the recording.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Whether something waits for [`Self::flush`].
+    #[must_use]
+    pub fn dirty(&self) -> bool {
+        !self.stopped && (self.file.is_none() || !self.buffer.is_empty())
+    }
+
+    /// Records output; a UTF-8 sequence cut at the end waits for its rest.
+    pub fn output(&mut self, source: Source, bytes: &[u8], at: Instant) {
+        if self.stopped {
+            return;
+        }
+        let at = at.saturating_duration_since(self.start);
+        let [output, error] = &mut self.carry;
+        let carry = if source == Source::Output {
+            output
+        } else {
+            error
+        };
+        let joined = std::mem::take(carry);
+        let joined = if joined.is_empty() {
+            None
+        } else {
+            Some([joined.as_slice(), bytes].concat())
+        };
+        let mut rest = joined.as_deref().unwrap_or(bytes);
+        while !rest.is_empty() {
+            match std::str::from_utf8(rest) {
+                Ok(text) => {
+                    self.text(source, text, at);
+                    rest = &[];
+                }
+                Err(error) => {
+                    let (valid, bad) = rest.split_at(error.valid_up_to());
+                    if let (false, Ok(text)) = (valid.is_empty(), std::str::from_utf8(valid)) {
+                        self.text(source, text, at);
+                    }
+                    if error.error_len().is_none() {
+                        self.keep(source, bad);
+                        rest = &[];
+                    } else {
+                        // Up to the line's end in one event: binary output has many bad bytes.
+                        let end = bad
+                            .iter()
+                            .position(|b| *b == b'\n')
+                            .map_or(bad.len(), |n| n + 1);
+                        let (binary, next) = bad.split_at(end);
+                        self.binary(source, binary, at);
+                        rest = next;
+                    }
+                }
+            }
+        }
+        if self.buffer.len() >= FLUSH_AT {
+            self.flush();
+        }
+    }
+
+    /// Records a change of size.
+    pub fn resize(&mut self, size: Size, at: Instant) {
+        self.size = size;
+        let at = at.saturating_duration_since(self.start);
+        self.event("r", &format!("{}x{}", size.cols, size.rows), at);
+    }
+
+    /// Writes what was collected.
+    pub fn flush(&mut self) {
+        if !self.dirty() {
+            return;
+        }
+        if let Err(error) = self.write_out() {
+            self.stop(&error);
+        }
+    }
+
+    /// Records a sequence that was never finished, and flushes.
+    pub fn finish(&mut self, at: Instant) {
+        let at = at.saturating_duration_since(self.start);
+        for source in [Source::Output, Source::Error] {
+            let carry = self.take(source);
+            if !carry.is_empty() {
+                self.binary(source, &carry, at);
+            }
+        }
+        self.flush();
+    }
+
+    fn keep(&mut self, source: Source, bytes: &[u8]) {
+        let [output, error] = &mut self.carry;
+        let carry = if source == Source::Output {
+            output
+        } else {
+            error
+        };
+        carry.extend_from_slice(bytes);
+    }
+
+    fn take(&mut self, source: Source) -> Vec<u8> {
+        let [output, error] = &mut self.carry;
+        std::mem::take(if source == Source::Output {
+            output
+        } else {
+            error
+        })
+    }
+
+    fn text(&mut self, source: Source, text: &str, at: Duration) {
+        self.event(if source == Source::Output { "o" } else { "e" }, text, at);
+    }
+
+    fn binary(&mut self, source: Source, bytes: &[u8], at: Duration) {
+        let code = if source == Source::Output { "b" } else { "d" };
+        self.event(code, &STANDARD.encode(bytes), at);
+    }
+
+    fn event(&mut self, code: &str, data: &str, at: Duration) {
+        if !self.stopped {
+            push_event(&mut self.buffer, code, data, at);
+        }
+    }
+
+    fn path(&self, number: u32) -> PathBuf {
+        match number {
+            0 => self.folder.join(format!("{}.cast", self.name)),
+            n => self.folder.join(format!("{}.{n}.cast", self.name)),
+        }
+    }
+
+    fn open(&mut self) -> std::io::Result<()> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(self.path(0))?;
+        self.file = Some(file);
+        let header = serde_json::json!({
+            "version": 2, "width": self.size.cols, "height": self.size.rows,
+            "timestamp": self.started_unix, "env": { "TERM": "xterm-256color" },
+        });
+        self.written = 0;
+        self.append(format!("{header}\n").as_bytes())
+    }
+
+    fn write_out(&mut self) -> std::io::Result<()> {
+        if self.file.is_none() {
+            self.open()?;
+        } else if self.written + self.buffer.len() as u64 > self.rotate_at {
+            self.file = None;
+            for number in (0..KEEP).rev() {
+                // A gap in the numbers is no reason to stop: only the newest file must move.
+                let moved = std::fs::rename(self.path(number), self.path(number + 1));
+                if number == 0 {
+                    moved?;
+                }
+            }
+            self.open()?;
+        }
+        let buffer = std::mem::take(&mut self.buffer);
+        let result = self.append(&buffer);
+        self.buffer = buffer;
+        self.buffer.clear();
+        self.buffer.shrink_to(2 * FLUSH_AT);
+        result
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        if let Some(file) = &mut self.file {
+            file.write_all(bytes)?;
+            self.written += bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Cuts the file at its last whole write and says why it ends.
+    fn stop(&mut self, error: &std::io::Error) {
+        self.stopped = true;
+        crate::note::note(&format!("recording of {} stopped: {error}", self.name));
+        if let Some(mut file) = self.file.take() {
+            let mut line = Vec::new();
+            let text = format!("recording stopped: {error}");
+            push_event(&mut line, "m", &text, self.start.elapsed());
+            let cut = file
+                .set_len(self.written)
+                .and_then(|()| file.seek(std::io::SeekFrom::End(0)));
+            drop(cut.and_then(|_| file.write_all(&line)));
+        }
+        self.buffer = Vec::new();
+    }
+}
+
+fn push_event(buffer: &mut Vec<u8>, code: &str, data: &str, at: Duration) {
+    let micros = at.as_micros();
+    let head = format!(
+        "[{}.{:06},\"{code}\",",
+        micros / 1_000_000,
+        micros % 1_000_000
+    );
+    buffer.extend_from_slice(head.as_bytes());
+    // Writing JSON into memory has no way to fail.
+    drop(serde_json::to_writer(&mut *buffer, data));
+    buffer.extend_from_slice(b"]\n");
+}
+
+#[cfg(test)]
+#[path = "recording_tests.rs"]
+mod tests;

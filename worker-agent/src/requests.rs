@@ -1,0 +1,178 @@
+//! What the coordinator can ask.
+//!
+//! Owns: the meaning of each request and its answer. Every request is answered, in order.
+
+use crate::{
+    agent::Agent,
+    command::{prepare, refuse},
+    hook,
+    session::{Session, Surroundings},
+};
+use podbay_protocol::{
+    AgentError, Attach, Description, ErrorCode, FromAgent, Reply, Response, StartSession, ToAgent,
+    ToAgentBody,
+};
+use std::{
+    os::unix::fs::MetadataExt,
+    time::{Duration, Instant},
+};
+
+/// Paths, arguments and environment beyond this cannot be executed anyway.
+const SESSION_ID: usize = 200;
+
+impl Agent {
+    /// Answers one request.
+    pub(crate) fn request(&mut self, frame: serde_json::Value) {
+        let arrived = Instant::now();
+        let id = frame
+            .get("id")
+            .and_then(serde_json::Value::as_u64)
+            .unwrap_or(0);
+        let result = match serde_json::from_value::<ToAgent>(frame) {
+            Ok(request) => self.carry_out(request.body, arrived),
+            // An operation, or a choice inside one, that a newer coordinator knows.
+            Err(error) if error.to_string().starts_with("unknown variant") => {
+                Err(refuse(ErrorCode::Unsupported, error.to_string()))
+            }
+            Err(error) => Err(refuse(ErrorCode::Invalid, error.to_string())),
+        };
+        let response = FromAgent::Response(Response { id, result });
+        if self.control.send(&response, &mut self.reactor) {
+            self.coordinator_lost();
+        }
+    }
+
+    fn carry_out(&mut self, body: ToAgentBody, arrived: Instant) -> Result<Reply, AgentError> {
+        match body {
+            ToAgentBody::Ping => {}
+            ToAgentBody::Describe => return Ok(Reply::Described(Box::new(self.describe()))),
+            ToAgentBody::Readings => return Ok(Reply::Readings(self.cgroup.readings())),
+            ToAgentBody::Start(start) => return self.start(*start, arrived),
+            ToAgentBody::Attach(attach) => return self.attach(&attach),
+            ToAgentBody::Resize { stream, size } => {
+                let reactor = &mut self.reactor;
+                if !self
+                    .sessions
+                    .values_mut()
+                    .any(|s| s.client_resized(&stream, size, reactor))
+                {
+                    return Err(no_stream(&stream));
+                }
+            }
+            ToAgentBody::Takeover { stream } => {
+                let reactor = &mut self.reactor;
+                if !self
+                    .sessions
+                    .values_mut()
+                    .any(|s| s.takeover(&stream, reactor))
+                {
+                    return Err(no_stream(&stream));
+                }
+            }
+            ToAgentBody::Signal { session, signal } => self.session(&session)?.signal(signal)?,
+            ToAgentBody::Stop { session, grace_ms } => {
+                let key = self.session(&session)?.key;
+                if let Some(session) = self.sessions.get_mut(&key) {
+                    session.stop(Duration::from_millis(grace_ms), &mut self.reactor);
+                }
+            }
+            ToAgentBody::Input { session, data } => {
+                let key = self.session(&session)?.key;
+                if let Some(session) = self.sessions.get_mut(&key) {
+                    session.typed(&data, &mut self.reactor);
+                }
+            }
+            ToAgentBody::Screen { session } => {
+                let session = self.session(&session)?;
+                return Ok(Reply::Screen {
+                    lines: session.text(),
+                    title: session.title.clone(),
+                });
+            }
+            ToAgentBody::Seen { session } => {
+                let key = self.session(&session)?.key;
+                if let Some(session) = self.sessions.get_mut(&key) {
+                    session.seen(&mut self.reactor);
+                }
+            }
+            ToAgentBody::Shutdown { grace_ms } => self.shut_down(Duration::from_millis(grace_ms)),
+        }
+        Ok(Reply::Done)
+    }
+
+    fn session(&self, id: &str) -> Result<&Session, AgentError> {
+        let found = self.sessions.values().find(|s| s.id == id);
+        found.ok_or_else(|| refuse(ErrorCode::NoSuchSession, format!("no session {id}")))
+    }
+
+    fn start(&mut self, start: StartSession, arrived: Instant) -> Result<Reply, AgentError> {
+        if self.session(&start.session).is_ok() {
+            let message = format!("session {} exists already", start.session);
+            return Err(refuse(ErrorCode::Exists, message));
+        }
+        if self.shutdown.is_some() {
+            return Err(refuse(ErrorCode::System, "the worker is being stopped"));
+        }
+        if start.session.is_empty() || start.session.len() > SESSION_ID {
+            return Err(refuse(
+                ErrorCode::Invalid,
+                "a session's id has 1 to 200 bytes",
+            ));
+        }
+        let mut extra = vec![(hook::SESSION_ENV, start.session.clone())];
+        if let Some(path) = self.hooks.as_ref().and_then(|h| h.path().to_str()) {
+            extra.push((hook::SOCKET_ENV, path.to_owned()));
+        }
+        if let Some(path) = std::env::current_exe()
+            .ok()
+            .and_then(|p| p.to_str().map(str::to_owned))
+        {
+            extra.push((hook::AGENT_ENV, path));
+        }
+        let prepared = prepare(&start, &extra)?;
+        self.accounts
+            .ensure(start.uid, start.gid, &start.user, &start.home);
+        let key = self.reactor.fresh_key();
+        let around = Surroundings {
+            log: &self.config.log,
+            wake: &self.wake,
+            dialer: &self.config.dialer,
+        };
+        let session = Session::start(key, start, &prepared, &around, &mut self.reactor)?;
+        let pid = session.pid;
+        self.sessions.insert(key, session);
+        let exec_us = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Ok(Reply::Started { pid, exec_us })
+    }
+
+    fn attach(&mut self, attach: &Attach) -> Result<Reply, AgentError> {
+        let key = self.session(&attach.session)?.key;
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return Err(refuse(ErrorCode::NoSuchSession, &attach.session));
+        };
+        let writer = session.attach(attach, &self.config.dialer, &mut self.reactor)?;
+        Ok(Reply::Attached { writer })
+    }
+
+    fn describe(&self) -> Description {
+        let workspace = std::fs::metadata(podbay_protocol::paths::WORKSPACE).ok();
+        let of = |field: fn(&std::fs::Metadata) -> u64| workspace.as_ref().map_or(0, field);
+        let owner = |field: fn(&std::fs::Metadata) -> u32| workspace.as_ref().map_or(0, field);
+        Description {
+            worker: self.config.dialer.worker.clone(),
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            netns: std::fs::metadata("/proc/self/ns/net").map_or(0, |meta| meta.ino()),
+            workspace_dev: of(MetadataExt::dev),
+            workspace_ino: of(MetadataExt::ino),
+            workspace_uid: owner(MetadataExt::uid),
+            workspace_gid: owner(MetadataExt::gid),
+            sessions: self.sessions.values().map(Session::info).collect(),
+            readings: self.cgroup.readings(),
+        }
+    }
+}
+
+fn no_stream(stream: &str) -> AgentError {
+    refuse(ErrorCode::NoSuchSession, format!("no stream {stream}"))
+}

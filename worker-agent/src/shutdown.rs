@@ -1,0 +1,91 @@
+//! The agent's own stop: TERM to everything, a grace, KILL to everything, and out.
+//!
+//! Owns: the steps and their deadlines. It is the loop that waits, never this.
+
+use crate::{agent::Agent, procs::signal_everything, pty, reactor::Timer};
+use nix::libc::{SIGCONT, SIGKILL, SIGTERM};
+use std::time::{Duration, Instant};
+
+/// KILL is repeated this often until everything is gone: a fork may have raced with it.
+const AGAIN: Duration = Duration::from_millis(50);
+/// Whatever still lives this long after the first KILL is beyond signals; the kernel ends it
+/// together with this PID namespace.
+const GIVE_UP: Duration = Duration::from_millis(500);
+/// Clients and the coordinator have this long to take the rest once everything is gone.
+const FLUSH: Duration = Duration::from_millis(200);
+
+/// A stop under way.
+#[derive(Debug)]
+pub struct Shutdown {
+    kill_at: Instant,
+    gone_at: Option<Instant>,
+    /// The last reaping found no child left.
+    pub(crate) childless: bool,
+}
+
+impl Agent {
+    /// Starts the stop. A second request can only shorten the grace.
+    pub(crate) fn shut_down(&mut self, grace: Duration) {
+        let kill_at = self.reactor.now + grace;
+        let kill_at = self
+            .shutdown
+            .as_ref()
+            .map_or(kill_at, |s| s.kill_at.min(kill_at));
+        for session in self.sessions.values().filter(|s| s.exit.is_none()) {
+            // What is gone already needs no signal.
+            pty::kill(-session.pid, SIGTERM).ok();
+            pty::kill(-session.pid, SIGCONT).ok();
+        }
+        signal_everything(SIGTERM);
+        self.shutdown = Some(Shutdown {
+            kill_at,
+            gone_at: None,
+            childless: false,
+        });
+        // Nobody may be left to send a SIGCHLD that would tell so.
+        self.collect();
+        self.reactor.after(
+            kill_at.saturating_duration_since(self.reactor.now),
+            Timer::Stop,
+        );
+    }
+
+    /// The grace is over, or was over a moment ago.
+    pub(crate) fn stop_step(&mut self) {
+        let now = self.reactor.now;
+        if self
+            .shutdown
+            .as_ref()
+            .is_some_and(|s| s.kill_at <= now && s.gone_at.is_none())
+        {
+            signal_everything(SIGKILL);
+            self.reactor.after(AGAIN, Timer::Stop);
+        }
+    }
+
+    /// Whether the agent can leave: everything is gone and told, or no more can be done.
+    pub(crate) fn stopped(&mut self) -> bool {
+        let now = self.reactor.now;
+        let Some(shutdown) = &mut self.shutdown else {
+            return false;
+        };
+        if now >= shutdown.kill_at + GIVE_UP {
+            return true;
+        }
+        if !shutdown.childless || self.sessions.values().any(|s| !s.ended) {
+            return false;
+        }
+        let gone_at = *shutdown.gone_at.get_or_insert_with(|| {
+            self.reactor.after(FLUSH, Timer::Stop);
+            now
+        });
+        let waiting = self.control.queued()
+            + self
+                .sessions
+                .values()
+                .flat_map(|s| &s.clients)
+                .map(|c| c.queued())
+                .sum::<usize>();
+        waiting == 0 || now >= gone_at + FLUSH
+    }
+}
