@@ -15,7 +15,7 @@ mod down;
 mod exec;
 mod failure;
 mod handlers;
-mod hygiene;
+mod log_filter;
 mod logs;
 mod ls;
 mod man;

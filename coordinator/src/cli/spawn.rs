@@ -118,6 +118,7 @@ pub(super) async fn run(globals: &Globals, args: SpawnArgs) -> Result<ExitCode, 
         session_io(false, false)
     };
     let keys = args.keys.clone();
+    let clipboard = keys.clipboard;
     let (detach, json, timeout) = (args.detach, args.json, args.timeout);
     let client = globals.client()?;
     let request = request(args, io, client.target())?;
@@ -148,6 +149,7 @@ pub(super) async fn run(globals: &Globals, args: SpawnArgs) -> Result<ExitCode, 
         session: None,
         pipes,
         keys,
+        clipboard,
     };
     let begin = tokio::time::Instant::now();
     let end = session

@@ -32,13 +32,16 @@ pub struct AttachArgs {
     keys: KeysArgs,
 }
 
-/// Which keys detach.
+/// Which keys detach, and what the session may do to the terminal.
 #[derive(Debug, Clone, Default, Args)]
 pub struct KeysArgs {
     /// Keys that detach, such as ctrl-p,ctrl-q; may be repeated; `none` for none
     /// [default: the configuration's, else ctrl-p,ctrl-q and ctrl-\].
     #[arg(long, value_name = "KEYS", env = "PODBAY_DETACH_KEYS")]
     detach_keys: Vec<String>,
+    /// Let the session write this terminal's clipboard (OSC 52).
+    #[arg(long)]
+    pub(super) clipboard: bool,
 }
 
 impl KeysArgs {
@@ -105,6 +108,7 @@ pub(super) async fn run(globals: &Globals, args: &AttachArgs) -> Result<ExitCode
         session: None,
         pipes: false,
         keys,
+        clipboard: args.keys.clipboard,
     };
     let end = session
         .run(Opened {

@@ -9,7 +9,7 @@ use super::{
     raw_terminal,
 };
 use crate::{
-    cli::{Failure, hygiene::AlternateScreen, term},
+    cli::{Failure, term},
     client::{AttachReceiver, AttachSender, AttachStream, Client, ClientError, Incoming},
     wire::{AttachQuery, ErrorKind, ServerMessage},
 };
@@ -20,6 +20,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::Instant,
 };
+use worker_agent::hygiene::OutputFilter;
 
 /// How long a coordinator that went away is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,6 +43,8 @@ pub(crate) struct Session {
     /// Whether it is known to be on pipes.
     pub(crate) pipes: bool,
     pub(crate) keys: Matcher,
+    /// Whether the session may write the caller's clipboard.
+    pub(crate) clipboard: bool,
 }
 
 /// The first connection.
@@ -198,7 +201,7 @@ impl Session {
         };
         let mut shown = Shown {
             output: Output::start()?,
-            screen: AlternateScreen::default(),
+            filter: OutputFilter::new(self.clipboard),
             terminal: guard.is_some(),
             quiet: opened.announced,
         };
@@ -233,6 +236,7 @@ impl Session {
                 Err(failure) => break Err(failure),
             }
             shown.quiet = true;
+            shown.filter = OutputFilter::new(self.clipboard);
         };
         let exited = matches!(end, Ok(End::Exited { .. }));
         let end = tokio::select! {
@@ -297,9 +301,11 @@ impl Session {
         while let Some(incoming) = next {
             match incoming {
                 Ok(Incoming::Output(bytes)) => {
-                    if shown.terminal {
-                        TermGuard::alternate(shown.screen.follow(&bytes));
-                    }
+                    let bytes = if shown.terminal {
+                        shown.safe(&bytes)
+                    } else {
+                        bytes
+                    };
                     shown.output.write(Stream::Stdout, bytes).await?;
                 }
                 Ok(Incoming::Stderr(bytes)) => shown.output.write(Stream::Stderr, bytes).await?,
@@ -403,12 +409,19 @@ async fn greeting(receiver: &mut AttachReceiver) -> Option<Result<Incoming, Clie
 /// What is shown, across connections.
 struct Shown {
     output: Output,
-    screen: AlternateScreen,
+    filter: OutputFilter,
     terminal: bool,
     quiet: bool,
 }
 
 impl Shown {
+    /// Without what could make the caller's terminal speak for the user.
+    fn safe(&mut self, bytes: &[u8]) -> Bytes {
+        let mut out = Vec::with_capacity(bytes.len());
+        self.filter.filter(bytes, &mut out);
+        out.into()
+    }
+
     /// A dim line of Podbay's own.
     async fn notice(&self, text: &str) -> std::io::Result<()> {
         let (start, end) = if self.terminal {
