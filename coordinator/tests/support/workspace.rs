@@ -1,5 +1,13 @@
 //! A mounter in a helper container and workers around it, removed when the test ends.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests, outside a #[test]"
+)]
+
 use coordinator::{
     model::HostPath,
     workspace::{
