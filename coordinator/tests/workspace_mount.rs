@@ -166,6 +166,38 @@ async fn an_overlay_is_reviewed_and_applied_and_leaves_the_project_alone_until_t
 }
 
 #[tokio::test]
+async fn long_diffs_arrive_whole_and_roots_files_can_be_read() {
+    let stage = stage!();
+    let worker = stage.worker().await;
+    let project = stage.project("mixed", 1234);
+    fs::write(project.join("roots"), "root\n").unwrap();
+    let mounted = stage
+        .mount(&worker, &project, MountMode::Overlay)
+        .await
+        .unwrap();
+    let again = stage.mount(&worker, &project, MountMode::Overlay).await;
+    assert!(again.unwrap_err().message.contains("unmount it before"));
+    assert_eq!(worker.sh("cat /workspace/roots"), "root\n");
+    worker.sh(
+        "cd /workspace; x=0123456789abcdef; while [ ${#x} -lt 500000 ]; do x=$x$x; done; \
+         for i in 1 2 3 4 5; do echo $x > big$i; done; rm roots; echo mine > roots",
+    );
+    let target = stage.target(&worker, &mounted);
+    let diff = stage.client.diff(target.clone(), None).await.unwrap();
+    assert_eq!(diff.len(), 6);
+    let total: usize = diff.iter().map(|d| d.unified.len()).sum();
+    assert!(total > 2_500_000, "{total}");
+    let result = stage
+        .client
+        .apply(target, ApplyRequest::default())
+        .await
+        .unwrap();
+    assert_eq!((result.applied.len(), result.left), (6, 0), "{result:?}");
+    let owner = fs::metadata(project.join("roots")).unwrap().uid();
+    assert_eq!(owner, 1234);
+}
+
+#[tokio::test]
 async fn what_must_not_be_mounted_is_refused() {
     use MounterErrorKind::{BadTarget, NotAFolder, Refused};
     let stage = stage!();
