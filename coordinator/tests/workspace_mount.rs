@@ -16,11 +16,12 @@ use std::{
     fs,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::Path,
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 use support::{Stage, UID};
 
@@ -28,6 +29,36 @@ use support::{Stage, UID};
 #[ignore = "not a test: what runs in the helper container"]
 fn mounter_process() {
     support::serve();
+}
+
+#[test]
+fn sigterm_ends_it_at_once() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "mounter_process",
+            "--exact",
+            "--ignored",
+            "--test-threads=1",
+        ])
+        .env("PODBAY_TEST_STATE", dir.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let socket = dir.path().join("run/mounter.sock");
+    while !socket.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended early");
+        std::thread::yield_now();
+    }
+    let _idle = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    let mode = fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let asked = Instant::now();
+    let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(asked.elapsed() < Duration::from_secs(2));
 }
 
 macro_rules! stage {

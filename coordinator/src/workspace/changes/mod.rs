@@ -17,6 +17,8 @@ mod text;
 mod walk;
 
 #[cfg(test)]
+mod overlay_tests;
+#[cfg(test)]
 mod tests;
 
 use super::{

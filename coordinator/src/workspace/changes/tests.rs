@@ -9,15 +9,15 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-const OWNER: u32 = 1234;
+pub(super) const OWNER: u32 = 1234;
 
-struct Case {
-    dir: tempfile::TempDir,
-    claimed: i64,
+pub(super) struct Case {
+    pub dir: tempfile::TempDir,
+    pub claimed: i64,
     live: bool,
 }
 
-fn root() -> bool {
+pub(super) fn root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
         eprintln!("skipped: needs root");
@@ -27,7 +27,7 @@ fn root() -> bool {
 
 impl Case {
     /// A project with these files, claimed right after.
-    fn new(files: &[&str]) -> Self {
+    pub(super) fn new(files: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for sub in ["project", "upper"] {
             fs::create_dir(dir.path().join(sub)).unwrap();
@@ -45,15 +45,15 @@ impl Case {
         case
     }
 
-    fn project(&self, path: &str) -> PathBuf {
+    pub(super) fn project(&self, path: &str) -> PathBuf {
         self.dir.path().join("project").join(path)
     }
 
-    fn upper(&self, path: &str) -> PathBuf {
+    pub(super) fn upper(&self, path: &str) -> PathBuf {
         self.dir.path().join("upper").join(path)
     }
 
-    fn put(&self, path: PathBuf, text: &str) {
+    pub(super) fn put(&self, path: PathBuf, text: &str) {
         let mut made = Vec::new();
         for dir in path
             .parent()
@@ -85,7 +85,7 @@ impl Case {
     }
 
     /// A time after which the next write's ctime is later: the kernel's file clock is coarse.
-    fn later(&self) -> i64 {
+    pub(super) fn later(&self) -> i64 {
         let probe = self.dir.path().join("clock");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let now = i64::try_from(now.as_nanos()).unwrap();
@@ -112,13 +112,13 @@ impl Case {
         Review::new(&target, &changes, lower, (OWNER, OWNER), self.live, true).unwrap()
     }
 
-    fn list(&self) -> Vec<(String, ChangeKind, bool)> {
+    pub(super) fn list(&self) -> Vec<(String, ChangeKind, bool)> {
         let changes = self.review().list().unwrap();
         let line = |c: crate::wire::Change| (c.path.to_string(), c.kind, c.conflict);
         changes.entries.into_iter().map(line).collect()
     }
 
-    fn apply(&self, paths: &[&str], force: bool) -> ApplyResult {
+    pub(super) fn apply(&self, paths: &[&str], force: bool) -> ApplyResult {
         let paths = paths.iter().map(|p| HostPath::new(*p)).collect();
         apply::apply(&mut self.review(), &ApplyRequest { paths, force }).unwrap()
     }
@@ -130,7 +130,7 @@ impl Case {
     }
 }
 
-fn reasons(conflicts: &[Conflict]) -> String {
+pub(super) fn reasons(conflicts: &[Conflict]) -> String {
     conflicts
         .iter()
         .map(|c| format!("{}: {}\n", c.path, c.reason))
