@@ -67,7 +67,7 @@ make_rootfs() { # BINARIES_DIR TARGET_TAR
   install -d "$root"/{bin,etc/ssl/certs,proc,sys,dev,run,var/run,var/lib/podbay,usr/share/podbay}
   install -d -m 1777 "$root/tmp"
   install -m 755 "$bin/podbay" "$bin/worker-agent" "$root/bin/"
-  for name in dashboard spawn-worker.sh coordinator.sh init-volumes.sh setup-dashboard.sh; do
+  for name in dashboard; do
     ln -s podbay "$root/bin/$name"
   done
   install -m 644 "$certificates" "$root/etc/ssl/certs/ca-certificates.crt"

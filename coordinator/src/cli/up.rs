@@ -26,6 +26,8 @@ const CONFIG: &str = "/etc/podbay/podbay.toml";
 /// How long the API may take to answer.
 const API_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the pools are waited for.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(8);
+/// How long the pools may take to fill; the parent is up all the same after it.
 const POOL_PATIENCE: Duration = Duration::from_secs(120);
 
 /// `podbay up`.
@@ -379,8 +381,23 @@ async fn wait_for_api(
 /// Waits until every pool has its fewest warm workers; what to add to the last line.
 async fn wait_for_pools(client: &Client, progress: &mut Progress) -> Result<String, Failure> {
     let give_up = Instant::now() + POOL_PATIENCE;
+    let engine_patience = Instant::now() + ENGINE_PATIENCE;
     loop {
         let pools = client.pools().await?;
+        if pools.is_empty() && Instant::now() < give_up {
+            // The coordinator has not reached the engine yet.
+            let engine = client.status().await?.engine;
+            if let (Some(error), true) = (engine.error, Instant::now() > engine_patience) {
+                return Err(Failure::new(
+                    3,
+                    format!("the coordinator does not reach the engine: {error}"),
+                )
+                .hint("`podbay doctor` checks the engine and its socket"));
+            }
+            progress.say("waiting for the engine");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        }
         let wanted: u32 = pools.iter().map(|pool| pool.min_warm).sum();
         let warm: u32 = pools.iter().map(|pool| pool.warm.min(pool.min_warm)).sum();
         let summary = format!("pool {warm}/{wanted} warm");

@@ -27,6 +27,7 @@ impl Daemon {
         self.background("time", self.clone().keep_time());
         self.background("meters", self.clone().read_meters());
         self.background("mounter", self.clone().keep_mounter());
+        self.background("images", self.clone().pull_at_start());
         self.settle_leftovers().await;
         self.clone().keep_images().await;
     }

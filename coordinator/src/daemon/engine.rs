@@ -327,6 +327,18 @@ impl Daemon {
         specs
     }
 
+    /// Fetches the profiles' images that are absent, where that is to happen at the start.
+    pub(super) async fn pull_at_start(self: Arc<Self>) {
+        if self.pull != PullPolicy::AtStart {
+            return;
+        }
+        for (name, profile) in &self.config().profiles {
+            if let Err(error) = self.image_for(name, profile).await {
+                tracing::warn!(profile = name, %error, "no image");
+            }
+        }
+    }
+
     /// The image's id for a new worker, pulled when it is absent and that is allowed.
     pub(super) async fn image_for(
         &self,

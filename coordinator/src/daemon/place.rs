@@ -142,7 +142,7 @@ impl Daemon {
             let pid = record
                 .pid
                 .ok_or_else(|| Fault::worker("the worker's process is not known"))?;
-            (pid, record.uid)
+            (pid, if resolved.root { 0 } else { record.uid })
         };
         let request = MountRequest {
             worker: worker.to_string(),

@@ -109,6 +109,16 @@ impl Daemon {
             };
             record.readings = description.readings;
             record.workspace_owner = Some((description.workspace_uid, description.workspace_gid));
+            if main.is_none() && record.claim.is_none() && description.workspace_mounted {
+                // A claim was cut short between its mount and its start: never warm again.
+                drop(state);
+                let reason = "a project was mounted for a claim that was cut short".to_owned();
+                self.feed(Event::Unhealthy {
+                    worker: worker.clone(),
+                    reason,
+                });
+                return;
+            }
             if let Some(info) = main {
                 if record.claim.is_none() {
                     record.claim = carried.filter(|claim| claim.id == *worker);

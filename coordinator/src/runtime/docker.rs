@@ -248,6 +248,8 @@ impl Docker {
             "CHOWN",
             "FOWNER",
             "DAC_OVERRIDE",
+            // An id-map that shows anything as uid 0: root sessions.
+            "SETFCAP",
         ];
         let body = ContainerCreateBody {
             image: Some(spec.image.clone()),

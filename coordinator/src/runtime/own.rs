@@ -74,11 +74,11 @@ mod tests {
     fn the_id_is_found_in_both_cgroup_versions() {
         let id = "a".repeat(64);
         let v1 = format!("12:pids:/docker/{id}\n11:memory:/docker/{id}\n");
-        assert_eq!(container_ids(&v1), [id.clone()]);
+        assert_eq!(container_ids(&v1), std::slice::from_ref(&id));
         let v2 = format!(
             "1 2 8:1 /var/lib/docker/containers/{id}/hostname /etc/hostname rw - ext4 /dev/vda rw"
         );
-        assert_eq!(container_ids(&v2), [id.clone()]);
+        assert_eq!(container_ids(&v2), std::slice::from_ref(&id));
         let systemd = format!("0::/system.slice/docker-{id}.scope");
         assert_eq!(container_ids(&systemd), [id]);
         assert!(container_ids("0::/user.slice").is_empty());

@@ -283,6 +283,9 @@ pub struct Description {
     /// Its group.
     #[serde(default)]
     pub workspace_gid: u32,
+    /// Whether something is mounted at [`crate::paths::WORKSPACE`].
+    #[serde(default)]
+    pub workspace_mounted: bool,
     /// Every session, running or ended.
     pub sessions: Vec<SessionInfo>,
     /// Cgroup readings.
