@@ -48,6 +48,7 @@ pub(super) async fn attach(
         let (mut to_client, from_client) = socket.split();
         let hello = ServerMessage::Attached {
             writer: attached.writer,
+            pipes: attached.err.is_some(),
         };
         if say(&mut to_client, &hello).await {
             relay(daemon, attached, to_client, from_client).await;

@@ -18,7 +18,7 @@ pub(super) async fn changes(State(daemon): App, Path(name): Path<String>) -> Ans
     let (_, target) = daemon.review_target(&name)?;
     let changes = daemon
         .reviewer()
-        .changes(&target)
+        .changes(target)
         .await
         .map_err(ApiError::from)?;
     Ok(Json(changes))
@@ -42,7 +42,7 @@ pub(super) async fn diff(
     };
     let diffs = daemon
         .reviewer()
-        .diff(&target, path)
+        .diff(target, path)
         .await
         .map_err(ApiError::from)?;
     Ok(Json(diffs))
@@ -65,7 +65,7 @@ pub(super) async fn apply(
     let (id, target) = daemon.review_target(&name)?;
     let result = daemon
         .reviewer()
-        .apply(&target, &request)
+        .apply(target, request)
         .await
         .map_err(ApiError::from)?;
     daemon.reviewed(&id, result.left > 0).await;
@@ -80,7 +80,7 @@ pub(super) async fn discard(
     let (id, target) = daemon.review_target(&name)?;
     let left = daemon
         .reviewer()
-        .discard(&target, &request)
+        .discard(target, request)
         .await
         .map_err(ApiError::from)?;
     daemon.reviewed(&id, !left.entries.is_empty()).await;

@@ -20,6 +20,8 @@ pub struct Config {
     pub defaults: Defaults,
     /// `[profiles.NAME]`, and `profiles/NAME.toml` beside the file.
     pub profiles: BTreeMap<String, Profile>,
+    /// tmp
+    pub pull: super::PullWhen,
 }
 
 /// Logging.
@@ -62,6 +64,9 @@ pub struct WorkspaceConfig {
     pub roots: Vec<PathBuf>,
     /// Folders allowed although a built-in rule refuses them.
     pub allow: Vec<PathBuf>,
+    /// Whether projects are mounted into warm workers. Off: every claim with a project is a cold
+    /// start.
+    pub hot_mounts: bool,
 }
 
 /// Attaching.

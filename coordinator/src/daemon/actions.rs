@@ -132,7 +132,7 @@ impl Daemon {
                 gid: uid,
             };
             self.mounter
-                .prepare(&request)
+                .prepare(request)
                 .await
                 .map_err(|e| e.to_string())?;
         }

@@ -11,7 +11,6 @@ use crate::{
 };
 use futures_util::StreamExt;
 use std::{
-    collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     path::Path,
     sync::Arc,

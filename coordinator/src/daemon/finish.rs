@@ -323,8 +323,8 @@ impl Daemon {
     }
 
     async fn changes_of(&self, claim: &ClaimRecord) -> Result<Changes, ApiError> {
-        match target(claim, false) {
-            Some(target) => self.mounter.changes(&target).await.map_err(Into::into),
+        match target(claim) {
+            Some(target) => self.mounter.changes(target).await.map_err(Into::into),
             None => Ok(Changes {
                 project: claim
                     .project
@@ -341,14 +341,13 @@ impl Daemon {
     /// [`ErrorKind::Conflict`] when it is not copy-on-write.
     pub(crate) fn review_target(&self, name: &str) -> Result<(WorkerId, ReviewTarget), ApiError> {
         let id = self.find(name)?;
-        let live = self.lock().records.contains_key(&id);
         let claim = self.claim_of(&id).ok_or_else(|| {
             ApiError::new(
                 ErrorKind::Conflict,
                 "the worker is not claimed: it has no project",
             )
         })?;
-        let target = target(&claim, live).ok_or_else(|| {
+        let target = target(&claim).ok_or_else(|| {
             ApiError::new(
                 ErrorKind::Conflict,
                 format!(
@@ -390,7 +389,7 @@ impl Daemon {
     }
 }
 
-fn target(claim: &ClaimRecord, live: bool) -> Option<ReviewTarget> {
+fn target(claim: &ClaimRecord) -> Option<ReviewTarget> {
     if claim.isolation != Isolation::Overlay {
         return None;
     }
@@ -400,6 +399,5 @@ fn target(claim: &ClaimRecord, live: bool) -> Option<ReviewTarget> {
         dev: claim.project_dev,
         ino: claim.project_ino,
         claimed_at_ns: claim.claimed_ns,
-        live,
     })
 }

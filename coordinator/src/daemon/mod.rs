@@ -20,13 +20,14 @@ mod report;
 mod resolve;
 mod serve;
 mod session;
+mod start;
 mod stats;
 mod view;
 
 pub use bus::{Bus, BusMessage};
 pub use log::LogReader;
 pub use place::Placed;
-pub use serve::{ServeOptions, serve};
+pub use start::start;
 pub use session::{Attached, SessionEnd};
 pub(crate) use view::version;
 
@@ -151,13 +152,6 @@ impl Daemon {
         let actions = self.lock().fleet.apply(now, event);
         for action in actions {
             self.carry_out(action);
-        }
-    }
-
-    /// Feeds several events in order.
-    fn feed_all(self: &Arc<Self>, events: impl IntoIterator<Item = Event>) {
-        for event in events {
-            self.feed(event);
         }
     }
 

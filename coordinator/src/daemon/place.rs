@@ -157,7 +157,7 @@ impl Daemon {
             policy: self.policy(),
         };
         self.mounter
-            .mount(&request)
+            .mount(request)
             .await
             .map(Some)
             .map_err(mount_fault)

@@ -13,13 +13,10 @@ use std::{collections::BTreeMap, sync::Arc};
 #[derive(Debug, Clone)]
 pub(super) struct Resolved {
     pub profile: Arc<str>,
-    pub image: String,
     pub name: Option<WorkerName>,
     pub project: Option<HostPath>,
     pub isolation: Isolation,
     pub limits: Limits,
-    /// Whether the limits differ from the profile's.
-    pub own_limits: bool,
     pub env: BTreeMap<String, String>,
     pub argv: Vec<String>,
     pub io: SessionIo,
@@ -72,11 +69,9 @@ fn resolve(config: &Config, hot: &HotMounts, request: SpawnRequest) -> Result<Re
     env.extend(request.env);
     Ok(Resolved {
         profile: profile_name.into(),
-        image: profile.image.clone(),
         name,
         project,
         isolation,
-        own_limits: limits != profile.limits,
         limits,
         env,
         argv,

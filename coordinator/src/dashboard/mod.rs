@@ -1,1 +1,31 @@
-//! dashboard
+//! The dashboard: one terminal for all workers.
+//!
+//! Everything that happens becomes an [`event::Msg`]; [`update::update`] changes the state and
+//! nothing else; [`view::draw`] draws it and nothing else; [`run`] carries the effects out. It
+//! knows the coordinator through the client and the wire types alone, draws only from parsed grids
+//! and escaped text, and never leaves a terminal other than it found it.
+
+mod attach;
+mod detach;
+mod dialog;
+mod event;
+mod field;
+mod grid;
+mod keymap;
+mod link;
+mod losses;
+mod order;
+mod painter;
+mod preview;
+mod run;
+mod state;
+mod term_guard;
+mod text;
+mod theme;
+mod update;
+mod view;
+
+pub use run::{DashboardOptions, run};
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,7 @@ impl StateDir {
         let dir = Self(path.into());
         for (name, mode) in [
             ("config", 0o755),
-            ("config/profiles", 0o755),
+            ("profiles", 0o755),
             ("run", 0o700),
             ("bin", 0o755),
             ("net", 0o755),
@@ -52,6 +52,14 @@ impl StateDir {
     #[must_use]
     pub fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+
+    /// Copies seeds that are not there yet; what is there is the user's.
+    ///
+    /// # Errors
+    /// No space, for example. Seeds that are absent are no error.
+    pub fn seed(&self, from: &Path) -> io::Result<()> {
+        copy_absent(from, &self.0)
     }
 
     /// The folder of a worker.
@@ -238,6 +246,25 @@ fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
+fn copy_absent(from: &Path, to: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(from) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            make_dir(&target, 0o755)?;
+            copy_absent(&entry.path(), &target)?;
+        } else if !target.exists() {
+            write_whole(&target, &fs::read(entry.path())?, 0o644)?;
+        }
+    }
+    Ok(())
+}
+
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -341,6 +368,24 @@ mod tests {
         fs::create_dir(dir.path().join("workers/..x")).unwrap();
         state.worker(&WorkerId::from_bits(5)).create("t").unwrap();
         assert_eq!(state.workers().unwrap(), [WorkerId::from_bits(5)]);
+    }
+
+    #[test]
+    fn seeds_are_copied_once_and_an_edited_one_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let seeds = dir.path().join("seeds");
+        fs::create_dir_all(seeds.join("config")).unwrap();
+        fs::write(seeds.join("config/podbay.toml"), "seed").unwrap();
+        let state = StateDir::open(dir.path().join("state")).unwrap_err();
+        assert_eq!(state.kind(), io::ErrorKind::NotFound);
+        fs::create_dir(dir.path().join("state")).unwrap();
+        let state = StateDir::open(dir.path().join("state")).unwrap();
+        state.seed(&seeds).unwrap();
+        let file = state.join("config/podbay.toml");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "seed");
+        fs::write(&file, "edited").unwrap();
+        state.seed(&seeds).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "edited");
     }
 
     #[test]

@@ -1,0 +1,117 @@
+//! No order of messages panics, loses the selection, or asks for what cannot be.
+
+use super::fixtures::*;
+use crate::{
+    dashboard::{
+        event::{Effect, Msg, PreviewBody, PreviewMsg},
+        painter::Painter,
+        state::State,
+        theme::Theme,
+        update::update,
+    },
+    model::WorkerState,
+    wire::EventBody,
+};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use podbay_protocol::{ActivityState, Size};
+use proptest::prelude::*;
+
+fn a_worker() -> impl Strategy<Value = crate::wire::WorkerView> {
+    use WorkerState as S;
+    let states = prop::sample::select(vec![
+        S::Creating,
+        S::Warm,
+        S::Claiming,
+        S::Running,
+        S::Exited,
+        S::Stopping,
+        S::Lost,
+        S::Failed,
+    ]);
+    let activity = prop::option::of(prop::sample::select(vec![
+        ActivityState::Working,
+        ActivityState::Waiting,
+        ActivityState::Done,
+        ActivityState::Unknown,
+    ]));
+    (0u64..8, "\\PC{0,12}|.{0,6}", states, activity, any::<u64>()).prop_map(
+        |(n, name, state, activity, cpu)| {
+            let mut view = worker(n, &name, state, activity);
+            view.readings.cpu_us = Some(cpu);
+            view
+        },
+    )
+}
+
+fn a_key() -> impl Strategy<Value = KeyEvent> {
+    use KeyCode as K;
+    let codes = prop_oneof![
+        4 => prop::sample::select("jkgGnwxDsSt?/qyYhl u".chars().map(K::Char).collect::<Vec<_>>()),
+        2 => prop::sample::select(vec![
+            K::Enter, K::Esc, K::Up, K::Down, K::PageUp, K::PageDown, K::Home, K::End, K::Left,
+            K::Right, K::Tab, K::BackTab, K::Backspace, K::Delete, K::F(1),
+        ]),
+        1 => any::<char>().prop_map(K::Char),
+    ];
+    let modifiers = prop::sample::select(vec![
+        KeyModifiers::NONE,
+        KeyModifiers::NONE,
+        KeyModifiers::NONE,
+        KeyModifiers::SHIFT,
+        KeyModifiers::CONTROL,
+        KeyModifiers::ALT,
+    ]);
+    (codes, modifiers).prop_map(|(code, modifiers)| KeyEvent::new(code, modifiers))
+}
+
+fn a_msg() -> impl Strategy<Value = Msg> {
+    prop_oneof![
+        10 => a_key().prop_map(Msg::Key),
+        1 => ".{0,20}".prop_map(Msg::Paste),
+        1 => (0u16..200, 0u16..60).prop_map(|(cols, rows)| Msg::Resize(Size { cols, rows })),
+        1 => prop::collection::vec(a_worker(), 0..8).prop_map(hello),
+        4 => a_worker().prop_map(|w| event(EventBody::Worker { worker: Box::new(w) })),
+        2 => (0u64..8).prop_map(|n| {
+            event(EventBody::Removed { id: format!("{n:012x}"), name: String::new() })
+        }),
+        1 => Just(Msg::Gone { reason: "gone".into() }),
+        1 => any::<u64>().prop_map(Msg::Now),
+        1 => (0u64..8).prop_map(|n| Msg::Preview(PreviewMsg {
+            worker: format!("{n:012x}"),
+            body: PreviewBody::Attached,
+        })),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_messages_in_any_order(msgs in prop::collection::vec(a_msg(), 0..60)) {
+        let mut state = State::new(Theme::default(), Size { cols: 80, rows: 24 }, NOW);
+        let mut painter = Painter::new();
+        for msg in msgs {
+            let effects = update(&mut state, msg);
+            match &state.selected {
+                Some(id) => prop_assert!(state.rows.contains(id)),
+                None => prop_assert!(state.rows.is_empty()),
+            }
+            for effect in effects {
+                match effect {
+                    Effect::Attach { id, .. } => {
+                        prop_assert!(state.is_live());
+                        prop_assert_eq!(Some(&id), state.selected.as_ref());
+                    }
+                    Effect::Preview(Some(target)) => {
+                        prop_assert_eq!(Some(&target.id), state.selected.as_ref());
+                    }
+                    Effect::Stop { .. } | Effect::Remove { .. } | Effect::StopAll
+                    | Effect::Spawn(_) => prop_assert!(state.is_live()),
+                    _ => {}
+                }
+            }
+            painter.frame(&state).unwrap();
+            prop_assert!(painter.frame(&state).unwrap().is_empty(), "a frame without a change");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The texts of the help and of the details, line by line.
+
+use crate::dashboard::{
+    keymap,
+    order::Group,
+    state::{State, Worker, exit_words},
+    text,
+};
+use podbay_protocol::Size;
+
+/// A line: a term and what it means, a heading, or blank.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// A heading.
+    Heading(String),
+    /// A term and its text.
+    Pair(String, String),
+    /// Nothing.
+    Blank,
+}
+
+/// Columns of the box around a page.
+pub const WIDTH: u16 = 76;
+
+/// Rows of a page that fit inside of its box.
+pub fn visible(size: Size) -> u16 {
+    size.rows.saturating_sub(4)
+}
+
+/// How far a page can be scrolled.
+pub fn last_scroll(size: Size, lines: &[Line]) -> u16 {
+    u16::try_from(lines.len())
+        .unwrap_or(u16::MAX)
+        .saturating_sub(visible(size).max(1))
+}
+
+fn pair(term: impl Into<String>, meaning: impl Into<String>) -> Line {
+    Line::Pair(term.into(), meaning.into())
+}
+
+/// Every key, and what the markers mean.
+pub fn help(state: &State) -> Vec<Line> {
+    let mut lines = vec![Line::Heading("Keys".to_owned())];
+    lines.extend(keymap::BINDINGS.iter().map(|b| {
+        let keys: Vec<String> = b.keys.iter().map(|k| k.label()).collect();
+        pair(keys.join(", "), b.help)
+    }));
+    lines.push(Line::Blank);
+    lines.push(Line::Heading("While attached".to_owned()));
+    lines.push(pair(
+        state.detach_label.as_str(),
+        "back to the dashboard; the session runs on",
+    ));
+    lines.push(Line::Blank);
+    lines.push(Line::Heading("States".to_owned()));
+    for (group, meaning) in [
+        (Group::NeedsYou, "it waits for you"),
+        (Group::Problem, "it failed, was lost, or reports an error"),
+        (Group::Working, "busy"),
+        (Group::Done, "finished something nobody has looked at"),
+        (Group::Idle, "finished and seen"),
+        (Group::Running, "running; what it does is not known"),
+        (Group::Starting, "being created or claimed"),
+        (Group::Ended, "its session ended"),
+        (Group::Warm, "ready to be claimed"),
+        (Group::Stopping, "going away"),
+    ] {
+        let (unicode, ascii) = group.marker();
+        let marker = state.theme.glyph(unicode, ascii);
+        lines.push(pair(format!("{marker} {}", group.word()), meaning));
+    }
+    lines
+}
+
+/// All about the selected worker and the coordinator.
+pub fn details(state: &State) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if let Some(worker) = state.selected_worker() {
+        worker_details(state, worker, &mut lines);
+        lines.push(Line::Blank);
+    }
+    lines.push(Line::Heading("Coordinator".to_owned()));
+    let Some(status) = &state.status else {
+        lines.push(pair("state", "not reached yet"));
+        return lines;
+    };
+    if !state.is_live() {
+        lines.push(pair("state", "unreachable; what follows is stale"));
+    }
+    lines.push(pair("instance", status.instance.as_str()));
+    lines.push(pair(
+        "version",
+        format!("{} (API {})", status.version.version, status.version.api),
+    ));
+    let engine = &status.engine;
+    lines.push(pair(
+        "engine",
+        format!("{} {} at {}", engine.name, engine.version, engine.endpoint),
+    ));
+    if !engine.reachable {
+        lines.push(pair(
+            "engine down",
+            engine.error.as_deref().unwrap_or("it does not answer"),
+        ));
+    }
+    let mounts = &status.hot_mounts;
+    lines.push(pair(
+        "hot mounts",
+        match (mounts.available, mounts.idmapped) {
+            (true, true) => "yes, id-mapped".to_owned(),
+            (true, false) => "yes, not id-mapped".to_owned(),
+            (false, _) => format!(
+                "no: {}",
+                mounts.reason.as_deref().unwrap_or("not available")
+            ),
+        },
+    ));
+    lines.extend(status.warnings.iter().map(|w| pair("warning", w.as_str())));
+    for pool in state.pools.values() {
+        let p99 = pool
+            .claim_p99_us
+            .map(|us| format!(", claim p99 {}", text::micros(us)));
+        let what = format!(
+            "{} warm of {} (min {}, max {}), hits {}, misses {}{}",
+            pool.warm,
+            pool.target,
+            pool.min_warm,
+            pool.max_warm,
+            pool.hits,
+            pool.misses,
+            p99.unwrap_or_default(),
+        );
+        lines.push(pair(format!("pool {}", pool.profile), what));
+        if let Some(failure) = &pool.last_failure {
+            let at = text::utc_time(failure.at_ms);
+            lines.push(pair("failed", format!("{at}: {}", failure.reason)));
+        }
+    }
+    lines
+}
+
+fn worker_details(state: &State, worker: &Worker, lines: &mut Vec<Line>) {
+    let view = &worker.view;
+    lines.push(Line::Heading(format!("Worker {}", view.name)));
+    let why = worker.reason();
+    let stale = if state.is_live() { "" } else { "stale; was " };
+    let group = worker.group().word();
+    lines.push(pair(
+        "state",
+        match why.is_empty() {
+            true => format!("{stale}{group}"),
+            false => format!("{stale}{group}: {why}"),
+        },
+    ));
+    lines.push(pair("id", view.id.as_str()));
+    lines.push(pair(
+        "profile",
+        format!("{} ({})", view.profile, view.image),
+    ));
+    if let Some(project) = &view.project {
+        lines.push(pair(
+            "project",
+            format!("{project} ({})", view.isolation.as_str()),
+        ));
+    }
+    if view.unapplied {
+        lines.push(pair(
+            "changes",
+            format!("to review: podbay diff {}", view.name),
+        ));
+    }
+    if !view.argv.is_empty() {
+        lines.push(pair("command", view.argv.join(" ")));
+    }
+    if !view.title.is_empty() {
+        lines.push(pair("title", view.title.as_str()));
+    }
+    let readings = &view.readings;
+    if let Some(used) = readings.memory_bytes {
+        let limit = readings.memory_limit_bytes.or(view.limits.memory_bytes);
+        let of = limit.map_or("no limit".to_owned(), |l| format!("of {}", text::bytes(l)));
+        lines.push(pair("memory", format!("{} {of}", text::bytes(used))));
+    }
+    if let Some(percent) = worker.cpu_percent {
+        let of = view
+            .limits
+            .nano_cpus
+            .map(|n| format!(" of {}%", n / 10_000_000));
+        lines.push(pair("cpu", format!("{percent}%{}", of.unwrap_or_default())));
+    }
+    if let Some(pids) = readings.pids {
+        let of = view.limits.pids.map(|l| format!(" of {l}"));
+        lines.push(pair(
+            "processes",
+            format!("{pids}{}", of.unwrap_or_default()),
+        ));
+    }
+    lines.push(pair("clients", state.other_clients(worker).to_string()));
+    let start = if view.warm_start { "warm" } else { "cold" };
+    let age = |ms: u64| text::age(state.now_ms.saturating_sub(ms));
+    if let Some(claimed) = view.claimed_ms {
+        lines.push(pair("claimed", format!("{} ago ({start})", age(claimed))));
+    }
+    lines.push(pair("created", format!("{} ago", age(view.created_ms))));
+    if let (Some(ended), Some(exit)) = (view.ended_ms, view.exit) {
+        lines.push(pair(
+            "ended",
+            format!("{} ago: {}", age(ended), exit_words(exit)),
+        ));
+    }
+}

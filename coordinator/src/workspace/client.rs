@@ -1,0 +1,347 @@
+//! The coordinator's side of the mounter's socket.
+//!
+//! One connection, made when first needed and again when it broke; many calls in flight on it,
+//! each with a deadline. A call whose connection breaks fails with `Unreachable` and is not
+//! repeated here: a mount may have happened.
+
+use super::{
+    MountRequest, Mounted, MounterCaps, MounterError, PrepareRequest, ReviewTarget,
+    error::{system, unreachable},
+    rpc::{MounterRequest, MounterResponse, RequestFrame, ResponseFrame},
+};
+use crate::{
+    model::HostPath,
+    wire::{ApplyRequest, ApplyResult, Changes, DiscardRequest, FileDiff},
+};
+use podbay_protocol::{FrameDecoder, encode};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+/// Deadline of what is on a claim's path.
+const QUICK: Duration = Duration::from_secs(5);
+/// Deadline of a listing, a diff or a removal.
+const SLOW: Duration = Duration::from_secs(120);
+/// Deadline of an apply or a discard, which fsync every file.
+const APPLY: Duration = Duration::from_secs(600);
+/// Frames waiting to be written; when full, callers wait, within their deadline.
+const QUEUE: usize = 64;
+/// The most text of one answer, in bytes.
+const ANSWER: usize = 256 << 20;
+
+/// Talks to the mounter. Clones share the connection.
+#[derive(Debug, Clone)]
+pub struct MounterClient {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    socket: PathBuf,
+    /// Held while connecting, so that callers share one connection.
+    connection: tokio::sync::Mutex<Option<Connection>>,
+}
+
+type Waiting = Arc<Mutex<Pending>>;
+
+#[derive(Debug, Default)]
+struct Pending {
+    next: u64,
+    /// Set when the connection broke; then nobody may wait on it any more.
+    closed: bool,
+    calls: HashMap<u64, oneshot::Sender<MounterResponse>>,
+}
+
+#[derive(Debug, Clone)]
+struct Connection {
+    frames: mpsc::Sender<Vec<u8>>,
+    pending: Waiting,
+}
+
+fn lock(pending: &Waiting) -> MutexGuard<'_, Pending> {
+    pending.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Forgets a call that was given up.
+struct Call {
+    id: u64,
+    pending: Waiting,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        lock(&self.pending).calls.remove(&self.id);
+    }
+}
+
+impl MounterClient {
+    /// A client for the mounter at `socket`; connects when first used. Needs a tokio runtime
+    /// then, not now.
+    #[must_use]
+    pub fn connect(socket: PathBuf) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                socket,
+                connection: tokio::sync::Mutex::new(None),
+            }),
+        }
+    }
+
+    /// What the mounter can do.
+    ///
+    /// # Errors
+    /// `Unreachable` when it does not answer within 5 s, as for every call.
+    pub async fn probe(&self) -> Result<MounterCaps, MounterError> {
+        match self.call(MounterRequest::Probe, QUICK).await? {
+            MounterResponse::Caps(caps) => Ok(caps),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Makes a worker's folders ready; may be repeated.
+    ///
+    /// # Errors
+    /// `BadTarget` for what is no worker's id, `System`, `Unreachable`.
+    pub async fn prepare(&self, request: PrepareRequest) -> Result<(), MounterError> {
+        self.done(MounterRequest::Prepare(request), QUICK).await
+    }
+
+    /// Puts a project at `/workspace` of a running worker.
+    ///
+    /// # Errors
+    /// [`MounterError`] of any kind; the message is for people. After `Unreachable` the mount may
+    /// have happened: unmount before trying again.
+    pub async fn mount(&self, request: MountRequest) -> Result<Mounted, MounterError> {
+        match self.call(MounterRequest::Mount(request), QUICK).await? {
+            MounterResponse::Mounted(mounted) => Ok(mounted),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Takes the topmost mount at `/workspace` away, lazily; none there is no error.
+    ///
+    /// # Errors
+    /// `BadTarget` when `pid` is not of this worker, `System`, `Unreachable`.
+    pub async fn unmount(&self, worker: &str, pid: i32) -> Result<(), MounterError> {
+        let worker = worker.to_owned();
+        self.done(MounterRequest::Unmount { worker, pid }, QUICK)
+            .await
+    }
+
+    /// What a copy-on-write worker changed.
+    ///
+    /// # Errors
+    /// `BadTarget` when the worker has no folder, `NotAFolder` or `Refused` when the project is
+    /// gone or another folder now, `System`, `Unreachable` (after 120 s).
+    pub async fn changes(&self, target: ReviewTarget) -> Result<Changes, MounterError> {
+        match self.call(MounterRequest::Changes(target), SLOW).await? {
+            MounterResponse::Changes(changes) => Ok(changes),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The changes as text: of `path` and what is below, or everything.
+    ///
+    /// # Errors
+    /// As [`Self::changes`].
+    pub async fn diff(
+        &self,
+        target: ReviewTarget,
+        path: Option<HostPath>,
+    ) -> Result<Vec<FileDiff>, MounterError> {
+        let request = MounterRequest::Diff { target, path };
+        match self.call(request, SLOW).await? {
+            MounterResponse::Diff(diff) => Ok(diff),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Carries changes over to the project. What could not be written, and why, is in
+    /// `conflicts` of the result.
+    ///
+    /// # Errors
+    /// As [`Self::changes`]; the deadline is 600 s.
+    pub async fn apply(
+        &self,
+        target: ReviewTarget,
+        request: ApplyRequest,
+    ) -> Result<ApplyResult, MounterError> {
+        let request = MounterRequest::Apply { target, request };
+        match self.call(request, APPLY).await? {
+            MounterResponse::Applied(result) => Ok(result),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Throws changes away and lists what is left.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub async fn discard(
+        &self,
+        target: ReviewTarget,
+        request: DiscardRequest,
+    ) -> Result<Changes, MounterError> {
+        let request = MounterRequest::Discard { target, request };
+        match self.call(request, APPLY).await? {
+            MounterResponse::Changes(changes) => Ok(changes),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Removes `workers/<id>` with all in it; nothing there is no error.
+    ///
+    /// # Errors
+    /// `BadTarget` for what is no worker's id, `System` with what could not be removed,
+    /// `Unreachable`.
+    pub async fn remove_worker(&self, worker: &str) -> Result<(), MounterError> {
+        let worker = worker.to_owned();
+        self.done(MounterRequest::RemoveWorker { worker }, SLOW)
+            .await
+    }
+
+    async fn done(&self, request: MounterRequest, limit: Duration) -> Result<(), MounterError> {
+        match self.call(request, limit).await? {
+            MounterResponse::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn call(
+        &self,
+        body: MounterRequest,
+        limit: Duration,
+    ) -> Result<MounterResponse, MounterError> {
+        let answer = timeout(limit, self.exchange(body))
+            .await
+            .map_err(|_| unreachable(format!("the mounter did not answer within {limit:?}")))??;
+        match answer {
+            MounterResponse::Failed(e) => Err(e),
+            answer => Ok(answer),
+        }
+    }
+
+    async fn exchange(&self, body: MounterRequest) -> Result<MounterResponse, MounterError> {
+        let connection = self.connection().await?;
+        let (sender, receiver) = oneshot::channel();
+        let broken = || unreachable("the connection to the mounter broke".to_owned());
+        let id = {
+            let mut pending = lock(&connection.pending);
+            if pending.closed {
+                return Err(broken());
+            }
+            pending.next += 1;
+            let id = pending.next;
+            pending.calls.insert(id, sender);
+            id
+        };
+        let _call = Call {
+            id,
+            pending: Arc::clone(&connection.pending),
+        };
+        let frame = encode(&RequestFrame { id, body })
+            .map_err(|e| system("asking the mounter; name a folder instead of its files", e))?;
+        connection.frames.send(frame).await.map_err(|_| broken())?;
+        receiver.await.map_err(|_| broken())
+    }
+
+    async fn connection(&self) -> Result<Connection, MounterError> {
+        let mut slot = self.inner.connection.lock().await;
+        if let Some(connection) = &*slot
+            && !lock(&connection.pending).closed
+        {
+            return Ok(connection.clone());
+        }
+        let socket = &self.inner.socket;
+        let stream = UnixStream::connect(socket).await.map_err(|e| {
+            unreachable(format!(
+                "the mounter cannot be reached at {} ({e}); is its container running?",
+                socket.display()
+            ))
+        })?;
+        let (reader, writer) = stream.into_split();
+        let pending = Waiting::default();
+        let (frames, queue) = mpsc::channel(QUEUE);
+        tokio::spawn(write(writer, queue));
+        tokio::spawn(read(reader, Arc::clone(&pending)));
+        let connection = Connection { frames, pending };
+        *slot = Some(connection.clone());
+        Ok(connection)
+    }
+}
+
+fn unexpected(answer: &MounterResponse) -> MounterError {
+    let text: String = format!("{answer:?}").chars().take(80).collect();
+    system("asking the mounter", format!("unexpected answer {text}"))
+}
+
+/// Ends when all clients are gone or the mounter is; dropping the half then ends [`read`] too.
+async fn write(mut stream: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
+    while let Some(frame) = queue.recv().await {
+        if let Err(e) = stream.write_all(&frame).await {
+            tracing::debug!(error = %e, "the mounter's connection broke");
+            return;
+        }
+    }
+}
+
+async fn read(mut stream: OwnedReadHalf, pending: Waiting) {
+    if let Err(e) = read_answers(&mut stream, &pending).await {
+        tracing::warn!(error = %e, "the mounter's connection broke");
+    }
+    let mut pending = lock(&pending);
+    pending.closed = true;
+    pending.calls.clear();
+}
+
+async fn read_answers(stream: &mut OwnedReadHalf, pending: &Waiting) -> std::io::Result<()> {
+    let other = |e: &dyn std::fmt::Display| std::io::Error::other(e.to_string());
+    let mut decoder = FrameDecoder::new();
+    let mut parts: HashMap<u64, String> = HashMap::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let n = stream.read(&mut buffer).await?;
+        if n == 0 {
+            return Ok(());
+        }
+        decoder.push(buffer.get(..n).unwrap_or_default());
+        while let Some(frame) = decoder
+            .next_frame::<ResponseFrame>()
+            .map_err(|e| other(&e))?
+        {
+            let body = match (frame.body, frame.part) {
+                (Some(body), _) => *body,
+                (None, Some(part)) => {
+                    let text = parts.entry(frame.id).or_default();
+                    if text.len().saturating_add(part.len()) > ANSWER {
+                        return Err(std::io::Error::other("an answer is too long"));
+                    }
+                    text.push_str(&part);
+                    if frame.more {
+                        continue;
+                    }
+                    let text = parts.remove(&frame.id).unwrap_or_default();
+                    serde_json::from_str(&text)?
+                }
+                (None, None) => return Err(std::io::Error::other("an empty answer")),
+            };
+            let waiting = lock(pending).calls.remove(&frame.id);
+            if let Some(waiting) = waiting {
+                // Whoever asked may have given up meanwhile.
+                waiting.send(body).unwrap_or_default();
+            }
+        }
+    }
+}

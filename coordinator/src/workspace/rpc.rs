@@ -1,0 +1,183 @@
+//! Frames between [`super::MounterClient`] and the mounter.
+//!
+//! An answer that does not fit a frame is sent as parts of its JSON text under the same id.
+
+use super::{MountRequest, Mounted, MounterCaps, MounterError, PrepareRequest, ReviewTarget};
+use crate::{
+    model::HostPath,
+    wire::{ApplyRequest, ApplyResult, Changes, DiscardRequest, FileDiff},
+};
+use podbay_protocol::{FrameError, encode};
+use serde::{Deserialize, Serialize};
+
+/// What the mounter is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MounterRequest {
+    /// What it can do; answered with `Caps`.
+    Probe,
+    /// Make a worker's folders ready; answered with `Done`.
+    Prepare(PrepareRequest),
+    /// Put a project into a worker; answered with `Mounted`.
+    Mount(MountRequest),
+    /// Take the mount at a worker's `/workspace` away; answered with `Done`.
+    Unmount {
+        /// The worker's id.
+        worker: String,
+        /// Process id of the worker's PID 1 as the host counts.
+        pid: i32,
+    },
+    /// List an overlay's changes; answered with `Changes`.
+    Changes(ReviewTarget),
+    /// Show them; answered with `Diff`.
+    Diff {
+        /// Whose.
+        target: ReviewTarget,
+        /// Only this path and what is below; `None` for everything.
+        path: Option<HostPath>,
+    },
+    /// Carry them over to the project; answered with `Applied`.
+    Apply {
+        /// Whose.
+        target: ReviewTarget,
+        /// Which.
+        request: ApplyRequest,
+    },
+    /// Throw them away; answered with `Changes`: what is left.
+    Discard {
+        /// Whose.
+        target: ReviewTarget,
+        /// Which.
+        request: DiscardRequest,
+    },
+    /// Remove a worker's folders; answered with `Done`.
+    RemoveWorker {
+        /// The worker's id.
+        worker: String,
+    },
+}
+
+/// What it answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MounterResponse {
+    /// To `Probe`.
+    Caps(MounterCaps),
+    /// Done; nothing to tell.
+    Done,
+    /// To `Mount`.
+    Mounted(Mounted),
+    /// To `Changes` and `Discard`.
+    Changes(Changes),
+    /// To `Diff`.
+    Diff(Vec<FileDiff>),
+    /// To `Apply`.
+    Applied(ApplyResult),
+    /// To anything.
+    Failed(MounterError),
+}
+
+/// A request with the id its answer will carry.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RequestFrame {
+    pub id: u64,
+    pub body: MounterRequest,
+}
+
+/// An answer, or a part of its text: the last part has `more` unset.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ResponseFrame {
+    pub id: u64,
+    #[serde(default)]
+    pub more: bool,
+    #[serde(default)]
+    pub part: Option<String>,
+    #[serde(default)]
+    pub body: Option<Box<MounterResponse>>,
+}
+
+#[derive(Serialize)]
+struct ResponseOut<'a> {
+    id: u64,
+    more: bool,
+    part: Option<&'a str>,
+    body: Option<&'a MounterResponse>,
+}
+
+/// Bytes of text in one part: escaped again it may double, and must fit a frame then.
+const PART: usize = 400 << 10;
+
+/// Hands the frames of an answer to `send`, one or many.
+///
+/// # Errors
+/// What `send` returns.
+pub(crate) fn send_response(
+    id: u64,
+    body: &MounterResponse,
+    mut send: impl FnMut(&[u8]) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let whole = ResponseOut {
+        id,
+        more: false,
+        part: None,
+        body: Some(body),
+    };
+    match encode(&whole) {
+        Ok(frame) => return send(&frame),
+        Err(FrameError::TooLong(_)) => {}
+        Err(e) => return Err(std::io::Error::other(e.to_string())),
+    }
+    let text = serde_json::to_string(body)?;
+    let mut rest = text.as_str();
+    loop {
+        let mut cut = PART.min(rest.len());
+        while !rest.is_char_boundary(cut) {
+            cut -= 1;
+        }
+        let (part, after) = rest.split_at(cut);
+        rest = after;
+        let out = ResponseOut {
+            id,
+            more: !rest.is_empty(),
+            part: Some(part),
+            body: None,
+        };
+        let frame = encode(&out).map_err(|e| std::io::Error::other(e.to_string()))?;
+        send(&frame)?;
+        if rest.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use podbay_protocol::FrameDecoder;
+
+    #[test]
+    fn a_large_answer_arrives_in_parts_and_whole() {
+        let error = MounterError {
+            kind: super::super::MounterErrorKind::System,
+            message: "\"\\ü\n".repeat(500_000),
+        };
+        let body = MounterResponse::Failed(error);
+        let mut decoder = FrameDecoder::new();
+        let mut text = String::new();
+        let mut parts = 0;
+        send_response(7, &body, |frame| {
+            decoder.push(frame);
+            let frame: ResponseFrame = decoder.next_frame().unwrap().unwrap();
+            assert_eq!(frame.id, 7);
+            text.push_str(&frame.part.unwrap());
+            parts += 1;
+            Ok(())
+        })
+        .unwrap();
+        assert!(parts > 2);
+        assert_eq!(
+            serde_json::from_str::<MounterResponse>(&text).unwrap(),
+            body
+        );
+    }
+}
