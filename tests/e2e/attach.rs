@@ -1,13 +1,14 @@
 //! Attaching: a real terminal on both ends.
 
 use e2e::{
-    instance::{self, Instance, podbay_line},
-    processes,
+    instance::{self, Instance},
+    podbay, processes,
     terminal::{SOON, Terminal},
     unique, wait,
 };
 use nix::sys::signal::Signal;
 use std::ffi::OsStr;
+use worker_agent::screen::Mouse;
 
 const DETACH: &[u8] = b"\x10\x11";
 
@@ -23,12 +24,13 @@ fn detach(mut terminal: Terminal, keys: &[u8]) {
 
 /// Whether the terminal shows a shell's screen again: no mouse, paste, alternate screen.
 fn clean(terminal: &Terminal) {
-    let modes = terminal.screen_modes();
+    let (modes, cursor) = terminal.screen_modes();
+    let mouse = modes.mouse != Mouse::Off;
     assert!(
-        !modes.alternate && !modes.mouse && !modes.bracketed_paste && !modes.application_cursor,
+        !modes.alt_screen && !mouse && !modes.bracketed_paste && !modes.app_cursor,
         "{modes:?}"
     );
-    assert!(modes.cursor_shown, "the cursor is hidden");
+    assert!(cursor && modes.kitty_flags == 0 && !modes.focus_events, "{modes:?}");
 }
 
 #[test]
@@ -117,8 +119,7 @@ fn several_clients_share_a_session_and_none_waits_for_another() {
     wait::until_true("three clients", SOON, || instance.worker("sh").unwrap()["clients"] == 3);
 
     // A client that is stopped holds nobody up, whatever comes out.
-    let stopped: Vec<i32> = processes::children(i32::try_from(watcher.pid()).unwrap());
-    let stopped = stopped.first().copied().unwrap_or(i32::try_from(watcher.pid()).unwrap());
+    let stopped = watcher.program();
     assert!(processes::signal(stopped, Signal::SIGSTOP));
     taker.send("seq 1 300000 > /tmp/n; clear; cat /tmp/n; echo all-$((2+1))\r");
     taker.wait_for("all-3");
@@ -167,7 +168,7 @@ fn attaching_works_through_docker_exec_and_inside_tmux() {
 
     let server = unique("podbay-e2e");
     let tmux = Tmux(&server);
-    let line = podbay_line(&instance, &["attach", "sh"]);
+    let line = format!("exec '{}' --parent '{}' attach sh", podbay().display(), instance.name);
     let args = ["tmux", "-L", &server, "-f", "/dev/null", "new-session", "-x", "80", "-y", "24"];
     let argv: Vec<&str> = args.into_iter().chain([line.as_str()]).collect();
     let argv: Vec<&OsStr> = argv.into_iter().map(OsStr::new).collect();
