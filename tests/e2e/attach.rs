@@ -30,19 +30,35 @@ fn clean(terminal: &Terminal) {
         !modes.alt_screen && !mouse && !modes.bracketed_paste && !modes.app_cursor,
         "{modes:?}"
     );
-    assert!(cursor && modes.kitty_flags == 0 && !modes.focus_events, "{modes:?}");
+    assert!(
+        cursor && modes.kitty_flags == 0 && !modes.focus_events,
+        "{modes:?}"
+    );
 }
 
 #[test]
 fn detaching_and_attaching_again_shows_the_same_screen_at_the_right_size() {
     let instance = Instance::start(&instance::config(2, 2));
-    let args = ["spawn", "-n", "sh", "--isolation", "none", "--", "bash", "--norc"];
+    let args = [
+        "spawn",
+        "-n",
+        "sh",
+        "--isolation",
+        "none",
+        "--",
+        "bash",
+        "--norc",
+    ];
     let mut first = instance.terminal(&args, 80, 24);
     first.send("PS1='two lines\\n> '; clear\r");
-    first.wait_until("the prompt", |rows| rows[0].starts_with("two lines") && rows[1] == ">");
+    first.wait_until("the prompt", |rows| {
+        rows[0].starts_with("two lines") && rows[1] == ">"
+    });
     first.send("stty size; printf '\\e[31mred\\e[m \\e[?2004h'\r");
     first.wait_for("24 80");
-    first.wait_until("the prompt after it", |rows| rows[5] == ">" || rows[4] == ">");
+    first.wait_until("the prompt after it", |rows| {
+        rows[5] == ">" || rows[4] == ">"
+    });
     let shown = first.rows();
     detach(first, DETACH);
 
@@ -61,7 +77,9 @@ fn detaching_and_attaching_again_shows_the_same_screen_at_the_right_size() {
     wide.send("seq 1 500 | less\r");
     wide.wait_until("less", |rows| rows[0] == "1" && rows[15] == "16");
     wide.send("G");
-    wide.wait_until("the end of less", |rows| rows.iter().any(|row| row.starts_with("(END)")));
+    wide.wait_until("the end of less", |rows| {
+        rows.iter().any(|row| row.starts_with("(END)"))
+    });
     let shown = wide.rows();
     detach(wide, b"\x1b[112;5u\x1b[113;5u");
     let mut again = instance.terminal(&["attach", "sh"], 61, 17);
@@ -72,7 +90,9 @@ fn detaching_and_attaching_again_shows_the_same_screen_at_the_right_size() {
 
     // As small as can be: nobody dies of it.
     let mut tiny = instance.terminal(&["attach", "sh"], 1, 1);
-    wait::until_true("a client", SOON, || instance.worker("sh").unwrap()["clients"] == 1);
+    wait::until_true("a client", SOON, || {
+        instance.worker("sh").unwrap()["clients"] == 1
+    });
     tiny.send("clear\r");
     tiny.resize(2, 1);
     tiny.resize(1, 2);
@@ -94,7 +114,16 @@ fn detaching_and_attaching_again_shows_the_same_screen_at_the_right_size() {
 #[test]
 fn several_clients_share_a_session_and_none_waits_for_another() {
     let instance = Instance::start(&instance::config(2, 2));
-    let args = ["spawn", "-n", "sh", "--isolation", "none", "--", "bash", "--norc"];
+    let args = [
+        "spawn",
+        "-n",
+        "sh",
+        "--isolation",
+        "none",
+        "--",
+        "bash",
+        "--norc",
+    ];
     let mut first = instance.terminal(&args, 80, 24);
     first.send("PS1='$ '; clear; echo ready-$((1+1))\r");
     first.wait_for("ready-2");
@@ -104,7 +133,11 @@ fn several_clients_share_a_session_and_none_waits_for_another() {
     first.send("echo from-first\r");
     watcher.wait_for("from-first");
     first.wait_for("from-first");
-    assert!(!first.rows().iter().any(|row| row.contains("watcher")), "{:?}", first.rows());
+    assert!(
+        !first.rows().iter().any(|row| row.contains("watcher")),
+        "{:?}",
+        first.rows()
+    );
 
     // Someone else types here: said. A takeover changes that, and the size with it.
     let second = instance.terminal(&["attach", "sh"], 90, 20);
@@ -116,7 +149,9 @@ fn several_clients_share_a_session_and_none_waits_for_another() {
     taker.wait_for("from-first");
     taker.send("clear; stty size\r");
     taker.wait_for("20 90");
-    wait::until_true("three clients", SOON, || instance.worker("sh").unwrap()["clients"] == 3);
+    wait::until_true("three clients", SOON, || {
+        instance.worker("sh").unwrap()["clients"] == 3
+    });
 
     // A client that is stopped holds nobody up, whatever comes out.
     let stopped = watcher.program();
@@ -150,7 +185,15 @@ fn several_clients_share_a_session_and_none_waits_for_another() {
 fn attaching_works_through_docker_exec_and_inside_tmux() {
     let instance = Instance::start(&instance::config(2, 2));
     instance.session("sh", &["bash", "--norc"]);
-    let exec = ["docker", "exec", "-it", &instance.name, "podbay", "attach", "sh"];
+    let exec = [
+        "docker",
+        "exec",
+        "-it",
+        &instance.name,
+        "podbay",
+        "attach",
+        "sh",
+    ];
     let mut through = Terminal::start(&exec.map(OsStr::new), &[], 77, 19);
     through.send("PS1='$ '; clear; stty size; echo in-$((4+1))\r");
     through.wait_for("in-5");
@@ -168,8 +211,23 @@ fn attaching_works_through_docker_exec_and_inside_tmux() {
 
     let server = unique("podbay-e2e");
     let tmux = Tmux(&server);
-    let line = format!("exec '{}' --parent '{}' attach sh", podbay().display(), instance.name);
-    let args = ["tmux", "-L", &server, "-f", "/dev/null", "new-session", "-x", "80", "-y", "24"];
+    let line = format!(
+        "exec '{}' --parent '{}' attach sh",
+        podbay().display(),
+        instance.name
+    );
+    let args = [
+        "tmux",
+        "-L",
+        &server,
+        "-f",
+        "/dev/null",
+        "new-session",
+        "-x",
+        "80",
+        "-y",
+        "24",
+    ];
     let argv: Vec<&str> = args.into_iter().chain([line.as_str()]).collect();
     let argv: Vec<&OsStr> = argv.into_iter().map(OsStr::new).collect();
     let mut nested = Terminal::start(&argv, &[], 80, 24);

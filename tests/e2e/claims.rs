@@ -47,14 +47,23 @@ fn a_warm_claim_binds_the_project_and_its_files_keep_their_owner() {
     let script = "cat hello.txt; pwd; id -un; git status --porcelain; mkdir -p new/deep; \
                   echo made > new/deep/file; echo more >> hello.txt; git status --porcelain";
     let folder = project.text();
-    let output =
-        spawn(&instance, &["-n".as_ref(), "one".as_ref(), folder.as_ref()], &["sh", "-c", script]);
+    let output = spawn(
+        &instance,
+        &["-n".as_ref(), "one".as_ref(), folder.as_ref()],
+        &["sh", "-c", script],
+    );
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{out}{err}");
-    assert!(!err.contains("dubious") && !err.contains("cold start"), "{err}");
+    assert!(
+        !err.contains("dubious") && !err.contains("cold start"),
+        "{err}"
+    );
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(&lines[..2], ["hello", "/workspace"], "{out}");
-    assert!(!lines[2].is_empty() && lines[2].parse::<u32>().is_err(), "no name: {out}");
+    assert!(
+        !lines[2].is_empty() && lines[2].parse::<u32>().is_err(),
+        "no name: {out}"
+    );
     assert_eq!(lines[3..], [" M hello.txt", "?? new/"], "{out}");
     assert_eq!(project.read("hello.txt").as_deref(), Some("hello\nmore\n"));
     for made in ["new", "new/deep", "new/deep/file", "hello.txt"] {
@@ -68,7 +77,9 @@ fn a_warm_claim_binds_the_project_and_its_files_keep_their_owner() {
 
     // While it runs, both see what the other writes.
     let follow = "until test -e asked; do sleep 0.05; done; cat asked > answered; sleep 1000";
-    let live = ["spawn", "-d", "-n", "live", &folder, "--", "sh", "-c", follow];
+    let live = [
+        "spawn", "-d", "-n", "live", &folder, "--", "sh", "-c", follow,
+    ];
     assert_eq!(instance.ok(live).trim(), "live");
     project.write("asked", "a question");
     wait::until_true("the answer", SLOW, || {
@@ -82,22 +93,42 @@ fn a_warm_claim_binds_the_project_and_its_files_keep_their_owner() {
 fn projects_with_spaces_newlines_and_odd_bytes_are_bound_and_none_is_none() {
     let instance = Instance::start(&instance::config(2, 3));
     let base = Project::new();
-    for name in [&b"with space"[..], b"new\nline", b"odd\xff\xfebytes", b"-dash 'quote'"] {
+    for name in [
+        &b"with space"[..],
+        b"new\nline",
+        b"odd\xff\xfebytes",
+        b"-dash 'quote'",
+    ] {
         let folder = base.path().join(OsStr::from_bytes(name));
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("which"), name).unwrap();
-        let read = spawn(&instance, &[folder.as_os_str()], &["sh", "-c", "cat which; touch seen"]);
+        let read = spawn(
+            &instance,
+            &[folder.as_os_str()],
+            &["sh", "-c", "cat which; touch seen"],
+        );
         assert_eq!(read.stdout, name, "{}", text(&read.stderr));
-        assert!(!text(&read.stderr).contains("cold start"), "{}", text(&read.stderr));
+        assert!(
+            !text(&read.stderr).contains("cold start"),
+            "{}",
+            text(&read.stderr)
+        );
         assert!(folder.join("seen").exists(), "{folder:?}");
     }
     let listed = instance.ok(["ls", "-a"]);
-    assert!(listed.contains("new\\nline"), "a newline in a path forges a line: {listed}");
+    assert!(
+        listed.contains("new\\nline"),
+        "a newline in a path forges a line: {listed}"
+    );
 
     let none = spawn(
         &instance,
         &["--isolation".as_ref(), "none".as_ref()],
-        &["sh", "-c", "pwd; ls -A /workspace | wc -l; test -w . && echo writable"],
+        &[
+            "sh",
+            "-c",
+            "pwd; ls -A /workspace | wc -l; test -w . && echo writable",
+        ],
     );
     let (out, err) = (text(&none.stdout), text(&none.stderr));
     let lines: Vec<&str> = out.lines().collect();
@@ -109,10 +140,20 @@ fn projects_with_spaces_newlines_and_odd_bytes_are_bound_and_none_is_none() {
 #[test]
 fn a_spawn_returns_the_commands_code_and_a_timeout_ends_it() {
     let instance = Instance::start(&instance::config(2, 4));
-    for (script, code) in [("exit 0", 0), ("exit 3", 3), ("kill -KILL $$", 137), ("kill $$", 143)] {
+    for (script, code) in [
+        ("exit 0", 0),
+        ("exit 3", 3),
+        ("kill -KILL $$", 137),
+        ("kill $$", 143),
+    ] {
         let none = ["--isolation", "none"].map(OsStr::new);
         let output = spawn(&instance, &none, &["sh", "-c", script]);
-        assert_eq!(output.status.code(), Some(code), "{script}: {}", text(&output.stderr));
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{script}: {}",
+            text(&output.stderr)
+        );
     }
     let late = ["--isolation", "none", "--timeout", "1s", "-n", "late"].map(OsStr::new);
     let began = std::time::Instant::now();
@@ -123,7 +164,14 @@ fn a_spawn_returns_the_commands_code_and_a_timeout_ends_it() {
     instance.wait_state("late", "exited");
 
     // Killed from inside or by `stop`, the record says how it ended.
-    instance.session("killed", &["sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done"]);
+    instance.session(
+        "killed",
+        &[
+            "sh",
+            "-c",
+            "trap '' TERM; echo up; while :; do sleep 1; done",
+        ],
+    );
     wait::until_true("the session's output", SLOW, || {
         instance.ok(["logs", "killed"]).contains("up")
     });
@@ -141,10 +189,21 @@ fn the_environment_reaches_the_session_and_is_written_nowhere() {
     let instance = Instance::start(&instance::config(1, 2));
     let (by_flag, by_file, by_name) = (unique("flag"), unique("file"), unique("name"));
     let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), format!("# a comment\nFROM_FILE={by_file}\nBOTH=file\n")).unwrap();
+    fs::write(
+        file.path(),
+        format!("# a comment\nFROM_FILE={by_file}\nBOTH=file\n"),
+    )
+    .unwrap();
     let mut command = instance.command(["spawn", "-d", "-n", "secret", "--isolation", "none"]);
     command.env("FROM_HERE", &by_name);
-    command.args(["-e", &format!("FROM_FLAG={by_flag}"), "-e", "FROM_HERE", "-e", "BOTH=flag"]);
+    command.args([
+        "-e",
+        &format!("FROM_FLAG={by_flag}"),
+        "-e",
+        "FROM_HERE",
+        "-e",
+        "BOTH=flag",
+    ]);
     command.arg("--env-file").arg(file.path());
     let script = "test -n \"$FROM_FLAG$FROM_FILE\" && echo told; sleep 1000";
     let output = command.args(["--", "sh", "-c", script]).output().unwrap();
@@ -157,8 +216,13 @@ fn the_environment_reaches_the_session_and_is_written_nowhere() {
 
     let worker = instance.wait_state("secret", "running");
     let container = worker["container"].as_str().unwrap();
-    let record = instance.state().join("workers").join(worker["id"].as_str().unwrap());
-    wait::until_true("the claim's record", SLOW, || record.join("worker.json").exists());
+    let record = instance
+        .state()
+        .join("workers")
+        .join(worker["id"].as_str().unwrap());
+    wait::until_true("the claim's record", SLOW, || {
+        record.join("worker.json").exists()
+    });
     let inspected = e2e::engine::docker(&["inspect", container, &instance.name]);
     let shown = instance.ok(["ls", "-a", "--json"]) + &instance.ok(["status", "--json"]);
     for value in [&by_flag, &by_file, &by_name] {
@@ -186,17 +250,48 @@ fn limits_asked_for_are_in_force_in_the_workers_cgroup() {
     instance.session("plain", &["sleep", "1000"]);
     assert_eq!(limits("plain"), format!("{}\n128\n100000\n", 256 << 20));
 
-    let own = ["spawn", "-d", "-n", "own", "--isolation", "none", "--memory", "96m", "--cpus"];
-    instance.ok(own.into_iter().chain(["0.5", "--pids-limit", "40", "--", "sleep", "1000"]));
+    let own = [
+        "spawn",
+        "-d",
+        "-n",
+        "own",
+        "--isolation",
+        "none",
+        "--memory",
+        "96m",
+        "--cpus",
+    ];
+    instance.ok(own
+        .into_iter()
+        .chain(["0.5", "--pids-limit", "40", "--", "sleep", "1000"]));
     let asked = format!("{}\n40\n50000\n", 96 << 20);
     wait::until_true("the smaller limits", SLOW, || limits("own") == asked);
 
-    let more = ["spawn", "-d", "-n", "more", "--isolation", "none", "--memory", "1g"];
-    instance.ok(more.into_iter().chain(["--pids-limit", "300", "--", "sleep", "1000"]));
+    let more = [
+        "spawn",
+        "-d",
+        "-n",
+        "more",
+        "--isolation",
+        "none",
+        "--memory",
+        "1g",
+    ];
+    instance.ok(more
+        .into_iter()
+        .chain(["--pids-limit", "300", "--", "sleep", "1000"]));
     let asked = format!("{}\n300\n100000\n", 1 << 30);
     wait::until_true("the larger limits", SLOW, || limits("more") == asked);
 
-    let none = ["spawn", "-d", "-n", "free", "--isolation", "none", "--no-limits"];
+    let none = [
+        "spawn",
+        "-d",
+        "-n",
+        "free",
+        "--isolation",
+        "none",
+        "--no-limits",
+    ];
     instance.ok(none.into_iter().chain(["--", "sleep", "1000"]));
     wait::until_true("no limits", SLOW, || {
         let read = limits("free");

@@ -12,14 +12,25 @@ use worker_agent::screen::Mouse;
 
 /// The terminal as it was before, on the normal screen.
 fn clean(terminal: &Terminal) {
-    assert_eq!(terminal.modes(), *terminal.first_modes(), "modes were not restored");
+    assert_eq!(
+        terminal.modes(),
+        *terminal.first_modes(),
+        "modes were not restored"
+    );
     let (modes, cursor) = terminal.screen_modes();
-    assert!(!modes.alt_screen && !modes.bracketed_paste && modes.mouse == Mouse::Off, "{modes:?}");
-    assert!(cursor && modes.kitty_flags == 0 && !modes.focus_events, "{modes:?}");
+    assert!(
+        !modes.alt_screen && !modes.bracketed_paste && modes.mouse == Mouse::Off,
+        "{modes:?}"
+    );
+    assert!(
+        cursor && modes.kitty_flags == 0 && !modes.focus_events,
+        "{modes:?}"
+    );
 }
 
 fn has(rows: &[String], words: &[&str]) -> bool {
-    rows.iter().any(|row| words.iter().all(|word| row.contains(word)))
+    rows.iter()
+        .any(|row| words.iter().all(|word| row.contains(word)))
 }
 
 #[test]
@@ -36,20 +47,28 @@ fn the_dashboard_spawns_attaches_comes_back_stops_and_leaves_a_clean_terminal() 
     terminal.send("\tfirst\t\t\tsh -c 'echo inside-$((40+2)); exec cat'\r");
     terminal.wait_until("the worker", |rows| has(rows, &["first"]));
     wait::until_true("a running worker", SLOW, || {
-        instance.worker("first").is_some_and(|w| w["state"] == "running")
+        instance
+            .worker("first")
+            .is_some_and(|w| w["state"] == "running")
     });
     // Its screen is shown beside the list, then in full; keys go to it.
     terminal.wait_for("inside-42");
     terminal.send("\r");
-    terminal.wait_until("the session in full", |rows| rows[0].starts_with("inside-42"));
+    terminal.wait_until("the session in full", |rows| {
+        rows[0].starts_with("inside-42")
+    });
     terminal.send("typed\r");
-    terminal.wait_until("an answer", |rows| rows.iter().filter(|r| r.starts_with("typed")).count() == 2);
+    terminal.wait_until("an answer", |rows| {
+        rows.iter().filter(|r| r.starts_with("typed")).count() == 2
+    });
     terminal.send(b"\x1c");
     terminal.wait_until("the list again", |rows| has(rows, &["pool default"]));
     assert_eq!(instance.worker("first").unwrap()["state"], "running");
     // A resize draws anew; the help and back.
     terminal.resize(100, 30);
-    terminal.wait_until("the footer in the last row", |rows| rows[29].contains("quit"));
+    terminal.wait_until("the footer in the last row", |rows| {
+        rows[29].contains("quit")
+    });
     terminal.send("?");
     terminal.wait_for("leave the dashboard");
     terminal.send("\x1b");
@@ -64,7 +83,9 @@ fn the_dashboard_spawns_attaches_comes_back_stops_and_leaves_a_clean_terminal() 
     terminal.wait_for("Stop first?");
     terminal.send("y");
     instance.wait_state("first", "exited");
-    terminal.wait_until("no running worker", |rows| !has(rows, &["first", "running"]));
+    terminal.wait_until("no running worker", |rows| {
+        !has(rows, &["first", "running"])
+    });
     terminal.send("q");
     assert_eq!(terminal.wait_exit().code(), Some(0));
     clean(&terminal);
@@ -74,13 +95,21 @@ fn the_dashboard_spawns_attaches_comes_back_stops_and_leaves_a_clean_terminal() 
 fn signals_end_the_dashboard_cleanly_and_a_dead_coordinator_does_not() {
     let instance = Instance::start(&instance::config(1, 2));
     instance.session("there", &["sh", "-c", "echo shown; exec cat"]);
-    for (signal, name) in [(Signal::SIGTERM, "TERM"), (Signal::SIGHUP, "HUP"), (Signal::SIGINT, "INT")] {
+    for (signal, name) in [
+        (Signal::SIGTERM, "TERM"),
+        (Signal::SIGHUP, "HUP"),
+        (Signal::SIGINT, "INT"),
+    ] {
         let mut terminal = instance.terminal(&["dashboard"], 100, 30);
         terminal.wait_until("the worker", |rows| has(rows, &["there"]));
         assert!(processes::signal(terminal.program(), signal));
         terminal.wait_exit();
         clean(&terminal);
-        assert_eq!(instance.worker("there").unwrap()["state"], "running", "after {name}");
+        assert_eq!(
+            instance.worker("there").unwrap()["state"],
+            "running",
+            "after {name}"
+        );
     }
     // In the full screen of a session too.
     let mut terminal = instance.terminal(&["dashboard"], 100, 30);

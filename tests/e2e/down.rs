@@ -36,9 +36,21 @@ fn down_refuses_while_something_would_be_lost_and_leaves_nothing_behind() {
     let state = instance.state();
     let mark = unique("down");
     let marked = format!("E2E_MARK={mark}");
-    let busy = ["spawn", "-d", "-n", "busy", &folder, "-e", &marked, "--", "sleep", "1000"];
+    let busy = [
+        "spawn", "-d", "-n", "busy", &folder, "-e", &marked, "--", "sleep", "1000",
+    ];
     instance.ok(busy);
-    let over = ["spawn", "-n", "edited", "--isolation", "overlay", &folder, "--", "touch", "new"];
+    let over = [
+        "spawn",
+        "-n",
+        "edited",
+        "--isolation",
+        "overlay",
+        &folder,
+        "--",
+        "touch",
+        "new",
+    ];
     assert!(instance.run(over).status.success());
     instance.wait_state("edited", "exited");
 
@@ -54,8 +66,16 @@ fn down_refuses_while_something_would_be_lost_and_leaves_nothing_behind() {
     engine::docker(&["stop", "-t", "5", &instance.name]);
     let output = instance.run(["down"]);
     assert!(!output.status.success());
-    assert!(text(&output.stderr).contains("--force"), "{}", text(&output.stderr));
-    assert_eq!(processes::marked("E2E_MARK", &mark).len(), 1, "live work was ended");
+    assert!(
+        text(&output.stderr).contains("--force"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(
+        processes::marked("E2E_MARK", &mark).len(),
+        1,
+        "live work was ended"
+    );
     engine::docker(&["start", &instance.name]);
 
     assert!(state.join("run").exists());
@@ -67,9 +87,15 @@ fn down_refuses_while_something_would_be_lost_and_leaves_nothing_behind() {
     assert_eq!(mounts_below(&state), [""; 0]);
     assert_eq!(mounts_below(project.path()), [""; 0]);
     let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    assert!(!table.contains(&instance.name) && !table.contains(&folder), "{table}");
+    assert!(
+        !table.contains(&instance.name) && !table.contains(&folder),
+        "{table}"
+    );
     assert!(project.read("hello.txt").is_some() && project.read("new").is_none());
-    let names: Vec<_> = std::fs::read_dir(project.path()).unwrap().flatten().collect();
+    let names: Vec<_> = std::fs::read_dir(project.path())
+        .unwrap()
+        .flatten()
+        .collect();
     assert_eq!(names.len(), 3, "{names:?}");
 
     // Nothing there: said, and an exit code of its own. Up again from nothing works.
@@ -77,7 +103,11 @@ fn down_refuses_while_something_would_be_lost_and_leaves_nothing_behind() {
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
     let output = instance.run(["ls"]);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("podbay up"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("podbay up"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]
@@ -85,9 +115,28 @@ fn a_volume_that_is_kept_has_records_and_changes_for_the_next_parent() {
     let instance = Instance::start(&instance::config(1, 2));
     let project = Project::new();
     let folder = project.text();
-    let over = ["spawn", "-n", "edited", "--isolation", "overlay", &folder, "--", "touch", "new"];
+    let over = [
+        "spawn",
+        "-n",
+        "edited",
+        "--isolation",
+        "overlay",
+        &folder,
+        "--",
+        "touch",
+        "new",
+    ];
     assert!(instance.run(over).status.success());
-    instance.ok(["spawn", "-n", "said", "--isolation", "none", "--", "echo", "hello from before"]);
+    instance.ok([
+        "spawn",
+        "-n",
+        "said",
+        "--isolation",
+        "none",
+        "--",
+        "echo",
+        "hello from before",
+    ]);
     instance.wait_state("edited", "exited");
     instance.wait_state("said", "exited");
     instance.ok(["down", "--force"]);
@@ -103,7 +152,11 @@ fn a_volume_that_is_kept_has_records_and_changes_for_the_next_parent() {
     assert!(project.read("new").is_some());
     // Up once more is no harm.
     let up = instance.up(&[]);
-    assert!(text(&up.stderr).contains("already up"), "{}", text(&up.stderr));
+    assert!(
+        text(&up.stderr).contains("already up"),
+        "{}",
+        text(&up.stderr)
+    );
     // All reviewed, nothing running: down needs no force.
     instance.ok(["down", "--volumes"]);
     assert_eq!(traces(&instance), [""; 0]);

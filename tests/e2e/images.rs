@@ -26,8 +26,13 @@ impl Drop for Image {
 }
 
 fn busybox() -> &'static Path {
-    let found = ["/bin/busybox", "/usr/bin/busybox"].into_iter().map(Path::new);
-    found.into_iter().find(|path| path.is_file()).expect("busybox-static is installed")
+    let found = ["/bin/busybox", "/usr/bin/busybox"]
+        .into_iter()
+        .map(Path::new);
+    found
+        .into_iter()
+        .find(|path| path.is_file())
+        .expect("busybox-static is installed")
 }
 
 #[test]
@@ -53,22 +58,52 @@ fn a_busybox_image_and_one_with_a_single_static_program_are_workers() {
     assert_eq!(output.status.code(), Some(4), "{out}{err}");
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(lines[0], "hello", "{out}{err}");
-    assert!(lines[1].parse::<u32>().is_err(), "no name for its uid: {out}");
+    assert!(
+        lines[1].parse::<u32>().is_err(),
+        "no name for its uid: {out}"
+    );
     assert_eq!(project.read("made").as_deref(), Some("from-busybox\n"));
     assert_eq!(instance.wait_state("bb", "exited")["warm_start"], true);
 
-    let cat = ["spawn", "-n", "one", "-p", "alone", &folder, "--", "/prog", "cat", "hello.txt"];
+    let cat = [
+        "spawn",
+        "-n",
+        "one",
+        "-p",
+        "alone",
+        &folder,
+        "--",
+        "/prog",
+        "cat",
+        "hello.txt",
+    ];
     let output = instance.run(cat);
     assert_eq!(text(&output.stdout), "hello\n", "{}", text(&output.stderr));
     assert!(output.status.success());
     assert_eq!(instance.wait_state("one", "exited")["warm_start"], true);
 
     // On a terminal too, and without a shell anywhere.
-    let vi = ["spawn", "-n", "vi", "-p", "alone", &folder, "--", "/prog", "vi", "hello.txt"];
+    let vi = [
+        "spawn",
+        "-n",
+        "vi",
+        "-p",
+        "alone",
+        &folder,
+        "--",
+        "/prog",
+        "vi",
+        "hello.txt",
+    ];
     let mut terminal = instance.terminal(&vi, 60, 12);
     terminal.wait_for("hello");
     terminal.send("cchowdy\x1b:wq\r");
-    assert_eq!(terminal.wait_exit().code(), Some(0), "{:?}", terminal.rows());
+    assert_eq!(
+        terminal.wait_exit().code(),
+        Some(0),
+        "{:?}",
+        terminal.rows()
+    );
     assert_eq!(project.read("hello.txt").as_deref(), Some("howdy\n"));
 
     // The images are as they were: nothing of ours is in them.

@@ -15,8 +15,13 @@ use std::{
 };
 
 /// Every command that needs the engine.
-const COMMANDS: [&[&str]; 5] =
-    [&["up"], &["ls"], &["status"], &["spawn", "--isolation", "none", "--", "true"], &["down"]];
+const COMMANDS: [&[&str]; 5] = [
+    &["up"],
+    &["ls"],
+    &["status"],
+    &["spawn", "--isolation", "none", "--", "true"],
+    &["down"],
+];
 
 /// Runs `podbay` on an engine that is nobody's; it must end by itself.
 fn run(engine: &Path, args: &[&str]) -> Output {
@@ -33,7 +38,10 @@ fn without_an_engine_every_command_says_so_and_what_to_do() {
         let output = run(missing, args);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(3), "{args:?}: {said}");
-        assert!(said.contains("engine") && said.contains("engine.sock"), "{args:?}: {said}");
+        assert!(
+            said.contains("engine") && said.contains("engine.sock"),
+            "{args:?}: {said}"
+        );
         assert!(said.contains("DOCKER_HOST"), "{args:?}: {said}");
     }
     // A socket that nobody listens on any more.
@@ -47,9 +55,16 @@ fn without_an_engine_every_command_says_so_and_what_to_do() {
     assert!(!output.status.success());
     let all = text(&output.stdout) + &text(&output.stderr);
     assert!(all.contains("engine"), "{all}");
-    let output = bare(["ls"]).env("DOCKER_HOST", "ssh://somewhere").output().unwrap();
+    let output = bare(["ls"])
+        .env("DOCKER_HOST", "ssh://somewhere")
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("ssh://"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("ssh://"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]
@@ -64,13 +79,24 @@ fn a_user_who_may_not_use_the_engine_is_told_so() {
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o660)).unwrap();
     for args in COMMANDS {
         let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program).args(args);
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent");
-        command.env("DOCKER_HOST", format!("unix://{}", socket.display())).current_dir("/usr");
+        command
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(&program)
+            .args(args);
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("HOME", "/nonexistent");
+        command
+            .env("DOCKER_HOST", format!("unix://{}", socket.display()))
+            .current_dir("/usr");
         let output = command.output().expect("setpriv is installed");
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(3), "{args:?}: {said}");
-        assert!(said.to_lowercase().contains("permission denied"), "{args:?}: {said}");
+        assert!(
+            said.to_lowercase().contains("permission denied"),
+            "{args:?}: {said}"
+        );
         assert!(said.contains("group"), "no way out: {said}");
     }
 }
@@ -99,7 +125,11 @@ fn old_engine(socket: &Path, api: &'static str) {
                     } else {
                         "{\"message\":\"no such thing\"}".to_owned()
                     };
-                    let status = if body.contains("no such") { "404 Not Found" } else { "200 OK" };
+                    let status = if body.contains("no such") {
+                        "404 Not Found"
+                    } else {
+                        "200 OK"
+                    };
                     let answer = format!(
                         "HTTP/1.1 {status}\r\nApi-Version: {api}\r\nContent-Type: application/json\r\n\
                          Content-Length: {}\r\n\r\n{body}",
@@ -124,7 +154,10 @@ fn an_engine_that_is_too_old_is_named_with_what_is_needed() {
         let output = run(&socket, args);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(3), "{args:?}: {said}");
-        assert!(said.contains("1.24") && said.contains("too old"), "{args:?}: {said}");
+        assert!(
+            said.contains("1.24") && said.contains("too old"),
+            "{args:?}: {said}"
+        );
         assert!(said.contains("1.41"), "{args:?}: {said}");
     }
     let output = run(&socket, &["doctor"]);
@@ -171,11 +204,19 @@ fn mistakes_on_the_command_line_cost_no_connection() {
         &["--when-empty", "panic"],
     ];
     for flags in limits.into_iter().chain(names).chain(other) {
-        let args: Vec<&str> = none.iter().chain(flags).chain(&["--", "true"]).copied().collect();
+        let args: Vec<&str> = none
+            .iter()
+            .chain(flags)
+            .chain(&["--", "true"])
+            .copied()
+            .collect();
         let output = run(missing, &args);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{flags:?}: {said}");
-        assert!(!said.contains("panicked") && said.len() < 4000, "{flags:?}: {said}");
+        assert!(
+            !said.contains("panicked") && said.len() < 4000,
+            "{flags:?}: {said}"
+        );
     }
     for (flags, hint) in [
         (&["--memory", "lots"][..], "512m"),
@@ -185,7 +226,10 @@ fn mistakes_on_the_command_line_cost_no_connection() {
     ] {
         let args: Vec<&str> = none.iter().chain(flags).copied().collect();
         let said = text(&run(missing, &args).stderr);
-        assert!(said.contains(hint), "{flags:?}: what would be right is not in: {said}");
+        assert!(
+            said.contains(hint),
+            "{flags:?}: what would be right is not in: {said}"
+        );
     }
     for args in [
         &["frobnicate"][..],
@@ -200,13 +244,26 @@ fn mistakes_on_the_command_line_cost_no_connection() {
         &[],
     ] {
         let output = run(missing, args);
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", text(&output.stderr));
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{args:?}: {}",
+            text(&output.stderr)
+        );
     }
     let version = run(missing, &["--version"]);
     assert!(version.status.success() && text(&version.stdout).starts_with("podbay "));
-    for args in [&["--help"][..], &["spawn", "--help"], &["completions", "bash"], &["man"]] {
+    for args in [
+        &["--help"][..],
+        &["spawn", "--help"],
+        &["completions", "bash"],
+        &["man"],
+    ] {
         let output = run(missing, args);
-        assert!(output.status.success() && output.stdout.len() > 300, "{args:?}");
+        assert!(
+            output.status.success() && output.stdout.len() > 300,
+            "{args:?}"
+        );
     }
 }
 
@@ -222,14 +279,46 @@ fn a_configuration_is_checked_and_each_fault_has_its_file_line_and_key() {
     let good = check("[profiles.default]\nimage = \"x/y:1\"\nmin_warm = 1\nmax_warm = 2\n");
     assert!(good.status.success(), "{}", text(&good.stderr));
     for (content, line, parts) in [
-        ("[profiles.default]\nimage = \"x\"\nmin_wram = 3\n", 3, &["min_wram", "min_warm"][..]),
-        ("[profile.default]\nimage = \"x\"\n", 1, &["profile", "profiles"]),
-        ("\n\n[engine]\ntimeout = \"soon\"\n", 4, &["timeout", "soon"]),
-        ("[profiles.default]\nimage = \"x\"\nmin_warm = 5\nmax_warm = 1\n", 3, &["min_warm"]),
-        ("[profiles.default]\nimage = \"x\"\nmemory = \"0\"\n", 3, &["memory"]),
-        ("[profiles.default]\nimage = \"x\"\ncpus = -1\n", 3, &["cpus"]),
-        ("[profiles.default]\nimage = \"x\"\nisolation = \"jail\"\n", 3, &["isolation", "overlay"]),
-        ("[attach]\ndetach_keys = [\"ctrl-1\"]\n", 2, &["detach_keys"]),
+        (
+            "[profiles.default]\nimage = \"x\"\nmin_wram = 3\n",
+            3,
+            &["min_wram", "min_warm"][..],
+        ),
+        (
+            "[profile.default]\nimage = \"x\"\n",
+            1,
+            &["profile", "profiles"],
+        ),
+        (
+            "\n\n[engine]\ntimeout = \"soon\"\n",
+            4,
+            &["timeout", "soon"],
+        ),
+        (
+            "[profiles.default]\nimage = \"x\"\nmin_warm = 5\nmax_warm = 1\n",
+            3,
+            &["min_warm"],
+        ),
+        (
+            "[profiles.default]\nimage = \"x\"\nmemory = \"0\"\n",
+            3,
+            &["memory"],
+        ),
+        (
+            "[profiles.default]\nimage = \"x\"\ncpus = -1\n",
+            3,
+            &["cpus"],
+        ),
+        (
+            "[profiles.default]\nimage = \"x\"\nisolation = \"jail\"\n",
+            3,
+            &["isolation", "overlay"],
+        ),
+        (
+            "[attach]\ndetach_keys = [\"ctrl-1\"]\n",
+            2,
+            &["detach_keys"],
+        ),
         ("[profiles.\"../x\"]\nimage = \"x\"\n", 1, &["../x"]),
         ("[log]\nlevel = \n", 2, &[]),
     ] {
@@ -244,7 +333,11 @@ fn a_configuration_is_checked_and_each_fault_has_its_file_line_and_key() {
     }
     // Two faults are two lines.
     let output = check("[profiles.default]\nimage = 3\nmax_wram = 1\n[nosuch]\n");
-    assert!(text(&output.stderr).lines().count() >= 2, "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).lines().count() >= 2,
+        "{}",
+        text(&output.stderr)
+    );
     let output = run(missing, &["config", "check", "/nonexistent/podbay.toml"]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
     let schema = run(missing, &["config", "schema"]);

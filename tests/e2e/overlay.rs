@@ -14,7 +14,18 @@ use std::{
 /// Runs a script in a copy-on-write worker of the project, to its end.
 fn change(instance: &Instance, name: &str, project: &Project, script: &str) {
     let folder = project.text();
-    let args = ["spawn", "-n", name, "--isolation", "overlay", &folder, "--", "sh", "-ec", script];
+    let args = [
+        "spawn",
+        "-n",
+        name,
+        "--isolation",
+        "overlay",
+        &folder,
+        "--",
+        "sh",
+        "-ec",
+        script,
+    ];
     let output = instance.run(args);
     let err = text(&output.stderr);
     assert!(output.status.success(), "{}{err}", text(&output.stdout));
@@ -26,12 +37,20 @@ fn change(instance: &Instance, name: &str, project: &Project, script: &str) {
 fn changes(instance: &Instance, name: &str) -> Vec<(String, Value)> {
     let diffs = instance.json(["diff", "--json", name]);
     let list = diffs.as_array().expect("an array").iter();
-    list.map(|d| (d["change"]["path"].as_str().expect("a path").to_owned(), d.clone())).collect()
+    list.map(|d| {
+        (
+            d["change"]["path"].as_str().expect("a path").to_owned(),
+            d.clone(),
+        )
+    })
+    .collect()
 }
 
 fn kinds(instance: &Instance, name: &str) -> Vec<String> {
     let changes = changes(instance, name).into_iter();
-    changes.map(|(path, d)| format!("{path} {}", d["change"]["kind"].as_str().unwrap())).collect()
+    changes
+        .map(|(path, d)| format!("{path} {}", d["change"]["kind"].as_str().unwrap()))
+        .collect()
 }
 
 /// Path, type, mode, owner and content of all that is in a folder, and the times of its files.
@@ -93,22 +112,35 @@ fn changes_are_listed_applied_one_by_one_and_discarded() {
     );
     let all = changes(&instance, "work");
     let of = |path: &str| all.iter().find(|(p, _)| p == path).unwrap().1.clone();
-    assert_eq!(of("run.sh")["change"]["mode"], serde_json::json!([0o644, 0o755]));
+    assert_eq!(
+        of("run.sh")["change"]["mode"],
+        serde_json::json!([0o644, 0o755])
+    );
     assert_eq!(of("image.bin")["change"]["binary"], true);
     assert_eq!(of("link")["change"]["after"], "symlink");
     assert_eq!(of("becomes-dir")["change"]["before"], "file");
     assert_eq!(of("hello.txt")["change"]["added"], 1);
     let unified = of("hello.txt")["unified"].as_str().unwrap().to_owned();
-    assert!(unified.contains("@@") && unified.contains("\n+more"), "{unified}");
+    assert!(
+        unified.contains("@@") && unified.contains("\n+more"),
+        "{unified}"
+    );
     let stat = instance.ok(["diff", "--stat", "work"]);
-    assert!(stat.contains("binary") && stat.contains("11 changed"), "{stat}");
+    assert!(
+        stat.contains("binary") && stat.contains("11 changed"),
+        "{stat}"
+    );
     let below = instance.ok(["diff", "--name-only", "work", "new"]);
     assert_eq!(below, "new\nnew/sub\nnew/sub/n.txt\n");
 
     // A worker with changes is not removed for nothing.
     let output = instance.run(["rm", "work"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("podbay diff work"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("podbay diff work"),
+        "{}",
+        text(&output.stderr)
+    );
 
     instance.ok(["apply", "work", "hello.txt"]);
     assert_eq!(project.read("hello.txt").as_deref(), Some("hello\nmore\n"));
@@ -119,15 +151,32 @@ fn changes_are_listed_applied_one_by_one_and_discarded() {
 
     instance.ok(["apply", "work"]);
     assert_eq!(kinds(&instance, "work"), [""; 0]);
-    assert!(project.path().join("gone.txt").exists(), "a discarded deletion was applied");
+    assert!(
+        project.path().join("gone.txt").exists(),
+        "a discarded deletion was applied"
+    );
     assert!(!project.path().join("dir").exists());
     assert_eq!(project.read("becomes-dir/x").as_deref(), Some("x\n"));
     assert_eq!(project.read("new/sub/n.txt").as_deref(), Some("n\n"));
-    assert_eq!(fs::read(project.path().join("image.bin")).unwrap(), b"\0other\0");
-    assert_eq!(fs::read_link(project.path().join("link")).unwrap(), Path::new("hello.txt"));
+    assert_eq!(
+        fs::read(project.path().join("image.bin")).unwrap(),
+        b"\0other\0"
+    );
+    assert_eq!(
+        fs::read_link(project.path().join("link")).unwrap(),
+        Path::new("hello.txt")
+    );
     let run = fs::metadata(project.path().join("run.sh")).unwrap();
     assert_eq!(run.permissions().mode() & 0o7777, 0o755);
-    for path in ["hello.txt", "new", "new/sub", "new/sub/n.txt", "becomes-dir", "link", "run.sh"] {
+    for path in [
+        "hello.txt",
+        "new",
+        "new/sub",
+        "new/sub/n.txt",
+        "becomes-dir",
+        "link",
+        "run.sh",
+    ] {
         let meta = fs::symlink_metadata(project.path().join(path)).unwrap();
         assert_eq!((meta.uid(), meta.gid()), (OWNER, OWNER), "{path}");
     }
@@ -136,9 +185,17 @@ fn changes_are_listed_applied_one_by_one_and_discarded() {
 
     // All thrown away at once; without a word of consent it is not.
     let before = snapshot(project.path());
-    change(&instance, "bad", &project, "rm -r src; echo broken > hello.txt");
+    change(
+        &instance,
+        "bad",
+        &project,
+        "rm -r src; echo broken > hello.txt",
+    );
     assert_eq!(instance.run(["discard", "bad"]).status.code(), Some(2));
-    assert_eq!(kinds(&instance, "bad"), ["hello.txt modified", "src deleted"]);
+    assert_eq!(
+        kinds(&instance, "bad"),
+        ["hello.txt modified", "src deleted"]
+    );
     instance.ok(["discard", "-y", "bad"]);
     assert_eq!(kinds(&instance, "bad"), [""; 0]);
     assert_eq!(snapshot(project.path()), before);
@@ -174,7 +231,10 @@ fn what_changed_underneath_is_a_conflict_and_links_lead_nowhere() {
     let output = instance.run(["apply", "clash", "both.txt", "mine.txt"]);
     let err = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{err}");
-    assert!(err.contains("conflict both.txt") && err.contains("--force"), "{err}");
+    assert!(
+        err.contains("conflict both.txt") && err.contains("--force"),
+        "{err}"
+    );
     assert_eq!(project.read("both.txt").as_deref(), Some("theirs\n"));
     assert_eq!(project.read("mine.txt").as_deref(), Some("two\n"));
     let left = changes(&instance, "clash");
@@ -190,7 +250,11 @@ fn what_changed_underneath_is_a_conflict_and_links_lead_nowhere() {
     let src = project.path().join("src");
     assert!(src.is_symlink() || src.is_dir());
     if src.is_symlink() {
-        assert_eq!(fs::read_link(&src).unwrap(), out, "the link itself is the change");
+        assert_eq!(
+            fs::read_link(&src).unwrap(),
+            out,
+            "the link itself is the change"
+        );
     }
     // And reading a diff does not read through links either.
     let shown = instance.ok(["diff", "--json", "clash"]);
@@ -206,10 +270,23 @@ fn a_running_overlay_can_be_reviewed_and_says_what_it_left() {
     project.git();
     let folder = project.text();
     let script = "echo live > live.txt; git status --porcelain; id -un; sleep 1000";
-    let args = ["spawn", "-d", "-n", "live", "--isolation", "overlay", &folder, "--", "sh", "-c"];
+    let args = [
+        "spawn",
+        "-d",
+        "-n",
+        "live",
+        "--isolation",
+        "overlay",
+        &folder,
+        "--",
+        "sh",
+        "-c",
+    ];
     instance.ok(args.into_iter().chain([script]));
     e2e::wait::until_true("the change of a running session", instance::SLOW, || {
-        kinds(&instance, "live").iter().any(|k| k == "live.txt added")
+        kinds(&instance, "live")
+            .iter()
+            .any(|k| k == "live.txt added")
     });
     e2e::wait::until_true("what git says", instance::SLOW, || {
         let log = instance.ok(["logs", "live"]);
@@ -218,16 +295,47 @@ fn a_running_overlay_can_be_reviewed_and_says_what_it_left() {
     });
     assert!(project.read("live.txt").is_none());
     instance.ok(["stop", "live"]);
-    assert!(kinds(&instance, "live").iter().any(|k| k == "live.txt added"));
+    assert!(
+        kinds(&instance, "live")
+            .iter()
+            .any(|k| k == "live.txt added")
+    );
     assert!(project.read("live.txt").is_none());
 
     // An attached one says how to review it; one that changed nothing says nothing.
-    let args = ["spawn", "-n", "said", "--isolation", "overlay", &folder, "--", "touch", "said.txt"];
+    let args = [
+        "spawn",
+        "-n",
+        "said",
+        "--isolation",
+        "overlay",
+        &folder,
+        "--",
+        "touch",
+        "said.txt",
+    ];
     let output = instance.run(args);
-    assert!(text(&output.stderr).contains("podbay diff said"), "{}", text(&output.stderr));
-    let args = ["spawn", "-n", "idle", "--isolation", "overlay", &folder, "--", "ls"];
+    assert!(
+        text(&output.stderr).contains("podbay diff said"),
+        "{}",
+        text(&output.stderr)
+    );
+    let args = [
+        "spawn",
+        "-n",
+        "idle",
+        "--isolation",
+        "overlay",
+        &folder,
+        "--",
+        "ls",
+    ];
     let output = instance.run(args);
     assert!(text(&output.stdout).contains("hello.txt"));
-    assert!(!text(&output.stderr).contains("podbay diff"), "{}", text(&output.stderr));
+    assert!(
+        !text(&output.stderr).contains("podbay diff"),
+        "{}",
+        text(&output.stderr)
+    );
     assert_eq!(instance.wait_state("idle", "exited")["unapplied"], false);
 }

@@ -27,11 +27,29 @@ fn stop_all_ends_sixteen_sessions_and_their_containers() {
     let deaf = "trap '' TERM HUP INT; sleep 1000 & while :; do sleep 1; done";
     let claims: Vec<_> = (0..WORKERS)
         .map(|n| {
-            let script = if n % 2 == 0 { deaf } else { "sleep 1000 & wait" };
+            let script = if n % 2 == 0 {
+                deaf
+            } else {
+                "sleep 1000 & wait"
+            };
             let name = format!("w{n}");
-            let flags = ["spawn", "-d", "-n", &name, "--isolation", "none", "-e", &marked, "--"];
+            let flags = [
+                "spawn",
+                "-d",
+                "-n",
+                &name,
+                "--isolation",
+                "none",
+                "-e",
+                &marked,
+                "--",
+            ];
             let mut claim = instance.direct(flags.into_iter().chain(["sh", "-c", script]));
-            claim.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+            claim
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap()
         })
         .collect();
     for claim in claims {
@@ -41,15 +59,25 @@ fn stop_all_ends_sixteen_sessions_and_their_containers() {
     wait::until_true("every session and its child", SLOW, || {
         processes::marked("E2E_MARK", &mark).len() >= 2 * WORKERS
     });
-    let running = || instance.workers().into_iter().filter(|w| w["state"] == "running");
+    let running = || {
+        instance
+            .workers()
+            .into_iter()
+            .filter(|w| w["state"] == "running")
+    };
     assert_eq!(running().count(), WORKERS);
-    let claimed: Vec<String> =
-        running().filter_map(|w| w["container"].as_str().map(str::to_owned)).collect();
+    let claimed: Vec<String> = running()
+        .filter_map(|w| w["container"].as_str().map(str::to_owned))
+        .collect();
 
     // Sessions that listen to TERM are gone at once; the deaf ones when the grace is over.
     let began = Instant::now();
     let mut stop = instance.command(["stop", "--all", "--grace", "500ms"]);
-    let stop = stop.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let stop = stop
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     wait::until_true("every process of a session to be gone", SLOW, || {
         processes::marked("E2E_MARK", &mark).is_empty()
     });
@@ -71,6 +99,11 @@ fn stop_all_ends_sixteen_sessions_and_their_containers() {
     assert!(containers < CONTAINERS_GONE * SLACK, "{containers:?}");
     assert_eq!(running().count(), 0);
     // The pool goes on.
-    instance.wait_warm("default", instance.pool("default").unwrap()["target"].as_u64().unwrap());
+    instance.wait_warm(
+        "default",
+        instance.pool("default").unwrap()["target"]
+            .as_u64()
+            .unwrap(),
+    );
     assert_eq!(instance.ok(["stop", "--all"]), "");
 }

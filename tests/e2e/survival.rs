@@ -25,14 +25,18 @@ fn kill_coordinator(instance: &Instance) -> Duration {
     wait::until_true("another coordinator", SLOW, || {
         instance.coordinator().is_some_and(|pid| pid != before)
     });
-    wait::until_true("its answer", SLOW, || instance.ask(["status", "--json"]).is_some());
+    wait::until_true("its answer", SLOW, || {
+        instance.ask(["status", "--json"]).is_some()
+    });
     began.elapsed()
 }
 
 /// The numbers that the counter printed.
 fn numbers(output: &str) -> Vec<u64> {
     let lines = output.lines().map(|line| line.trim_end_matches('\r'));
-    lines.filter_map(|line| line.strip_prefix("n=")?.parse().ok()).collect()
+    lines
+        .filter_map(|line| line.strip_prefix("n=")?.parse().ok())
+        .collect()
 }
 
 #[test]
@@ -40,7 +44,18 @@ fn an_attached_session_goes_on_when_the_coordinator_is_killed() {
     let instance = Instance::start(&instance::config(2, 2));
     let mark = unique("counter");
     let marked = format!("E2E_MARK={mark}");
-    let args = ["spawn", "-n", "count", "--isolation", "none", "-e", &marked, "--", "bash", "-c"];
+    let args = [
+        "spawn",
+        "-n",
+        "count",
+        "--isolation",
+        "none",
+        "-e",
+        &marked,
+        "--",
+        "bash",
+        "-c",
+    ];
     let args: Vec<&str> = args.into_iter().chain([COUNTER]).collect();
     let mut terminal = instance.terminal(&args, 80, 24);
     terminal.wait_for("n=20");
@@ -56,27 +71,49 @@ fn an_attached_session_goes_on_when_the_coordinator_is_killed() {
         terminal.send(format!("back {round}\r"));
         terminal.wait_for(&format!("TYPED BACK {round}"));
         slowest = slowest.max(began.elapsed());
-        assert_eq!(processes::marked("E2E_MARK", &mark)[0], session, "another process");
+        assert_eq!(
+            processes::marked("E2E_MARK", &mark)[0],
+            session,
+            "another process"
+        );
     }
     println!("client back, typing and reading, at most {slowest:.1?} after kill -9");
     assert!(slowest < BACK, "{slowest:?}");
 
     // The same workers, none made anew, none given twice; the name is still taken.
-    wait::until_true("the warm workers to be found again", SLOW, || instance.warm() == warm);
+    wait::until_true("the warm workers to be found again", SLOW, || {
+        instance.warm() == warm
+    });
     let after = instance.wait_state("count", "running");
     for field in ["id", "container", "pid", "claimed_ms", "argv"] {
         assert_eq!(after[field], worker[field], "{field}");
     }
     assert_eq!(engine::containers(&instance.name, "worker").len(), 3);
-    let again = ["spawn", "-d", "-n", "count", "--isolation", "none", "--", "true"];
+    let again = [
+        "spawn",
+        "-d",
+        "-n",
+        "count",
+        "--isolation",
+        "none",
+        "--",
+        "true",
+    ];
     let output = instance.run(again);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("in use"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("in use"),
+        "{}",
+        text(&output.stderr)
+    );
     let both = ["x", "y"].map(|name| {
         instance.session(name, &["sleep", "1000"]);
         instance.wait_state(name, "running")["container"].clone()
     });
-    assert!(both.iter().all(|c| warm.iter().any(|w| c == w.as_str())), "{both:?} of {warm:?}");
+    assert!(
+        both.iter().all(|c| warm.iter().any(|w| c == w.as_str())),
+        "{both:?} of {warm:?}"
+    );
 
     // Not one number is missing or twice in the recording.
     terminal.send("\x10\x11");
@@ -86,7 +123,11 @@ fn an_attached_session_goes_on_when_the_coordinator_is_killed() {
     let recorded = numbers(&instance.ok(["logs", "count"]));
     assert!(recorded.len() > 100, "{}", recorded.len());
     let expected: Vec<u64> = (1..=recorded.len() as u64).collect();
-    assert!(recorded == expected, "a gap or a repetition among {} numbers", recorded.len());
+    assert!(
+        recorded == expected,
+        "a gap or a repetition among {} numbers",
+        recorded.len()
+    );
     println!("{} numbers recorded, all in order", recorded.len());
 }
 
@@ -96,22 +137,41 @@ fn changes_exit_codes_and_finished_sessions_outlive_the_coordinator() {
     let project = Project::new();
     let folder = project.text();
     let over = ["--isolation", "overlay", folder.as_str(), "--"];
-    let done = ["spawn", "-n", "done", over[0], over[1], over[2], "--", "sh", "-c"];
-    instance.run(done.into_iter().chain(["echo changed > hello.txt; echo said; exit 9"]));
+    let done = [
+        "spawn", "-n", "done", over[0], over[1], over[2], "--", "sh", "-c",
+    ];
+    instance.run(
+        done.into_iter()
+            .chain(["echo changed > hello.txt; echo said; exit 9"]),
+    );
     instance.wait_state("done", "exited");
-    let live = ["spawn", "-d", "-n", "live", over[0], over[1], over[2], "--", "sh", "-c"];
+    let live = [
+        "spawn", "-d", "-n", "live", over[0], over[1], over[2], "--", "sh", "-c",
+    ];
     instance.ok(live.into_iter().chain(["echo live > live.txt; sleep 1000"]));
     // This one ends while there is no coordinator to see it.
     let mark = unique("short");
     let marked = format!("E2E_MARK={mark}");
-    let short = ["spawn", "-d", "-n", "short", "--isolation", "none", "-e", &marked, "--"];
+    let short = [
+        "spawn",
+        "-d",
+        "-n",
+        "short",
+        "--isolation",
+        "none",
+        "-e",
+        &marked,
+        "--",
+    ];
     instance.ok(short.into_iter().chain(["sh", "-c", "read line; exit 5"]));
     let session = processes::marked("E2E_MARK", &mark)[0];
 
     let coordinator = instance.coordinator().unwrap();
     assert!(processes::signal(coordinator, Signal::SIGSTOP));
     assert!(processes::signal(session, Signal::SIGKILL));
-    wait::until_true("the session's end", SLOW, || processes::marked("E2E_MARK", &mark).is_empty());
+    wait::until_true("the session's end", SLOW, || {
+        processes::marked("E2E_MARK", &mark).is_empty()
+    });
     let took = kill_coordinator(&instance);
     println!("another coordinator answers {took:.1?} after kill -9");
 
@@ -119,7 +179,10 @@ fn changes_exit_codes_and_finished_sessions_outlive_the_coordinator() {
     assert_eq!(worker["exit"]["value"], 9, "{worker}");
     assert_eq!(worker["exit"]["how"], "signal", "{worker}");
     let worker = instance.wait_state("done", "exited");
-    assert_eq!((&worker["exit"]["value"], &worker["unapplied"]), (&9.into(), &true.into()));
+    assert_eq!(
+        (&worker["exit"]["value"], &worker["unapplied"]),
+        (&9.into(), &true.into())
+    );
     assert!(instance.ok(["logs", "done"]).contains("said"));
     instance.wait_state("live", "running");
     wait::until_true("the mounter to serve again", SLOW, || {
@@ -141,7 +204,17 @@ fn when_the_parent_restarts_the_pool_is_made_anew_and_claimed_work_is_not_thrown
     let instance = Instance::start(&instance::config(2, 2));
     let mark = unique("kept");
     let marked = format!("E2E_MARK={mark}");
-    let kept = ["spawn", "-d", "-n", "kept", "--isolation", "none", "-e", &marked, "--"];
+    let kept = [
+        "spawn",
+        "-d",
+        "-n",
+        "kept",
+        "--isolation",
+        "none",
+        "-e",
+        &marked,
+        "--",
+    ];
     instance.ok(kept.into_iter().chain(["sleep", "1000"]));
     instance.wait_warm("default", 2);
     let warm = instance.warm();
@@ -151,13 +224,26 @@ fn when_the_parent_restarts_the_pool_is_made_anew_and_claimed_work_is_not_thrown
         let now = instance.warm();
         now.len() == 2 && now.iter().all(|id| !warm.contains(id))
     });
-    println!("pool full again {:.1?} after docker restart of the parent", began.elapsed());
-    assert_eq!(processes::marked("E2E_MARK", &mark).len(), 1, "live work was ended");
+    println!(
+        "pool full again {:.1?} after docker restart of the parent",
+        began.elapsed()
+    );
+    assert_eq!(
+        processes::marked("E2E_MARK", &mark).len(),
+        1,
+        "live work was ended"
+    );
     let worker = instance.worker("kept").unwrap();
-    assert!(worker["state"] == "lost" || worker["state"] == "running", "{worker}");
+    assert!(
+        worker["state"] == "lost" || worker["state"] == "running",
+        "{worker}"
+    );
     let why = worker["why"].as_str().unwrap_or_default();
     assert!(why.contains("network"), "{worker}");
-    assert_eq!(instance.ok(["spawn", "--isolation", "none", "--", "echo", "fine"]), "fine\n");
+    assert_eq!(
+        instance.ok(["spawn", "--isolation", "none", "--", "echo", "fine"]),
+        "fine\n"
+    );
     instance.ok(["stop", "kept"]);
     assert!(processes::marked("E2E_MARK", &mark).is_empty());
 }

@@ -103,7 +103,12 @@ impl Instance {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::write(folder.path().join("podbay.toml"), config).expect("writing the configuration");
         let volume = format!("{name}-state");
-        Self { name, volume, config: folder, state: OnceLock::new() }
+        Self {
+            name,
+            volume,
+            config: folder,
+            state: OnceLock::new(),
+        }
     }
 
     /// Runs `podbay up`.
@@ -111,8 +116,14 @@ impl Instance {
     pub fn up(&self, env: &[(&str, &str)]) -> Output {
         let config = self.config.path().join("podbay.toml");
         let image = parent_image();
-        let mut command =
-            self.command(["up", "--image", &image, "--volume", &self.volume, "--config"]);
+        let mut command = self.command([
+            "up",
+            "--image",
+            &image,
+            "--volume",
+            &self.volume,
+            "--config",
+        ]);
         command.arg(config).envs(env.iter().copied());
         command.output().expect("running podbay")
     }
@@ -168,7 +179,10 @@ impl Instance {
     /// The binary cannot be run, or prints something else.
     pub fn ask<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Option<Value> {
         let output = self.direct(args).output().expect("running podbay");
-        output.status.success().then(|| serde_json::from_slice(&output.stdout).expect("JSON"))
+        output
+            .status
+            .success()
+            .then(|| serde_json::from_slice(&output.stdout).expect("JSON"))
     }
 
     /// Runs a `podbay` command.
@@ -229,7 +243,8 @@ impl Instance {
     #[must_use]
     pub fn workers(&self) -> Vec<Value> {
         let all = self.ask(["ls", "-a", "--json"]);
-        all.and_then(|all| all.as_array().cloned()).unwrap_or_default()
+        all.and_then(|all| all.as_array().cloned())
+            .unwrap_or_default()
     }
 
     /// One worker as `podbay ls` sees it, finished ones included.
@@ -242,8 +257,9 @@ impl Instance {
     #[must_use]
     pub fn warm(&self) -> Vec<String> {
         let warm = self.workers().into_iter().filter(|w| w["state"] == "warm");
-        let mut ids: Vec<String> =
-            warm.filter_map(|w| w["container"].as_str().map(str::to_owned)).collect();
+        let mut ids: Vec<String> = warm
+            .filter_map(|w| w["container"].as_str().map(str::to_owned))
+            .collect();
         ids.sort();
         ids
     }
@@ -262,13 +278,18 @@ impl Instance {
     #[must_use]
     pub fn pool(&self, profile: &str) -> Option<Value> {
         let pools = self.ask(["pool", "status", "--json"])?;
-        pools.as_array()?.iter().find(|p| p["profile"] == profile).cloned()
+        pools
+            .as_array()?
+            .iter()
+            .find(|p| p["profile"] == profile)
+            .cloned()
     }
 
     /// Waits until a pool has exactly so many warm workers and none on the way.
     pub fn wait_warm(&self, profile: &str, count: u64) {
         wait::until_true(&format!("{count} warm workers of {profile}"), SLOW, || {
-            self.pool(profile).is_some_and(|p| p["warm"] == count && p["creating"] == 0)
+            self.pool(profile)
+                .is_some_and(|p| p["warm"] == count && p["creating"] == 0)
         });
     }
 
@@ -276,8 +297,9 @@ impl Instance {
     #[must_use]
     pub fn coordinator(&self) -> Option<i32> {
         let format = "{{.State.Pid}}";
-        let parent: i32 =
-            engine::docker(&["inspect", "-f", format, &self.name]).parse().expect("a process id");
+        let parent: i32 = engine::docker(&["inspect", "-f", format, &self.name])
+            .parse()
+            .expect("a process id");
         processes::children(parent).into_iter().find(|pid| {
             let argv = processes::argv(*pid);
             argv.first().is_some_and(|name| name.ends_with("podbay"))
@@ -289,7 +311,11 @@ impl Instance {
     #[must_use]
     pub fn parent_log(&self) -> String {
         let output = engine::try_docker(&["logs", "--tail", "40", &self.name]);
-        format!("\n--- parent ---\n{}{}", text(&output.stdout), text(&output.stderr))
+        format!(
+            "\n--- parent ---\n{}{}",
+            text(&output.stdout),
+            text(&output.stderr)
+        )
     }
 }
 
@@ -319,5 +345,8 @@ pub fn text(bytes: &[u8]) -> String {
 pub fn mounts_below(path: &Path) -> Vec<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let points = table.lines().filter_map(|line| line.split(' ').nth(4));
-    points.filter(|point| Path::new(point).starts_with(path)).map(str::to_owned).collect()
+    points
+        .filter(|point| Path::new(point).starts_with(path))
+        .map(str::to_owned)
+        .collect()
 }

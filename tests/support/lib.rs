@@ -22,7 +22,10 @@ use std::path::PathBuf;
 /// The checkout.
 #[must_use]
 pub fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).unwrap_or_default()
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(PathBuf::from)
+        .unwrap_or_default()
 }
 
 /// The static `podbay` binary that the images are made of.
@@ -47,7 +50,11 @@ pub fn binary(name: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let target = target.unwrap_or_else(|| root().join("target"));
     let path = target.join(triple).join("release").join(name);
-    assert!(path.is_file(), "{} is not built: run scripts/build-images.sh", path.display());
+    assert!(
+        path.is_file(),
+        "{} is not built: run scripts/build-images.sh",
+        path.display()
+    );
     path
 }
 

@@ -9,15 +9,21 @@ fn proc(pid: i32, file: &str) -> PathBuf {
 /// Every process there is.
 #[must_use]
 pub fn all() -> Vec<i32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
 }
 
 /// A process's arguments; empty when it is gone or a zombie.
 #[must_use]
 pub fn argv(pid: i32) -> Vec<String> {
     let raw = fs::read(proc(pid, "cmdline")).unwrap_or_default();
-    let words = raw.split(|b| *b == 0).map(|word| String::from_utf8_lossy(word).into_owned());
+    let words = raw
+        .split(|b| *b == 0)
+        .map(|word| String::from_utf8_lossy(word).into_owned());
     let mut words: Vec<String> = words.collect();
     words.pop();
     words
@@ -28,8 +34,15 @@ pub fn argv(pid: i32) -> Vec<String> {
 pub fn children(parent: i32) -> Vec<i32> {
     let is_child = |pid: &i32| {
         let stat = fs::read_to_string(proc(*pid, "stat")).unwrap_or_default();
-        let after_name = stat.rsplit_once(") ").map(|(_, rest)| rest.to_owned()).unwrap_or_default();
-        after_name.split(' ').nth(1).and_then(|ppid| ppid.parse().ok()) == Some(parent)
+        let after_name = stat
+            .rsplit_once(") ")
+            .map(|(_, rest)| rest.to_owned())
+            .unwrap_or_default();
+        after_name
+            .split(' ')
+            .nth(1)
+            .and_then(|ppid| ppid.parse().ok())
+            == Some(parent)
     };
     all().into_iter().filter(is_child).collect()
 }
