@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(args: ServeArgs) -> ExitCode {
-    let sources = config::sources(&args.state, args.config);
+    let sources = Sources::of_state(&args.state, args.config);
     match config::load(&sources) {
         Ok(config) => report("serve", start(args.state, config, sources)),
         Err(errors) => {

@@ -11,9 +11,11 @@
 //! come) and never grow without bound.
 
 mod cells;
+mod dump;
 mod frame;
 mod handler;
 mod model;
+mod motion;
 mod osc;
 mod paint;
 mod palette;
@@ -234,7 +236,7 @@ impl Screen {
         let pending = self.framer.pending().to_vec();
         format!(
             "{}pending {pending:?}\n",
-            restore::dump(&mut self.inner.model)
+            dump::write(&mut self.inner.model)
         )
     }
 
