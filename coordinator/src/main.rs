@@ -20,7 +20,10 @@ fn main() -> ExitCode {
         mounter,
         dashboard: open_dashboard,
         bench: |_, _| ExitCode::FAILURE,
-        config: ConfigHandlers { check: config::check_file, schema: config::schema },
+        config: ConfigHandlers {
+            check: config::check_file,
+            schema: config::schema,
+        },
     };
     cli::run(std::env::args_os(), &handlers)
 }
@@ -47,7 +50,10 @@ fn mounter(_args: MounterArgs) -> ExitCode {
     let state = std::env::var_os("PODBAY_STATE").unwrap_or_else(|| "/var/lib/podbay".into());
     let state = PathBuf::from(state);
     let socket = state.join("run/mounter.sock");
-    report("mounter", workspace::serve(&state, &socket).map_err(Into::into))
+    report(
+        "mounter",
+        workspace::serve(&state, &socket).map_err(Into::into),
+    )
 }
 
 fn open_dashboard(discover: Discover, _args: DashboardArgs) -> ExitCode {

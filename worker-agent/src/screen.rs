@@ -84,7 +84,9 @@ pub struct Screen {
 
 impl std::fmt::Debug for Screen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Screen").field("size", &self.size()).finish_non_exhaustive()
+        f.debug_struct("Screen")
+            .field("size", &self.size())
+            .finish_non_exhaustive()
     }
 }
 

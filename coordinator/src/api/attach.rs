@@ -75,7 +75,10 @@ pub(super) async fn spawn(State(daemon): App, upgrade: WebSocketUpgrade) -> Resp
 }
 
 fn hello_of(attached: &Attached) -> ServerMessage {
-    ServerMessage::Attached { writer: attached.writer, pipes: attached.err.is_some() }
+    ServerMessage::Attached {
+        writer: attached.writer,
+        pipes: attached.err.is_some(),
+    }
 }
 
 fn sized(daemon: &Arc<Daemon>, upgrade: WebSocketUpgrade) -> WebSocketUpgrade {

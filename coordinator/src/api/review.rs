@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     model::HostPath,
-    wire::{ApiError, ApplyRequest, ApplyResult, Changes, DiscardRequest, ErrorKind, FileDiff},
+    wire::{ApiError, ApplyRequest, ApplyResult, Changes, DiscardRequest, FileDiff},
 };
 use axum::{
     Json,
@@ -41,7 +41,9 @@ pub(super) async fn diff(
 
 /// The value of `path=` in a query: percent-encoded bytes, which need not be UTF-8.
 fn path_of(query: &str) -> Option<HostPath> {
-    let value = query.split('&').find_map(|pair| pair.strip_prefix("path="))?;
+    let value = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("path="))?;
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
@@ -98,7 +100,8 @@ mod tests {
 
     #[test]
     fn any_bytes_can_be_named() {
-        let bytes = |query: &str| path_of(query).map(|p| p.as_path().as_os_str().as_bytes().to_vec());
+        let bytes =
+            |query: &str| path_of(query).map(|p| p.as_path().as_os_str().as_bytes().to_vec());
         assert_eq!(bytes("path=a%20b%2Fc").as_deref(), Some(&b"a b/c"[..]));
         assert_eq!(bytes("x=1&path=%ff%0a").as_deref(), Some(&b"\xff\x0a"[..]));
         assert_eq!(bytes("path=100%"), Some(b"100%".to_vec()));

@@ -130,6 +130,7 @@ impl Checker<'_> {
                 |given| fields::whole(given, 1..=64),
             ),
         };
+        let truth = |field: &Field<bool>, default| field.as_ref().map_or(default, |f| *f.get_ref());
         let workspace = WorkspaceConfig {
             roots: self
                 .list("workspace.roots", &raw.workspace.roots, fields::absolute)
@@ -150,7 +151,7 @@ impl Checker<'_> {
         let max_body = self.value("api.max_body", &raw.api.max_body, 1 << 20, |given| {
             fields::size(given, 16 << 10..=64 << 20)
         });
-        let truth = |field: &Field<bool>, default| field.as_ref().map_or(default, |f| *f.get_ref());
+
         let pool = PoolConfig {
             enabled: truth(&raw.pool.enabled, true),
             skip_image_pull: truth(&raw.pool.skip_image_pull, false),

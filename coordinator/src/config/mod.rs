@@ -64,7 +64,9 @@ impl Sources {
         Self {
             file: named.or_else(|| usual.exists().then_some(usual)),
             profiles_dir: Some(state.join("profiles")),
-            env: variables.filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect(),
+            env: variables
+                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+                .collect(),
             flags: Overrides::default(),
         }
     }
@@ -75,8 +77,13 @@ impl Sources {
 /// # Errors
 /// As [`load`], as text.
 pub fn check_file(path: &Path) -> Result<(), String> {
-    let sources = Sources { file: Some(path.to_owned()), ..Sources::default() };
-    load(&sources).map(|_| ()).map_err(|errors| errors.to_string())
+    let sources = Sources {
+        file: Some(path.to_owned()),
+        ..Sources::default()
+    };
+    load(&sources)
+        .map(|_| ())
+        .map_err(|errors| errors.to_string())
 }
 
 /// Reads and checks everything.

@@ -127,9 +127,8 @@ impl Daemon {
         loop {
             let waits = {
                 let state = self.lock();
-                let live = |r: &&Record| {
-                    r.claim.is_some() && r.session.exit.is_none() && !r.removing
-                };
+                let live =
+                    |r: &&Record| r.claim.is_some() && r.session.exit.is_none() && !r.removing;
                 let record = state.records.get(worker).filter(live);
                 record.is_some_and(|r| r.session.pid.is_none() || self.hub.handle(worker).is_none())
             };
