@@ -6,7 +6,6 @@ use std::process::{Command, Output, Stdio};
 ///
 /// # Panics
 /// It failed.
-#[must_use]
 pub fn docker(args: &[&str]) -> String {
     let output = try_docker(args);
     assert!(

@@ -1,17 +1,58 @@
 //! A parent, its pool and its state volume, for one test.
 
-use crate::{engine, podbay, terminal::Terminal, unique, wait};
+use crate::{engine, podbay, processes, terminal::Terminal, unique, wait};
 use serde_json::Value;
 use std::{
     ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    sync::OnceLock,
     time::Duration,
 };
 
 /// Bound for what the engine has a hand in.
 pub const SLOW: Duration = Duration::from_secs(60);
+
+/// The worker image under test: has bash, git, less and procps.
+#[must_use]
+pub fn worker_image() -> String {
+    std::env::var("PODBAY_WORKER_IMAGE").unwrap_or_else(|_| "podbay/worker:minimal".to_owned())
+}
+
+/// The parent image under test.
+#[must_use]
+pub fn parent_image() -> String {
+    std::env::var("PODBAY_PARENT_IMAGE").unwrap_or_else(|_| "podbay/parent:latest".to_owned())
+}
+
+/// One profile `default` with so many warm workers, and quick to stop.
+#[must_use]
+pub fn config(min_warm: u32, max_warm: u32) -> String {
+    profile("default", &worker_image(), min_warm, max_warm)
+}
+
+/// A profile's section.
+#[must_use]
+pub fn profile(name: &str, image: &str, min_warm: u32, max_warm: u32) -> String {
+    format!(
+        "[profiles.{name}]\nimage = {image:?}\ncommand = [\"bash\"]\nmin_warm = {min_warm}\n\
+         max_warm = {max_warm}\nmemory = \"256m\"\ncpus = 1\npids = 128\nstop_grace = \"1s\"\n"
+    )
+}
+
+/// A `podbay` command that inherits nothing of this process that would steer it.
+#[must_use]
+pub fn bare<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(podbay());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("PODBAY_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(args).stdin(Stdio::null());
+    command
+}
 
 /// One running instance; removed with all it has when it is dropped.
 #[derive(Debug)]
@@ -20,6 +61,7 @@ pub struct Instance {
     pub name: String,
     volume: String,
     config: tempfile::TempDir,
+    state: OnceLock<PathBuf>,
 }
 
 impl Instance {
@@ -65,6 +107,7 @@ impl Instance {
             name,
             volume,
             config: folder,
+            state: OnceLock::new(),
         }
     }
 
@@ -72,21 +115,39 @@ impl Instance {
     #[must_use]
     pub fn up(&self, env: &[(&str, &str)]) -> Output {
         let config = self.config.path().join("podbay.toml");
-        let mut command = self.command(["up", "--volume", &self.volume, "--config"]);
+        let image = parent_image();
+        let mut command = self.command([
+            "up",
+            "--image",
+            &image,
+            "--volume",
+            &self.volume,
+            "--config",
+        ]);
         command.arg(config).envs(env.iter().copied());
         command.output().expect("running podbay")
     }
 
-    /// The state volume as the host sees it.
+    /// The state volume's name.
     #[must_use]
+    pub fn volume(&self) -> &str {
+        &self.volume
+    }
+
+    /// The configuration file on the host.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.config.path().join("podbay.toml")
+    }
+
+    /// The state volume as the host sees it.
     pub fn state(&self) -> PathBuf {
-        PathBuf::from(engine::docker(&[
-            "volume",
-            "inspect",
-            "-f",
-            "{{.Mountpoint}}",
-            &self.volume,
-        ]))
+        self.state
+            .get_or_init(|| {
+                let format = "{{.Mountpoint}}";
+                engine::docker(&["volume", "inspect", "-f", format, &self.volume]).into()
+            })
+            .clone()
     }
 
     /// The API's socket as the host sees it: root may use it directly.
@@ -95,15 +156,33 @@ impl Instance {
         self.state().join("run/podbay.sock")
     }
 
-    /// A `podbay` command for this instance.
+    /// A `podbay` command for this instance, as anyone on the host would run it: through the
+    /// engine.
     #[must_use]
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(podbay());
+        let mut command = bare(args);
+        command.env("PODBAY_PARENT", &self.name);
         command
-            .args(args)
-            .env("PODBAY_PARENT", &self.name)
-            .stdin(Stdio::null());
+    }
+
+    /// The same on the API's socket: what is asked again and again costs the engine nothing.
+    #[must_use]
+    pub fn direct<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = self.command(args);
+        command.env("PODBAY_SOCKET", self.socket());
         command
+    }
+
+    /// What a `podbay` command on the socket prints as JSON; `None` while there is no coordinator.
+    ///
+    /// # Panics
+    /// The binary cannot be run, or prints something else.
+    pub fn ask<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Option<Value> {
+        let output = self.direct(args).output().expect("running podbay");
+        output
+            .status
+            .success()
+            .then(|| serde_json::from_slice(&output.stdout).expect("JSON"))
     }
 
     /// Runs a `podbay` command.
@@ -150,23 +229,82 @@ impl Instance {
         Terminal::start(&argv, &[("PODBAY_PARENT", &self.name)], cols, rows)
     }
 
+    /// Starts a detached session without a project in a worker of this name.
+    ///
+    /// # Panics
+    /// `podbay spawn` failed.
+    pub fn session(&self, name: &str, command: &[&str]) {
+        let mut args = vec!["spawn", "-d", "-n", name, "--isolation", "none", "--"];
+        args.extend(command);
+        assert_eq!(self.ok(args).trim(), name);
+    }
+
+    /// Every worker as `podbay ls -a` sees it; none while there is no coordinator.
+    #[must_use]
+    pub fn workers(&self) -> Vec<Value> {
+        let all = self.ask(["ls", "-a", "--json"]);
+        all.and_then(|all| all.as_array().cloned())
+            .unwrap_or_default()
+    }
+
     /// One worker as `podbay ls` sees it, finished ones included.
     #[must_use]
     pub fn worker(&self, name: &str) -> Option<Value> {
-        let all = self.json(["ls", "-a", "--json"]);
-        all.as_array()?.iter().find(|w| w["name"] == name).cloned()
+        self.workers().into_iter().find(|w| w["name"] == name)
     }
 
-    /// Waits until a pool has so many warm workers.
+    /// Container ids of the warm workers, sorted.
+    #[must_use]
+    pub fn warm(&self) -> Vec<String> {
+        let warm = self.workers().into_iter().filter(|w| w["state"] == "warm");
+        let mut ids: Vec<String> = warm
+            .filter_map(|w| w["container"].as_str().map(str::to_owned))
+            .collect();
+        ids.sort();
+        ids
+    }
+
+    /// Waits until a worker has this state.
+    ///
+    /// # Panics
+    /// It does not within [`SLOW`].
+    pub fn wait_state(&self, name: &str, state: &str) -> Value {
+        wait::until(&format!("{name} to be {state}"), SLOW, || {
+            self.worker(name).filter(|w| w["state"] == state)
+        })
+    }
+
+    /// The pool of a profile.
+    #[must_use]
+    pub fn pool(&self, profile: &str) -> Option<Value> {
+        let pools = self.ask(["pool", "status", "--json"])?;
+        pools
+            .as_array()?
+            .iter()
+            .find(|p| p["profile"] == profile)
+            .cloned()
+    }
+
+    /// Waits until a pool has exactly so many warm workers and none on the way.
     pub fn wait_warm(&self, profile: &str, count: u64) {
         wait::until_true(&format!("{count} warm workers of {profile}"), SLOW, || {
-            let pools = self.json(["pool", "status", "--json"]);
-            pools.as_array().is_some_and(|pools| {
-                pools
-                    .iter()
-                    .any(|p| p["profile"] == profile && p["warm"].as_u64() >= Some(count))
-            })
+            self.pool(profile)
+                .is_some_and(|p| p["warm"] == count && p["creating"] == 0)
         });
+    }
+
+    /// Process id of the coordinator on this machine; `None` while there is none.
+    #[must_use]
+    pub fn coordinator(&self) -> Option<i32> {
+        let format = "{{.State.Pid}}";
+        let parent: i32 = engine::docker(&["inspect", "-f", format, &self.name])
+            .parse()
+            .expect("a process id");
+        processes::children(parent).into_iter().find(|pid| {
+            let argv = processes::argv(*pid);
+            argv.first().is_some_and(|name| name.ends_with("podbay"))
+                && argv.get(1).is_some_and(|word| word == "serve")
+        })
     }
 
     /// The end of the parent's log, for messages of failed tests.

@@ -2,9 +2,17 @@
 //!
 //! Every wait has a bound and a predicate; every instance cleans up after itself, also when its
 //! test fails.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a helper that fails ends its test"
+)]
 
 pub mod engine;
 pub mod instance;
+pub mod processes;
 pub mod project;
 pub mod terminal;
 pub mod wait;
@@ -39,11 +47,9 @@ pub fn binary(name: &str) -> PathBuf {
         return PathBuf::from(folder).join(name);
     }
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let path = root()
-        .join("target")
-        .join(triple)
-        .join("release")
-        .join(name);
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let target = target.unwrap_or_else(|| root().join("target"));
+    let path = target.join(triple).join("release").join(name);
     assert!(
         path.is_file(),
         "{} is not built: run scripts/build-images.sh",

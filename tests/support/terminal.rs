@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use worker_agent::screen::{Screen, ScreenOptions};
+use worker_agent::screen::{Modes, Screen, ScreenEvent, ScreenOptions};
 
 /// Bound for what a terminal shows.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -25,6 +25,7 @@ pub struct Terminal {
     child: Child,
     master: File,
     slave: OwnedFd,
+    first: Termios,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -55,6 +56,7 @@ impl Terminal {
             ws_ypixel: 0,
         };
         let pty = openpty(Some(&size), None).expect("opening a PTY");
+        let first = tcgetattr(&pty.slave).expect("reading the terminal's modes");
         let side = || Stdio::from(pty.slave.try_clone().expect("cloning the slave"));
         // `setsid --ctty` makes the slave the program's controlling terminal.
         let child = Command::new("setsid")
@@ -73,19 +75,28 @@ impl Terminal {
         }));
         let master = File::from(pty.master);
         let mut reader = master.try_clone().expect("cloning the master");
+        let mut answers = master.try_clone().expect("cloning the master");
         let sink = seen.clone();
         std::thread::spawn(move || {
             let mut buffer = [0; 65536];
             while let Ok(n @ 1..) = reader.read(&mut buffer) {
                 let mut seen = sink.lock().expect("the screen's lock");
-                seen.screen.process(&buffer[..n]);
+                let events = seen.screen.process(&buffer[..n]);
                 seen.raw.extend_from_slice(&buffer[..n]);
+                drop(seen);
+                // A terminal answers what it is asked.
+                for event in events {
+                    if let ScreenEvent::Reply(reply) = event {
+                        drop(answers.write_all(&reply));
+                    }
+                }
             }
         });
         Self {
             child,
             master,
             slave: pty.slave,
+            first,
             seen,
         }
     }
@@ -170,10 +181,29 @@ impl Terminal {
         tcgetattr(&self.slave).expect("reading the terminal's modes")
     }
 
-    /// Process id of the program (of its `setsid`).
+    /// The modes before the program began.
     #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    pub fn first_modes(&self) -> &Termios {
+        &self.first
+    }
+
+    /// What escape sequences set, and whether the cursor is shown.
+    ///
+    /// # Panics
+    /// The reader panicked.
+    #[must_use]
+    pub fn screen_modes(&self) -> (Modes, bool) {
+        let seen = self.seen.lock().expect("the screen's lock");
+        (seen.screen.modes(), seen.screen.cursor().is_some())
+    }
+
+    /// Process id of the program: `setsid` becomes it.
+    ///
+    /// # Panics
+    /// Never: process ids are positive.
+    #[must_use]
+    pub fn program(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a process id")
     }
 
     /// Waits for the program's end.

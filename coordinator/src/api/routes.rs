@@ -15,8 +15,9 @@ use crate::{
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, Query, State},
+    extract::{DefaultBodyLimit, Path, Query, Request, State},
     http::StatusCode,
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -27,9 +28,8 @@ pub(super) type App = State<Arc<Daemon>>;
 
 pub(super) fn router(daemon: Arc<Daemon>) -> Router {
     let limit = daemon.config().api.max_body;
+    let known = middleware::from_fn_with_state(daemon.clone(), once_known);
     Router::new()
-        .route("/v1/version", get(version))
-        .route("/v1/status", get(status))
         .route("/v1/workers", get(workers).post(spawn))
         .route("/v1/spawn", get(attach::spawn))
         .route("/v1/workers/{w}", get(worker).delete(remove))
@@ -48,12 +48,22 @@ pub(super) fn router(daemon: Arc<Daemon>) -> Router {
         .route("/v1/pools/{p}/scale", post(scale))
         .route("/v1/pools/{p}/{action}", post(pool_action))
         .route("/v1/events", get(events::events))
+        .route("/v1/down", post(down))
+        // Only what is above waits.
+        .route_layer(known)
+        .route("/v1/version", get(version))
+        .route("/v1/status", get(status))
         .route("/v1/metrics", get(metrics::metrics))
         .route("/v1/config", get(config))
-        .route("/v1/down", post(down))
         .fallback(no_route)
         .layer(DefaultBodyLimit::max(limit))
         .with_state(daemon)
+}
+
+/// Requests about workers wait until a coordinator that just started knows which there are.
+async fn once_known(State(daemon): App, request: Request, next: Next) -> Response {
+    daemon.up().await;
+    next.run(request).await
 }
 
 async fn no_route() -> Failure {

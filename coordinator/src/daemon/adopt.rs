@@ -21,6 +21,7 @@ impl Daemon {
         // Adopt first, fill the pools after: a worker that is there is not made again.
         self.adopt_listed().await;
         self.feed(Event::Configured(specs));
+        self.up.send_replace(true);
         self.background("agents", self.clone().hear_agents(notices));
         self.background("listing", self.clone().keep_listing());
         self.background("events", self.clone().follow_events());

@@ -48,7 +48,7 @@ use stats::ClaimTimes;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::{Notify, watch};
 
@@ -77,11 +77,16 @@ pub struct Daemon {
     ended: Notify,
     /// When images are pulled.
     pull: PullPolicy,
+    /// Becomes true once what ran before this coordinator is known again.
+    up: watch::Sender<bool>,
     /// Becomes true when the coordinator stops.
     stopping: watch::Sender<bool>,
     /// Origin of the fleet's clock.
     started: Instant,
 }
+
+/// How long a request waits for the coordinator to know what there is.
+const COMING_UP: Duration = Duration::from_secs(10);
 
 /// What is known of the place the coordinator runs in.
 #[derive(Debug, Clone)]
@@ -167,6 +172,16 @@ impl Daemon {
             )
             .hint("run `podbay doctor`")
         })
+    }
+
+    /// Resolves once what ran before this coordinator is known again, so that nobody is told "no
+    /// such worker" of one that is there. Not for ever: the engine may be away.
+    pub async fn up(&self) {
+        let mut up = self.up.subscribe();
+        let waited = tokio::time::timeout(COMING_UP, up.wait_for(|up| *up)).await;
+        if waited.is_err() {
+            tracing::debug!("answering although the workers are not known yet");
+        }
     }
 
     /// Resolves once the coordinator is told to stop.

@@ -96,6 +96,7 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         relist: Notify::new(),
         ended: Notify::new(),
         pull: options.pull,
+        up: watch::channel(false).0,
         stopping: watch::channel(false).0,
         started: Instant::now(),
         config: Mutex::new(Arc::new(options.config.clone())),

@@ -1,6 +1,6 @@
 //! Clients on sessions: attach, exec, input, screen, and how sessions ended.
 
-use super::{Daemon, detached, random_id, resolve};
+use super::{Daemon, detached, random_id, record::Record, resolve};
 use crate::{
     agent::{AgentHandle, AgentRequestError, RawStream},
     model::WorkerId,
@@ -17,6 +17,9 @@ use std::{
 
 /// An agent's answer to what needs no program to be started.
 pub(super) const AGENT_DEADLINE: Duration = Duration::from_secs(5);
+/// How long an agent that is away is waited for, looked for so often.
+const REDIAL: Duration = Duration::from_secs(3);
+const REDIAL_STEP: Duration = Duration::from_millis(20);
 /// The agent dials a stream that it said it would.
 pub(super) const STREAM_DEADLINE: Duration = Duration::from_secs(5);
 /// An exec whose client does not attach is forgotten after this.
@@ -117,6 +120,25 @@ impl Daemon {
         })
     }
 
+    /// Waits until the agent of a living session has called and said what it runs: after a new
+    /// coordinator's start it calls again within a second.
+    async fn agent_back(&self, worker: &WorkerId) {
+        let deadline = tokio::time::Instant::now() + REDIAL;
+        loop {
+            let waits = {
+                let state = self.lock();
+                let live =
+                    |r: &&Record| r.claim.is_some() && r.session.exit.is_none() && !r.removing;
+                let record = state.records.get(worker).filter(live);
+                record.is_some_and(|r| r.session.pid.is_none() || self.hub.handle(worker).is_none())
+            };
+            if !waits || tokio::time::Instant::now() >= deadline {
+                return;
+            }
+            tokio::time::sleep(REDIAL_STEP).await;
+        }
+    }
+
     /// A request to a worker's agent, with errors for people.
     pub(super) async fn ask(
         &self,
@@ -139,6 +161,7 @@ impl Daemon {
         query: AttachQuery,
     ) -> Result<Attached, ApiError> {
         let worker = self.find_live(name)?;
+        self.agent_back(&worker).await;
         let size = match (query.cols, query.rows) {
             (Some(cols), Some(rows)) => Some(Size { cols, rows }),
             _ => None,

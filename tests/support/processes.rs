@@ -1,0 +1,67 @@
+//! Processes of this machine, by what they are and what they were given.
+
+use std::{fs, path::PathBuf};
+
+fn proc(pid: i32, file: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/{file}"))
+}
+
+/// Every process there is.
+#[must_use]
+pub fn all() -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// A process's arguments; empty when it is gone or a zombie.
+#[must_use]
+pub fn argv(pid: i32) -> Vec<String> {
+    let raw = fs::read(proc(pid, "cmdline")).unwrap_or_default();
+    let words = raw
+        .split(|b| *b == 0)
+        .map(|word| String::from_utf8_lossy(word).into_owned());
+    let mut words: Vec<String> = words.collect();
+    words.pop();
+    words
+}
+
+/// Children of a process.
+#[must_use]
+pub fn children(parent: i32) -> Vec<i32> {
+    let is_child = |pid: &i32| {
+        let stat = fs::read_to_string(proc(*pid, "stat")).unwrap_or_default();
+        let after_name = stat
+            .rsplit_once(") ")
+            .map(|(_, rest)| rest.to_owned())
+            .unwrap_or_default();
+        after_name
+            .split(' ')
+            .nth(1)
+            .and_then(|ppid| ppid.parse().ok())
+            == Some(parent)
+    };
+    all().into_iter().filter(is_child).collect()
+}
+
+/// Living processes whose environment has this variable with this value: a session given it by
+/// `-e`, and all it started. Sorted.
+#[must_use]
+pub fn marked(name: &str, value: &str) -> Vec<i32> {
+    let wanted = format!("{name}={value}").into_bytes();
+    let has_it = |pid: &i32| {
+        let environ = fs::read(proc(*pid, "environ")).unwrap_or_default();
+        environ.split(|b| *b == 0).any(|entry| entry == wanted)
+    };
+    let mut found: Vec<i32> = all().into_iter().filter(has_it).collect();
+    found.sort_unstable();
+    found
+}
+
+/// Sends a signal; whether there was anyone to get it.
+pub fn signal(pid: i32, signal: nix::sys::signal::Signal) -> bool {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).is_ok()
+}
