@@ -6,6 +6,7 @@
 
 mod apply;
 mod attach;
+mod bench;
 mod completions;
 mod config;
 mod diff;
@@ -31,7 +32,7 @@ mod text;
 mod up;
 
 pub use failure::Failure;
-pub use handlers::{BenchArgs, ConfigHandlers, DashboardArgs, Handlers, MounterArgs, ServeArgs};
+pub use handlers::{ConfigHandlers, DashboardArgs, Handlers, MounterArgs, ServeArgs};
 
 use crate::client::{Client, Discover};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -123,8 +124,8 @@ enum Command {
     Pool(pool::PoolArgs),
     /// Shows or checks the configuration.
     Config(config::ConfigArgs),
-    /// Measures claims and attach throughput.
-    Bench(BenchArgs),
+    /// Measures what is promised: claims, spawns, attach, memory.
+    Bench(bench::BenchArgs),
     /// Prints the completions of a shell.
     Completions(completions::CompletionsArgs),
     /// Prints the manual page.
@@ -150,6 +151,7 @@ impl Command {
             Self::Apply(args) => args.json,
             Self::Spawn(args) => args.json,
             Self::Pool(args) => args.json(),
+            Self::Bench(args) => args.json,
             _ => false,
         }
     }
@@ -194,7 +196,6 @@ fn dispatch(cli: Cli, handlers: &Handlers) -> Result<ExitCode, Failure> {
         Command::Serve(args) => return Ok((handlers.serve)(args)),
         Command::Mounter(args) => return Ok((handlers.mounter)(args)),
         Command::Dashboard(args) => return Ok((handlers.dashboard)(globals.discover(), args)),
-        Command::Bench(args) => return Ok((handlers.bench)(globals.discover(), args)),
         Command::Completions(args) => return completions::run(&args),
         Command::Man => return man::run(),
         _ => {}
@@ -222,11 +223,11 @@ fn dispatch(cli: Cli, handlers: &Handlers) -> Result<ExitCode, Failure> {
             Command::Discard(args) => discard::run(globals, args).await,
             Command::Pool(args) => pool::run(globals, &args).await,
             Command::Config(args) => config::run(globals, &args, &handlers.config).await,
+            Command::Bench(args) => bench::run(globals, &args).await,
             Command::Relay(args) => relay::run(globals, &args).await,
             Command::Serve(_)
             | Command::Mounter(_)
             | Command::Dashboard(_)
-            | Command::Bench(_)
             | Command::Completions(_)
             | Command::Man => Ok(ExitCode::SUCCESS),
         }
