@@ -1,2 +1,77 @@
-//! x
-fn main() {}
+//! `podbay`: the coordinator, its command line and its dashboard in one binary.
+
+use coordinator::{
+    cli::{self, ConfigHandlers, DashboardArgs, Handlers, MounterArgs, ServeArgs},
+    client::{
+        Client, Discover,
+        engine_address::{self, Endpoint, SystemEnv},
+    },
+    config::{self, Config, Sources},
+    daemon, dashboard, workspace,
+};
+use std::{path::PathBuf, process::ExitCode};
+
+/// A file that was checked and found wanting: usage, as everywhere.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let handlers = Handlers {
+        serve,
+        mounter,
+        dashboard: open_dashboard,
+        bench: |_, _| ExitCode::FAILURE,
+        config: ConfigHandlers { check: config::check_file, schema: config::schema },
+    };
+    cli::run(std::env::args_os(), &handlers)
+}
+
+fn serve(args: ServeArgs) -> ExitCode {
+    let sources = config::sources(&args.state, args.config);
+    match config::load(&sources) {
+        Ok(config) => report("serve", start(args.state, config, sources)),
+        Err(errors) => {
+            eprintln!("podbay serve: the configuration is not usable\n{errors}");
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+fn start(state: PathBuf, config: Config, sources: Sources) -> anyhow::Result<()> {
+    match engine_address::find(&SystemEnv)?.endpoint {
+        Endpoint::Unix(socket) => daemon::start(state, socket, config, sources),
+        Endpoint::Tcp(host) => anyhow::bail!("the engine at {host}: give the coordinator a socket"),
+    }
+}
+
+fn mounter(_args: MounterArgs) -> ExitCode {
+    let state = std::env::var_os("PODBAY_STATE").unwrap_or_else(|| "/var/lib/podbay".into());
+    let state = PathBuf::from(state);
+    let socket = state.join("run/mounter.sock");
+    report("mounter", workspace::serve(&state, &socket).map_err(Into::into))
+}
+
+fn open_dashboard(discover: Discover, _args: DashboardArgs) -> ExitCode {
+    let run = || -> anyhow::Result<()> {
+        let client = Client::discover(&discover)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
+        let options = dashboard::DashboardOptions::default();
+        let result = runtime.block_on(dashboard::run(client, options));
+        // A thread may still be blocked in a read of the terminal; it must not hold the exit up.
+        runtime.shutdown_background();
+        result
+    };
+    report("dashboard", run())
+}
+
+fn report(what: &str, result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("podbay {what}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

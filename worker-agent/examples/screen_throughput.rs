@@ -21,22 +21,46 @@ fn repeat(lines: impl Fn(usize) -> String) -> Vec<u8> {
 
 fn main() {
     let inputs = [
-        ("coloured log lines", repeat(|n| {
-            format!(
-                "\x1b[32m{n:>8}\x1b[0m \x1b[1;34mINFO\x1b[0m request \x1b[38;5;208m/api/v1/items/{n}\x1b[0m finished in \x1b[33m{} ms\x1b[0m with status \x1b[1m200\x1b[0m\r\n",
-                n % 997
-            )
-        })),
-        ("plain text", repeat(|n| {
-            format!("{n:>8} the quick brown fox jumps over the lazy dog and runs away from it again\r\n")
-        })),
-        ("every word coloured", repeat(|n| {
-            format!("\x1b[31mab\x1b[32mcd\x1b[38;2;{};20;30mef\x1b[0m gh\r\n", n % 256)
-        })),
-        ("wide and accented", repeat(|n| format!("{n} größe 漢字かな e\u{301} naïve façade 🦀 über\r\n"))),
-        ("full-screen redraw", repeat(|n| {
-            format!("\x1b[{};{}H\x1b[7mcell {n}\x1b[27m\x1b[K", n % 40 + 1, n % 60 + 1)
-        })),
+        (
+            "coloured log lines",
+            repeat(|n| {
+                format!(
+                    "\x1b[32m{n:>8}\x1b[0m \x1b[1;34mINFO\x1b[0m request \x1b[38;5;208m/api/v1/items/{n}\x1b[0m finished in \x1b[33m{} ms\x1b[0m with status \x1b[1m200\x1b[0m\r\n",
+                    n % 997
+                )
+            }),
+        ),
+        (
+            "plain text",
+            repeat(|n| {
+                format!(
+                    "{n:>8} the quick brown fox jumps over the lazy dog and runs away from it again\r\n"
+                )
+            }),
+        ),
+        (
+            "every word coloured",
+            repeat(|n| {
+                format!(
+                    "\x1b[31mab\x1b[32mcd\x1b[38;2;{};20;30mef\x1b[0m gh\r\n",
+                    n % 256
+                )
+            }),
+        ),
+        (
+            "wide and accented",
+            repeat(|n| format!("{n} größe 漢字かな e\u{301} naïve façade 🦀 über\r\n")),
+        ),
+        (
+            "full-screen redraw",
+            repeat(|n| {
+                format!(
+                    "\x1b[{};{}H\x1b[7mcell {n}\x1b[27m\x1b[K",
+                    n % 40 + 1,
+                    n % 60 + 1
+                )
+            }),
+        ),
     ];
     for (name, bytes) in inputs {
         let mut best = f64::MAX;
@@ -51,8 +75,14 @@ fn main() {
         println!("{name:<22} {:>7.1} MB/s", bytes.len() as f64 / best / 1e6);
     }
     let mut screen = Screen::new(120, 40, ScreenOptions::default());
-    screen.process(&repeat(|n| format!("\x1b[3{}mline {n}\x1b[0m some more text here\r\n", n % 8)));
+    screen.process(&repeat(|n| {
+        format!("\x1b[3{}mline {n}\x1b[0m some more text here\r\n", n % 8)
+    }));
     let start = Instant::now();
     let blob = screen.restore();
-    println!("restore of 5000 lines: {} bytes in {:?}", blob.len(), start.elapsed());
+    println!(
+        "restore of 5000 lines: {} bytes in {:?}",
+        blob.len(),
+        start.elapsed()
+    );
 }

@@ -23,6 +23,7 @@ pub mod supervise;
 mod attach;
 mod channel;
 mod control;
+mod ends;
 mod flow;
 mod note;
 mod procs;

@@ -168,8 +168,7 @@ impl Reactor {
         let timeout = wait.map_or(EpollTimeout::NONE, |wait| {
             // Rounded up, or the last part of a millisecond would be spent spinning.
             let ms = wait.as_nanos().div_ceil(1_000_000).min(60_000);
-            EpollTimeout::try_from(u16::try_from(ms).unwrap_or(u16::MAX))
-                .unwrap_or(EpollTimeout::ZERO)
+            EpollTimeout::from(u16::try_from(ms).unwrap_or(u16::MAX))
         });
         let mut events = [EpollEvent::empty(); 64];
         let count = self.epoll.wait(&mut events, timeout).unwrap_or(0);

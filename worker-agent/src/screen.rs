@@ -107,7 +107,12 @@ impl Screen {
     /// An empty screen. Sizes are brought into 2×1 … 1000×500.
     pub fn new(cols: u16, rows: u16, options: ScreenOptions) -> Self {
         let inner = Inner::new(clamp(cols, rows), options);
-        Self { inner, framer: Framer::default(), options, rebuilt: None }
+        Self {
+            inner,
+            framer: Framer::default(),
+            options,
+            rebuilt: None,
+        }
     }
 
     /// Reads the next bytes of the session's output.
@@ -227,7 +232,10 @@ impl Screen {
     #[doc(hidden)]
     pub fn dump(&mut self) -> String {
         let pending = self.framer.pending().to_vec();
-        format!("{}pending {pending:?}\n", restore::dump(&mut self.inner.model))
+        format!(
+            "{}pending {pending:?}\n",
+            restore::dump(&mut self.inner.model)
+        )
     }
 
     fn rebuild(&mut self, panic: &(dyn std::any::Any + Send)) {
@@ -243,7 +251,10 @@ impl Screen {
 
 impl Inner {
     fn new(size: Size, options: ScreenOptions) -> Self {
-        Self { model: Model::new(size, options.scrollback), parser: Processor::new() }
+        Self {
+            model: Model::new(size, options.scrollback),
+            parser: Processor::new(),
+        }
     }
 }
 
@@ -294,4 +305,26 @@ fn clamp(cols: u16, rows: u16) -> Size {
 
 fn to_u16(value: usize) -> u16 {
     u16::try_from(value).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_panic_the_screen_is_empty_and_says_so() {
+        let mut screen = Screen::new(10, 3, ScreenOptions::default());
+        screen.process(b"text\x1b]2;cut");
+        screen.rebuild(&"out of range");
+        let events = screen.process(b"more");
+        assert_eq!(events, [ScreenEvent::Rebuilt("out of range".to_owned())]);
+        assert_eq!(screen.text(), ["more", "", ""]);
+        assert_eq!(screen.size(), (10, 3));
+    }
+
+    #[test]
+    fn a_screen_can_move_between_threads() {
+        fn is_send<T: Send>() {}
+        is_send::<Screen>();
+    }
 }

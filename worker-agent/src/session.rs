@@ -7,6 +7,7 @@ use crate::{
     activity::Tracker,
     client::{Client, Dialer},
     command::{Prepared, refuse},
+    ends::{Ends, ends, system},
     procs,
     pty::{self, Exec},
     pump::{Pump, Watched},
@@ -15,17 +16,15 @@ use crate::{
     sink::Sink,
 };
 use nix::{
-    fcntl::OFlag,
     libc::{SIGCONT, SIGKILL, SIGTERM},
     sys::eventfd::EventFd,
-    unistd::pipe2,
 };
 use podbay_protocol::{
     Activity, AgentError, AgentEvent, ErrorCode, ExitStatus, SessionInfo, SessionIo, Size,
     StartSession,
 };
 use std::{
-    os::fd::{AsFd, OwnedFd},
+    os::fd::AsFd,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -90,37 +89,6 @@ pub struct Surroundings<'a> {
     pub wake: &'a Arc<EventFd>,
     /// How streams are dialled.
     pub dialer: &'a Dialer,
-}
-
-/// Descriptors of a session that is being started.
-enum Ends {
-    Terminal(pty::Pty),
-    Pipes {
-        child: [OwnedFd; 3],
-        own: [OwnedFd; 3],
-    },
-}
-
-fn system(call: &str, error: nix::Error) -> AgentError {
-    refuse(ErrorCode::System, format!("{call}: {}", error.desc()))
-}
-
-fn ends(start: &StartSession, size: Option<Size>) -> Result<Ends, AgentError> {
-    if let Some(size) = size {
-        let pty = pty::open_pty(size, start.uid, start.gid)
-            .map_err(|e| system("opening a terminal", e))?;
-        return Ok(Ends::Terminal(pty));
-    }
-    let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|e| system("pipe", e));
-    let (stdin, stdout, stderr) = (pipe()?, pipe()?, pipe()?);
-    for own in [&stdin.1, &stdout.0, &stderr.0] {
-        nix::fcntl::fcntl(own, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
-            .map_err(|e| system("fcntl", e))?;
-    }
-    Ok(Ends::Pipes {
-        child: [stdin.0, stdout.1, stderr.1],
-        own: [stdin.1, stdout.0, stderr.0],
-    })
 }
 
 /// Keeps a size within what terminals and the model can do.

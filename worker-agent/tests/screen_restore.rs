@@ -21,12 +21,20 @@ fn restored(original: &mut Screen) -> Screen {
     fresh
 }
 
+#[allow(clippy::panic)]
 fn assert_same(original: &mut Screen, fresh: &mut Screen, blob: &[u8]) {
     let (expected, got) = (original.dump(), fresh.dump());
     if expected != got {
         let pairs = expected.lines().zip(got.lines()).filter(|(a, b)| a != b);
-        let shown: Vec<String> = pairs.take(4).map(|(a, b)| format!("- {a}\n+ {b}")).collect();
-        panic!("{}\nblob {:?}", shown.join("\n"), String::from_utf8_lossy(blob));
+        let shown: Vec<String> = pairs
+            .take(4)
+            .map(|(a, b)| format!("- {a}\n+ {b}"))
+            .collect();
+        panic!(
+            "{}\nblob {:?}",
+            shown.join("\n"),
+            String::from_utf8_lossy(blob)
+        );
     }
 }
 
@@ -132,11 +140,12 @@ fn run(parts: &[(Vec<u8>, Option<Size>)], start: Size, rest: &[u8]) {
 }
 
 proptest! {
+    // Without REP after the restore: what it repeats is lost if no cell is free.
     #[test]
     fn random_sequences_restore(
-        parts in prop::collection::vec((sequences(), prop::option::weighted(0.3, size())), 1..5),
+        parts in prop::collection::vec((sequences(true), prop::option::weighted(0.3, size())), 1..5),
         start in size(),
-        rest in sequences(),
+        rest in sequences(false),
     ) {
         run(&parts, start, &rest);
     }

@@ -37,6 +37,9 @@ impl AlternateScreen {
             let mut joined = std::mem::take(&mut self.tail);
             joined.extend(bytes.iter().take(MAX_MODE));
             self.scan(&joined);
+            if bytes.len() <= MAX_MODE {
+                return self.shown;
+            }
             self.tail.clear();
         }
         self.scan(bytes);

@@ -41,13 +41,13 @@ pub struct SpawnArgs {
     #[arg(long, value_name = "MODE")]
     isolation: Option<Isolation>,
     /// Memory, such as 4g.
-    #[arg(short, long, value_name = "SIZE", value_parser = checked(model::parse_bytes))]
+    #[arg(short, long, value_name = "SIZE", allow_negative_numbers = true, value_parser = checked(model::parse_bytes))]
     memory: Option<String>,
     /// CPUs, such as 2 or 0.5.
-    #[arg(long, value_name = "N", value_parser = checked(model::parse_cpus))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = checked(model::parse_cpus))]
     cpus: Option<String>,
     /// Processes and threads.
-    #[arg(long, value_name = "N", value_parser = checked(model::parse_pids))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = checked(model::parse_pids))]
     pids_limit: Option<String>,
     /// No limits at all.
     #[arg(long, conflicts_with_all = ["memory", "cpus", "pids_limit"])]

@@ -241,3 +241,78 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ExecStream<S> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{
+        engine::Engine,
+        engine_address::{self, SystemEnv},
+    };
+    use bollard::models::ContainerCreateBody;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    const IMAGE: &str = "podbay/base:bookworm";
+    const NAME: &str = "podbay-test-exec";
+
+    async fn said(target: &Target, engine: &EngineAddress, command: &[&str]) -> String {
+        let mut stream = open_command(target, engine, NAME, command).await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+        stream.notes.text().unwrap()
+    }
+
+    #[tokio::test]
+    #[ignore = "needs a container engine with the image of scripts/build-images.sh"]
+    async fn any_bytes_pass_both_ways_and_failures_are_told() {
+        let address = engine_address::find(&SystemEnv).unwrap();
+        let engine = Engine::connect(address.clone()).await.unwrap();
+        let target = Target::Exec {
+            engine: address.clone(),
+            container: NAME.into(),
+        };
+        let gone = open(&target, &address, NAME).await.err().unwrap();
+        assert!(matches!(gone, ClientError::NoParent { .. }), "{gone}");
+        let body = ContainerCreateBody {
+            image: Some(IMAGE.into()),
+            cmd: Some(vec!["sleep".into(), "600".into()]),
+            ..Default::default()
+        };
+        engine.create(NAME, body).await.unwrap();
+        let stopped = open(&target, &address, NAME).await.err().unwrap();
+        assert!(matches!(stopped, ClientError::NoParent { .. }), "{stopped}");
+        engine.start(NAME).await.unwrap();
+
+        let sent: Vec<u8> = (0..10 << 20)
+            .map(|i: u32| (i ^ (i >> 8) ^ (i >> 16)) as u8)
+            .collect();
+        let stream = open_command(&target, &address, NAME, &["cat"])
+            .await
+            .unwrap();
+        let (mut from, mut to) = tokio::io::split(stream);
+        let write = async {
+            for piece in sent.chunks(77_777) {
+                to.write_all(piece).await.unwrap();
+            }
+            to.shutdown().await.unwrap();
+        };
+        let mut got = Vec::new();
+        let ((), read) = tokio::join!(write, from.read_to_end(&mut got));
+        read.unwrap();
+        assert_eq!(got.len(), sent.len());
+        assert!(got == sent);
+
+        assert_eq!(
+            said(&target, &address, &["sh", "-c", "echo podbay: oops >&2"]).await,
+            "oops"
+        );
+        let missing = said(&target, &address, &["no-such-program", "relay"]).await;
+        assert!(missing.contains("no-such-program"), "{missing}");
+        let client = crate::client::Client::new(target);
+        let error = client.version().await.unwrap_err().to_string();
+        assert!(
+            error.contains("podbay") && error.contains("not found"),
+            "{error}"
+        );
+        engine.remove(NAME, 0).await.unwrap();
+    }
+}

@@ -20,6 +20,8 @@ use std::{
 
 /// Longest answer that is collected whole.
 const MAX_ANSWER: usize = 256 << 20;
+/// How long a kept connection may take to be ready; a new one takes as long.
+const READY: Duration = Duration::from_millis(50);
 
 /// An open connection that no call is using.
 pub(super) struct Link {
@@ -98,13 +100,21 @@ impl Http {
         Ok(Link { sender, notes })
     }
 
-    fn take_idle(&self) -> Option<Link> {
-        let link = self
+    /// The kept connection, when the call may use it. A connection that was closed meanwhile may be
+    /// noticed only after the request was written; what must not be sent twice risks that only where
+    /// another connection is dear.
+    async fn take_idle(&self, call: &Call) -> Option<Link> {
+        if call.method != Method::GET && matches!(self.target, Target::Socket(_)) {
+            return None;
+        }
+        let mut link = self
             .idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        link.filter(|link| link.sender.is_ready())
+            .take()?;
+        // The connection's own task may still have to see that the last answer ended.
+        let ready = tokio::time::timeout(READY, link.sender.ready()).await;
+        matches!(ready, Ok(Ok(()))).then_some(link)
     }
 
     /// Gives a connection back once its answer was read to the end.
@@ -120,7 +130,7 @@ impl Http {
         &self,
         call: &Call,
     ) -> Result<(Response<Incoming>, Link), ClientError> {
-        if let Some(mut link) = self.take_idle() {
+        if let Some(mut link) = self.take_idle(call).await {
             match link.sender.try_send_request(call.request()?).await {
                 Ok(answer) => return Ok((answer, link)),
                 Err(mut error) => {

@@ -83,13 +83,13 @@ mod tests {
             frames in prop::collection::vec((1u8..=2, prop::collection::vec(any::<u8>(), 0..200)), 0..20),
             cuts in prop::collection::vec(1usize..50, 1..20),
         ) {
-            let (mut wire, mut expected) = (Vec::new(), [Vec::new(), Vec::new()]);
+            let (mut wire, mut expected) = (Vec::new(), [Vec::<u8>::new(), Vec::new()]);
             for (kind, data) in &frames {
                 wire.extend(frame(*kind, data));
                 expected[usize::from(*kind) - 1].extend(data);
             }
             let (mut decoder, mut buffer) = (MuxDecoder::default(), BytesMut::new());
-            let mut got = [Vec::new(), Vec::new()];
+            let mut got = [Vec::<u8>::new(), Vec::new()];
             let (mut at, mut turn) = (0, 0);
             while at < wire.len() {
                 let end = (at + cuts[turn % cuts.len()]).min(wire.len());

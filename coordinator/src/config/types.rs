@@ -20,6 +20,8 @@ pub struct Config {
     pub defaults: Defaults,
     /// `[profiles.NAME]`, and `profiles/NAME.toml` beside the file.
     pub profiles: BTreeMap<String, Profile>,
+    /// tmp
+    pub pull: super::PullWhen,
 }
 
 /// Logging.

@@ -20,13 +20,14 @@ mod report;
 mod resolve;
 mod serve;
 mod session;
+mod start;
 mod stats;
 mod view;
 
 pub use bus::{Bus, BusMessage};
 pub use log::LogReader;
 pub use place::Placed;
-pub use serve::{ServeOptions, serve};
+pub use start::start;
 pub use session::{Attached, SessionEnd};
 pub(crate) use view::version;
 

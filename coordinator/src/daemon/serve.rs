@@ -31,9 +31,11 @@ const NOTICES: usize = 1024;
 /// Requests under way when the coordinator stops may take so long to end.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 
+/// Loads the configuration anew.
+type Reload = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
+
 /// What `podbay serve` needs to know.
-#[derive(Debug, Clone)]
-pub struct ServeOptions {
+pub(super) struct ServeOptions {
     /// The state volume.
     pub state_dir: PathBuf,
     /// The engine's socket.
@@ -44,17 +46,20 @@ pub struct ServeOptions {
     pub config: Config,
     /// When images are pulled.
     pub pull: PullPolicy,
+    /// What is copied into a fresh state volume.
+    pub seeds: PathBuf,
     /// Loads the configuration anew, for SIGHUP and when its file changes.
-    pub reload: fn(&std::path::Path) -> Result<Config, String>,
+    pub reload: Reload,
 }
 
 /// Runs the coordinator until SIGTERM or SIGINT. Workers and their sessions go on after it.
 ///
 /// # Errors
 /// The state volume or the socket cannot be used.
-pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
+pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let state_dir = StateDir::open(&options.state_dir)
         .with_context(|| format!("opening the state volume {}", options.state_dir.display()))?;
+    state_dir.seed(&options.seeds).context("seeding the state volume")?;
     let _log_guard = start_log(&options.config.log, &state_dir)?;
     let config = &options.config;
     let docker = Docker::connect(
@@ -101,7 +106,7 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         "come up",
         daemon.clone().come_up(options.agent_binary, heard),
     );
-    wait_for_signals(&daemon, options.reload).await?;
+    wait_for_signals(&daemon, &options.reload).await?;
     tracing::info!("stopping; workers and their sessions go on");
     daemon.stop();
     if tokio::time::timeout(DRAIN_DEADLINE, serving).await.is_err() {
@@ -112,7 +117,7 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
 
 async fn wait_for_signals(
     daemon: &Arc<Daemon>,
-    reload: fn(&std::path::Path) -> Result<Config, String>,
+    reload: &Reload,
 ) -> anyhow::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
@@ -128,8 +133,8 @@ async fn wait_for_signals(
 
 impl Daemon {
     /// Takes a new configuration; one that fails leaves the old one in force and says so.
-    async fn reload(self: &Arc<Self>, load: fn(&std::path::Path) -> Result<Config, String>) {
-        match load(self.state_dir.path()) {
+    async fn reload(self: &Arc<Self>, load: &Reload) {
+        match load() {
             Ok(config) => {
                 *self
                     .config

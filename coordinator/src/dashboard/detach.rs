@@ -95,7 +95,11 @@ impl Detach {
 
 fn matches(keys: &[Vec<Vec<u8>>], held: &[u8]) -> Match {
     let Some((first, rest)) = keys.split_first() else {
-        return Match::Whole;
+        return if held.is_empty() {
+            Match::Whole
+        } else {
+            Match::No
+        };
     };
     let mut begun = false;
     for form in first {
@@ -106,9 +110,9 @@ fn matches(keys: &[Vec<Vec<u8>>], held: &[u8]) -> Match {
                 .and_then(|press| after.strip_prefix([press, b":3u"].concat().as_slice()));
             let after = released.unwrap_or(after);
             match matches(rest, after) {
-                Match::Whole if after.is_empty() => return Match::Whole,
+                Match::Whole => return Match::Whole,
                 Match::Begun => begun = true,
-                Match::Whole | Match::No => {}
+                Match::No => {}
             }
             let release = form
                 .strip_suffix(b":1u")

@@ -54,19 +54,29 @@ impl Grid {
         self.index(row, col).and_then(|i| self.cells.get(i))
     }
 
+    /// Rows and columns that hold all that was written, from the top left corner.
+    pub fn written(&self) -> (u16, u16) {
+        let mut extent = (0, 0);
+        for row in 0..self.rows {
+            for col in 0..self.cols {
+                let filled =
+                    |cell: &GridCell| !cell.symbol.trim().is_empty() || cell.style.bg.is_some();
+                if self.get(row, col).is_some_and(filled) {
+                    extent = (row + 1, extent.1.max(col + 1));
+                }
+            }
+        }
+        extent
+    }
+
     /// The first row to show in a window of `height` rows: the end of what was written, and the
     /// cursor.
     pub fn first_row(&self, height: u16) -> u16 {
-        let written = (0..self.rows)
-            .rev()
-            .find(|&row| {
-                (0..self.cols)
-                    .filter_map(|col| self.get(row, col))
-                    .any(|cell| !cell.symbol.trim().is_empty() || cell.style.bg.is_some())
-            })
-            .map_or(0, |row| row + 1);
         let cursor = self.cursor.map(|(row, _)| row);
-        let end = written.max(cursor.map_or(0, |row| row.saturating_add(1)));
+        let end = self
+            .written()
+            .0
+            .max(cursor.map_or(0, |row| row.saturating_add(1)));
         let first = end.saturating_sub(height);
         cursor.map_or(first, |row| first.min(row))
     }

@@ -254,7 +254,7 @@ impl Docker {
             entrypoint: Some(vec!["/bin/podbay".to_owned(), "mounter".to_owned()]),
             cmd: Some(Vec::new()),
             user: Some("0:0".to_owned()),
-            env: Some(vec![format!("PODBAY_STATE_DIR={state}")]),
+            env: Some(vec![format!("PODBAY_STATE={state}")]),
             labels: Some(HashMap::from([
                 (labels::INSTANCE.to_owned(), spec.instance.clone()),
                 (labels::ROLE.to_owned(), "mounter".to_owned()),

@@ -136,7 +136,8 @@ impl MounterClient {
     /// `BadTarget` when `pid` is not of this worker, `System`, `Unreachable`.
     pub async fn unmount(&self, worker: &str, pid: i32) -> Result<(), MounterError> {
         let worker = worker.to_owned();
-        self.done(MounterRequest::Unmount { worker, pid }, QUICK).await
+        self.done(MounterRequest::Unmount { worker, pid }, QUICK)
+            .await
     }
 
     /// What a copy-on-write worker changed.
@@ -207,7 +208,8 @@ impl MounterClient {
     /// `Unreachable`.
     pub async fn remove_worker(&self, worker: &str) -> Result<(), MounterError> {
         let worker = worker.to_owned();
-        self.done(MounterRequest::RemoveWorker { worker }, SLOW).await
+        self.done(MounterRequest::RemoveWorker { worker }, SLOW)
+            .await
     }
 
     async fn done(&self, request: MounterRequest, limit: Duration) -> Result<(), MounterError> {
@@ -222,9 +224,9 @@ impl MounterClient {
         body: MounterRequest,
         limit: Duration,
     ) -> Result<MounterResponse, MounterError> {
-        let answer = timeout(limit, self.exchange(body)).await.map_err(|_| {
-            unreachable(format!("the mounter did not answer within {limit:?}"))
-        })??;
+        let answer = timeout(limit, self.exchange(body))
+            .await
+            .map_err(|_| unreachable(format!("the mounter did not answer within {limit:?}")))??;
         match answer {
             MounterResponse::Failed(e) => Err(e),
             answer => Ok(answer),

@@ -2,9 +2,7 @@
 //!
 //! An answer that does not fit a frame is sent as parts of its JSON text under the same id.
 
-use super::{
-    MountRequest, Mounted, MounterCaps, MounterError, PrepareRequest, ReviewTarget,
-};
+use super::{MountRequest, Mounted, MounterCaps, MounterError, PrepareRequest, ReviewTarget};
 use crate::{
     model::HostPath,
     wire::{ApplyRequest, ApplyResult, Changes, DiscardRequest, FileDiff},
@@ -177,6 +175,9 @@ mod tests {
         })
         .unwrap();
         assert!(parts > 2);
-        assert_eq!(serde_json::from_str::<MounterResponse>(&text).unwrap(), body);
+        assert_eq!(
+            serde_json::from_str::<MounterResponse>(&text).unwrap(),
+            body
+        );
     }
 }

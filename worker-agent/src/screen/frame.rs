@@ -180,7 +180,11 @@ impl Framer {
 
     fn finish(&mut self, kind: Kind, bytes: Option<&[u8]>, sink: &mut impl Sink) {
         let bytes = bytes.unwrap_or_default();
-        let limit = if kind == Kind::Osc { MAX_STRING } else { MAX_SEQUENCE };
+        let limit = if kind == Kind::Osc {
+            MAX_STRING
+        } else {
+            MAX_SEQUENCE
+        };
         if self.held.len() + bytes.len() <= limit {
             if self.held.is_empty() {
                 sink.sequence(kind, bytes);
@@ -193,7 +197,11 @@ impl Framer {
     }
 
     fn bound(&mut self) {
-        let limit = if self.in_string() { MAX_STRING } else { MAX_SEQUENCE };
+        let limit = if self.in_string() {
+            MAX_STRING
+        } else {
+            MAX_SEQUENCE
+        };
         if self.held.len() <= limit {
             return;
         }

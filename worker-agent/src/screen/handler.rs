@@ -7,7 +7,6 @@
 
 use alacritty_terminal::grid::Dimensions;
 use alacritty_terminal::index::{Column, Line};
-use alacritty_terminal::term::TermMode;
 use alacritty_terminal::vte::ansi::{
     Attr, CharsetIndex, ClearMode, CursorShape, CursorStyle, Handler, Hyperlink, KeyboardModes,
     KeyboardModesApplyBehavior, LineClearMode, Mode, ModifyOtherKeys, NamedPrivateMode,
@@ -65,7 +64,11 @@ impl Model {
     /// The line `count` above, stopping at the region's first line (if not already past it).
     fn above(&self, count: usize) -> i32 {
         let line = self.line();
-        let start = if line >= self.region.start { self.region.start } else { 0 };
+        let start = if line >= self.region.start {
+            self.region.start
+        } else {
+            0
+        };
         line.saturating_sub(to_i32(count)).max(start)
     }
 
@@ -152,15 +155,30 @@ impl Handler for Model {
         if from == last {
             return;
         }
-        let stops = self.tabs.iter().enumerate().skip(from + 1).filter(|(_, stop)| **stop);
-        let target = stops.map(|(column, _)| column).nth(usize::from(count.max(1)) - 1);
+        let stops = self
+            .tabs
+            .iter()
+            .enumerate()
+            .skip(from + 1)
+            .filter(|(_, stop)| **stop);
+        let target = stops
+            .map(|(column, _)| column)
+            .nth(usize::from(count.max(1)) - 1);
         self.move_to(self.line(), target.unwrap_or(last));
     }
 
     fn move_backward_tabs(&mut self, count: u16) {
         let from = self.column();
-        let stops = self.tabs.iter().enumerate().take(from).rev().filter(|(_, stop)| **stop);
-        let target = stops.map(|(column, _)| column).nth(usize::from(count.max(1)) - 1);
+        let stops = self
+            .tabs
+            .iter()
+            .enumerate()
+            .take(from)
+            .rev()
+            .filter(|(_, stop)| **stop);
+        let target = stops
+            .map(|(column, _)| column)
+            .nth(usize::from(count.max(1)) - 1);
         self.move_to(self.line(), target.unwrap_or(0));
     }
 
@@ -190,7 +208,10 @@ impl Handler for Model {
     fn insert_blank(&mut self, count: usize) {
         let (line, columns) = (Line(self.line()), self.term.columns());
         self.split_wide(line, self.column());
-        self.split_wide(line, columns.saturating_sub(count.min(columns - self.column())));
+        self.split_wide(
+            line,
+            columns.saturating_sub(count.min(columns - self.column())),
+        );
         self.term.insert_blank(count);
     }
 
@@ -314,7 +335,8 @@ impl Handler for Model {
 
     fn set_title(&mut self, title: Option<String>) {
         self.title = clean(&title.unwrap_or_default());
-        self.events.retain(|event| !matches!(event, ScreenEvent::Title(_)));
+        self.events
+            .retain(|event| !matches!(event, ScreenEvent::Title(_)));
         self.events.push(ScreenEvent::Title(self.title.clone()));
     }
 
@@ -349,7 +371,8 @@ impl Handler for Model {
     }
 
     fn report_keyboard_mode(&mut self) {
-        self.replies.push(&format!("\x1b[?{}u", self.keyboard.flags));
+        self.replies
+            .push(&format!("\x1b[?{}u", self.keyboard.flags));
     }
 
     fn push_keyboard_mode(&mut self, mode: KeyboardModes) {
@@ -380,7 +403,8 @@ impl Handler for Model {
     }
 
     fn report_modify_other_keys(&mut self) {
-        self.replies.push(&format!("\x1b[>4;{}m", self.modify_other_keys));
+        self.replies
+            .push(&format!("\x1b[>4;{}m", self.modify_other_keys));
     }
 }
 

@@ -52,14 +52,22 @@ pub(super) struct Replies(Arc<Mutex<Vec<u8>>>);
 
 impl Replies {
     pub(super) fn push(&self, text: &str) {
-        let mut bytes = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut bytes = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         if bytes.len() + text.len() <= MAX_REPLY {
             bytes.extend_from_slice(text.as_bytes());
         }
     }
 
     pub(super) fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+        std::mem::take(
+            &mut *self
+                .0
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner()),
+        )
     }
 }
 
@@ -150,7 +158,10 @@ impl Model {
     }
 
     pub(super) fn size(&self) -> Size {
-        Size { columns: self.term.columns(), lines: self.term.screen_lines() }
+        Size {
+            columns: self.term.columns(),
+            lines: self.term.screen_lines(),
+        }
     }
 
     pub(super) fn has(&self, mode: TermMode) -> bool {
@@ -237,8 +248,13 @@ fn normalise(grid: &mut Grid<Cell>) {
     };
     fix(&mut grid.cursor);
     fix(&mut grid.saved_cursor);
-    for line in 0..=bottom {
-        tidy_row(grid, Line(line));
+    for line in grid.topmost_line().0..=bottom {
+        // A row the crate has widened is not wholly cleared later unless its
+        // end counts as written.
+        grid[Line(line)].last_mut();
+        if line >= 0 {
+            tidy_row(grid, Line(line));
+        }
     }
 }
 
@@ -259,7 +275,9 @@ pub(super) fn tidy_row(grid: &mut Grid<Cell>, line: Line) {
             continue;
         }
         let has_tail = column < last
-            && row[Column(column + 1)].flags.contains(Flags::WIDE_CHAR_SPACER)
+            && row[Column(column + 1)]
+                .flags
+                .contains(Flags::WIDE_CHAR_SPACER)
             && !row[Column(column + 1)].flags.contains(Flags::WIDE_CHAR);
         let has_head = column > 0 && row[Column(column - 1)].flags.contains(Flags::WIDE_CHAR);
         let cell = &mut row[Column(column)];
@@ -274,9 +292,9 @@ pub(super) fn tidy_row(grid: &mut Grid<Cell>, line: Line) {
         }
         let leads = flags.contains(Flags::WRAPLINE)
             && column == last
-            && next.as_ref().is_some_and(|next| {
-                next.flags.contains(Flags::WIDE_CHAR) && same_pen(next, cell)
-            });
+            && next
+                .as_ref()
+                .is_some_and(|next| next.flags.contains(Flags::WIDE_CHAR) && same_pen(next, cell));
         if !leads {
             cell.flags.remove(Flags::LEADING_WIDE_CHAR_SPACER);
         }

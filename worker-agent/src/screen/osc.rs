@@ -41,7 +41,9 @@ pub(super) fn notification(sequence: &[u8]) -> Option<ScreenEvent> {
 
 fn nine(rest: &[u8]) -> Option<ScreenEvent> {
     let (first, more) = split(rest);
-    let number = std::str::from_utf8(first).ok().and_then(|text| text.parse::<u8>().ok());
+    let number = std::str::from_utf8(first)
+        .ok()
+        .and_then(|text| text.parse::<u8>().ok());
     match (number, more) {
         (Some(4), Some(more)) => {
             let (state, _) = split(more);
@@ -66,7 +68,11 @@ fn ninety_nine(rest: &[u8]) -> Option<ScreenEvent> {
             _ => {}
         }
     }
-    if encoded { text_event(&STANDARD.decode(payload).ok()?) } else { text_event(payload) }
+    if encoded {
+        text_event(&STANDARD.decode(payload).ok()?)
+    } else {
+        text_event(payload)
+    }
 }
 
 fn split(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
@@ -76,7 +82,11 @@ fn split(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
 
 fn text_event(bytes: &[u8]) -> Option<ScreenEvent> {
     let text = clean(&String::from_utf8_lossy(bytes));
-    if text.is_empty() { None } else { Some(ScreenEvent::Notification(text)) }
+    if text.is_empty() {
+        None
+    } else {
+        Some(ScreenEvent::Notification(text))
+    }
 }
 
 /// Removes control characters and cuts to [`MAX_TEXT`] bytes.

@@ -63,7 +63,8 @@ impl Painter {
     pub(super) fn print(&mut self, c: char, combining: Option<&[char]>) {
         for &c in std::iter::once(&c).chain(combining.into_iter().flatten()) {
             let mut buffer = [0; 4];
-            self.out.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
+            self.out
+                .extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
             self.last_char = Some(c);
         }
     }
@@ -79,7 +80,11 @@ impl Painter {
         }
         let old = std::mem::replace(
             &mut self.pen,
-            Cell { flags: cell.flags & PEN_FLAGS, c: ' ', ..cell.clone() },
+            Cell {
+                flags: cell.flags & PEN_FLAGS,
+                c: ' ',
+                ..cell.clone()
+            },
         );
         let mut codes = Vec::new();
         let keeps = old.flags & PEN_FLAGS == cell.flags & PEN_FLAGS
@@ -122,16 +127,26 @@ impl Painter {
     pub(super) fn charsets(&mut self, cursor: &Cursor<Cell>, active: CharsetIndex) {
         for (at, (index, letter)) in CHARSETS.into_iter().enumerate() {
             let wanted = cursor.charsets[index];
-            let Some(slot) = self.charsets.get_mut(at) else { continue };
+            let Some(slot) = self.charsets.get_mut(at) else {
+                continue;
+            };
             if *slot != wanted {
                 *slot = wanted;
-                let set = if wanted == StandardCharset::Ascii { 'B' } else { '0' };
+                let set = if wanted == StandardCharset::Ascii {
+                    'B'
+                } else {
+                    '0'
+                };
                 self.format(format_args!("\x1b{letter}{set}"));
             }
         }
         if self.active != active {
             self.active = active;
-            self.raw(if active == CharsetIndex::G0 { b"\x0f" } else { b"\x0e" });
+            self.raw(if active == CharsetIndex::G0 {
+                b"\x0f"
+            } else {
+                b"\x0e"
+            });
         }
     }
 
@@ -231,7 +246,9 @@ impl Painter {
         } else if wraps {
             columns
         } else {
-            let used = (0..columns).rev().find(|&column| !is_blank(&row[Column(column)]));
+            let used = (0..columns)
+                .rev()
+                .find(|&column| !is_blank(&row[Column(column)]));
             used.map_or(usize::from(wrapped), |column| column + 1)
         };
         for column in 0..end {
@@ -283,7 +300,10 @@ fn attributes(flags: Flags) -> impl Iterator<Item = String> {
         (Flags::HIDDEN, "8"),
         (Flags::STRIKEOUT, "9"),
     ];
-    CODES.into_iter().filter(move |(flag, _)| flags.contains(*flag)).map(|(_, c)| c.to_owned())
+    CODES
+        .into_iter()
+        .filter(move |(flag, _)| flags.contains(*flag))
+        .map(|(_, c)| c.to_owned())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

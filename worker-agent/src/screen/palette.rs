@@ -37,11 +37,19 @@ pub(super) fn default_color(index: usize) -> Rgb {
         16..=231 => {
             let level = |step: usize| if step == 0 { 0 } else { byte(55 + 40 * step) };
             let cube = index - 16;
-            Rgb { r: level(cube / 36), g: level(cube / 6 % 6), b: level(cube % 6) }
+            Rgb {
+                r: level(cube / 36),
+                g: level(cube / 6 % 6),
+                b: level(cube % 6),
+            }
         }
         232..=255 => {
             let level = byte(8 + 10 * (index - 232));
-            Rgb { r: level, g: level, b: level }
+            Rgb {
+                r: level,
+                g: level,
+                b: level,
+            }
         }
         BACKGROUND => rgb(0x00_0000),
         _ => rgb(0xe5_e5e5),

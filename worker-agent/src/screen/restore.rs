@@ -66,7 +66,14 @@ fn tidy(grid: &mut Grid<Cell>) {
         let line = grid.cursor.point.line;
         let last = grid.last_column();
         let cell = &mut grid[line][last];
-        cell.flags.remove(Flags::WRAPLINE | Flags::LEADING_WIDE_CHAR_SPACER);
+        cell.flags
+            .remove(Flags::WRAPLINE | Flags::LEADING_WIDE_CHAR_SPACER);
+        // Overwriting a wide character at the left edge unmarks the row above.
+        if last.0 <= 2 && line > grid.topmost_line() {
+            grid[line - 1i32][last]
+                .flags
+                .remove(Flags::LEADING_WIDE_CHAR_SPACER);
+        }
     }
 }
 
@@ -90,7 +97,13 @@ fn keyboard(keyboard: &Keyboard, out: &mut Painter) {
     if let Some(first) = values.next().filter(|first| **first != 0) {
         out.format(format_args!("\x1b[={first};1u"));
     }
-    let values: Vec<u8> = keyboard.stack.iter().copied().chain([keyboard.flags]).skip(1).collect();
+    let values: Vec<u8> = keyboard
+        .stack
+        .iter()
+        .copied()
+        .chain([keyboard.flags])
+        .skip(1)
+        .collect();
     for value in values {
         out.format(format_args!("\x1b[>{value}u"));
     }
@@ -100,7 +113,9 @@ fn colors(model: &Model, out: &mut Painter) {
     const FOREGROUND: usize = NamedColor::Foreground as usize;
     const CURSOR: usize = NamedColor::Cursor as usize;
     for &index in &model.touched_colors {
-        let dynamic = (FOREGROUND..=CURSOR).contains(&index).then(|| index - FOREGROUND + 10);
+        let dynamic = (FOREGROUND..=CURSOR)
+            .contains(&index)
+            .then(|| index - FOREGROUND + 10);
         match (model.term.colors()[index], dynamic) {
             (Some(c), Some(code)) => out.format(format_args!(
                 "\x1b]{code};rgb:{:02x}/{:02x}/{:02x}\x1b\\",
@@ -128,7 +143,9 @@ fn titles(model: &Model, out: &mut Painter) {
 /// Makes REP repeat the right character: prints it on an erased cell and
 /// erases it again. Without an erased cell on the screen this is left out.
 fn repeated(model: &Model, out: &mut Painter) {
-    let Some(c) = model.last_char.filter(|c| out.last_char != Some(*c)) else { return };
+    let Some(c) = model.last_char.filter(|c| out.last_char != Some(*c)) else {
+        return;
+    };
     let grid = model.term.grid();
     let width = c.width().unwrap_or(0).max(1);
     let columns = grid.columns();
@@ -138,7 +155,9 @@ fn repeated(model: &Model, out: &mut Painter) {
         (column..column + width).all(|at| is_erased(&row[Column(at)]) && row[Column(at)].bg == bg)
     };
     let place = (0..to_i32(grid.screen_lines())).rev().find_map(|line| {
-        let column = (0..columns.saturating_sub(width)).rev().find(|&at| free(line, at))?;
+        let column = (0..columns.saturating_sub(width))
+            .rev()
+            .find(|&at| free(line, at))?;
         Some((line, column))
     });
     let Some((line, column)) = place else { return };
@@ -165,7 +184,11 @@ fn modes(model: &Model, out: &mut Painter) {
     let grid = model.term.grid();
     let lines = to_i32(grid.screen_lines());
     if model.region != (0..lines) {
-        out.format(format_args!("\x1b[{};{}r", model.region.start + 1, model.region.end));
+        out.format(format_args!(
+            "\x1b[{};{}r",
+            model.region.start + 1,
+            model.region.end
+        ));
     }
     let origin = model.has(TermMode::ORIGIN);
     if origin {
@@ -228,12 +251,32 @@ pub(super) fn dump(model: &mut Model) -> String {
         text.push_str(&line);
         text.push('\n');
     };
-    put(format!("size {:?} mode {:?}", model.size(), model.term.mode()));
-    put(format!("region {:?} tabs {:?}", model.region, stops(&model.tabs)));
-    put(format!("charset {:?} style {:?}", model.active_charset, model.cursor_style));
-    put(format!("title {:?} stack {:?}", model.title, model.title_stack));
-    put(format!("keyboard {:?} other {:?}", model.keyboard, model.other_keyboard));
-    put(format!("other keys {} passed {:?}", model.modify_other_keys, model.passed_modes));
+    put(format!(
+        "size {:?} mode {:?}",
+        model.size(),
+        model.term.mode()
+    ));
+    put(format!(
+        "region {:?} tabs {:?}",
+        model.region,
+        stops(&model.tabs)
+    ));
+    put(format!(
+        "charset {:?} style {:?}",
+        model.active_charset, model.cursor_style
+    ));
+    put(format!(
+        "title {:?} stack {:?}",
+        model.title, model.title_stack
+    ));
+    put(format!(
+        "keyboard {:?} other {:?}",
+        model.keyboard, model.other_keyboard
+    ));
+    put(format!(
+        "other keys {} passed {:?}",
+        model.modify_other_keys, model.passed_modes
+    ));
     for index in &model.touched_colors {
         if let Some(color) = model.term.colors()[*index] {
             put(format!("color {index} {color}"));
@@ -252,14 +295,26 @@ pub(super) fn dump(model: &mut Model) -> String {
 }
 
 fn stops(tabs: &[bool]) -> Vec<usize> {
-    tabs.iter().enumerate().filter(|(_, stop)| **stop).map(|(column, _)| column).collect()
+    tabs.iter()
+        .enumerate()
+        .filter(|(_, stop)| **stop)
+        .map(|(column, _)| column)
+        .collect()
 }
 
 fn cursor_text(cursor: &Cursor<Cell>) -> String {
-    let sets = [CharsetIndex::G0, CharsetIndex::G1, CharsetIndex::G2, CharsetIndex::G3];
+    let sets = [
+        CharsetIndex::G0,
+        CharsetIndex::G1,
+        CharsetIndex::G2,
+        CharsetIndex::G3,
+    ];
     let sets = sets.map(|index| cursor.charsets[index]);
     let (point, wrap) = (cursor.point, cursor.input_needs_wrap);
-    format!("{point:?} wrap {wrap} {} {sets:?}", cell_text(&cursor.template))
+    format!(
+        "{point:?} wrap {wrap} {} {sets:?}",
+        cell_text(&cursor.template)
+    )
 }
 
 fn cell_text(cell: &Cell) -> String {

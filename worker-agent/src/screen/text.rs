@@ -22,7 +22,10 @@ impl Model {
         while let Some(&first) = bytes.first() {
             let plain = |byte: &u8| matches!(byte, 0x20..=0x7e);
             if plain(&first) {
-                let end = bytes.iter().position(|byte| !plain(byte)).unwrap_or(bytes.len());
+                let end = bytes
+                    .iter()
+                    .position(|byte| !plain(byte))
+                    .unwrap_or(bytes.len());
                 let (run, rest) = bytes.split_at(end);
                 self.ascii(run);
                 bytes = rest;
@@ -92,13 +95,19 @@ impl Model {
         let point = grid.cursor.point;
         let column = point.column.0;
         let end = columns.min(column + run.len());
-        let (fg, bg, flags) =
-            (grid.cursor.template.fg, grid.cursor.template.bg, grid.cursor.template.flags);
+        let (fg, bg, flags) = (
+            grid.cursor.template.fg,
+            grid.cursor.template.bg,
+            grid.cursor.template.flags,
+        );
         let extra = grid.cursor.template.extra.clone();
         let cells = &mut grid[point.line][point.column..Column(end)];
         let mut done = 0;
         for (cell, &byte) in cells.iter_mut().zip(run) {
-            if cell.flags.intersects(Flags::WIDE_CHAR | Flags::WIDE_CHAR_SPACER) {
+            if cell
+                .flags
+                .intersects(Flags::WIDE_CHAR | Flags::WIDE_CHAR_SPACER)
+            {
                 break;
             }
             cell.c = char::from(byte);

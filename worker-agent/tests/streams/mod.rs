@@ -55,17 +55,25 @@ pub fn screen_of((cols, rows): Size) -> Screen {
     Screen::new(cols, rows, ScreenOptions { scrollback: 100 })
 }
 
-/// Random streams made of text and whole sequences.
-pub fn sequences() -> impl Strategy<Value = Vec<u8>> {
+/// Random streams made of text and whole sequences, with or without REP.
+pub fn sequences(repeats: bool) -> impl Strategy<Value = Vec<u8>> {
     let number = prop_oneof![4 => 0u16..15, 1 => Just(65535u16), 1 => 0u16..120];
+    let finals = b"@ABCDEFGHIJKLMPSTXZ`adefghlmrsu"
+        .iter()
+        .copied()
+        .chain(repeats.then_some(b'b'));
     let csi = (
         prop::collection::vec(number, 0..3),
-        prop::sample::select(b"@ABCDEFGHIJKLMPSTXZ`abdefghlmrsu".to_vec()),
+        prop::sample::select(finals.collect::<Vec<u8>>()),
     )
         .prop_map(|(numbers, last)| {
             let numbers: Vec<String> = numbers.iter().map(u16::to_string).collect();
             // A repeat of 65,535 is right but slow in a debug build.
-            let numbers = if last == b'b' { "3".to_owned() } else { numbers.join(";") };
+            let numbers = if last == b'b' {
+                "3".to_owned()
+            } else {
+                numbers.join(";")
+            };
             format!("\x1b[{numbers}{}", char::from(last))
         });
     let mode = (
@@ -77,23 +85,106 @@ pub fn sequences() -> impl Strategy<Value = Vec<u8>> {
     )
         .prop_map(|(mode, on)| format!("\x1b[?{mode}{}", if on { 'h' } else { 'l' }));
     let sgr = prop::sample::select(vec![
-        "0", "1", "2", "3", "4", "4:2", "4:3", "4:4", "4:5", "5", "7", "8", "9", "21", "22", "23",
-        "24", "25", "27", "28", "29", "31", "42", "95", "106", "38;5;99", "48;2;1;2;3",
-        "58:5:3", "58;2;4;5;6", "59", "39", "49", "38;5;1",
+        "0",
+        "1",
+        "2",
+        "3",
+        "4",
+        "4:2",
+        "4:3",
+        "4:4",
+        "4:5",
+        "5",
+        "7",
+        "8",
+        "9",
+        "21",
+        "22",
+        "23",
+        "24",
+        "25",
+        "27",
+        "28",
+        "29",
+        "31",
+        "42",
+        "95",
+        "106",
+        "38;5;99",
+        "48;2;1;2;3",
+        "58:5:3",
+        "58;2;4;5;6",
+        "59",
+        "39",
+        "49",
+        "38;5;1",
     ])
     .prop_map(|code| format!("\x1b[{code}m"));
     let text = prop::sample::select(vec![
-        "a", "hello", "漢", "字漢字", "e\u{301}", "\u{302}", "🦀", "👩\u{200d}👧", "\t", "\r", "\n",
-        "\r\n", "\x08", "\x0e", "\x0f", "qx", "long text that wraps around", " ", "\u{a0}", "é",
+        "a",
+        "hello",
+        "漢",
+        "字漢字",
+        "e\u{301}",
+        "\u{302}",
+        "🦀",
+        "👩\u{200d}👧",
+        "\t",
+        "\r",
+        "\n",
+        "\r\n",
+        "\x08",
+        "\x0e",
+        "\x0f",
+        "qx",
+        "long text that wraps around",
+        " ",
+        "\u{a0}",
+        "é",
     ])
     .prop_map(str::to_owned);
     let other = prop::sample::select(vec![
-        "\x1b7", "\x1b8", "\x1bD", "\x1bE", "\x1bM", "\x1bH", "\x1bc", "\x1b#8", "\x1b(0", "\x1b(B",
-        "\x1b)0", "\x1b=", "\x1b>", "\x1b[4h", "\x1b[4l", "\x1b[20h", "\x1b[3 q", "\x1b[0 q",
-        "\x1b]2;ti\x07", "\x1b[22t", "\x1b[23t", "\x1b]8;;http://a/\x1b\\", "\x1b]8;id=q;x:y\x07",
-        "\x1b]8;;\x07", "\x1b]4;3;rgb:1/2/3\x07", "\x1b]104\x07", "\x1b]10;#fff\x07", "\x1b]110\x07",
-        "\x1b[>1u", "\x1b[>7u", "\x1b[<1u", "\x1b[=3;2u", "\x1b[>4;2m", "\x1b[?5W", "\x1bP1$qm\x1b\\",
-        "\x1b_G1\x1b\\", "\x1b]50;CursorShape=1\x07", "\x1b[", "\x1b]2;half", "\x1b[3\n1m", "\u{ff}",
+        "\x1b7",
+        "\x1b8",
+        "\x1bD",
+        "\x1bE",
+        "\x1bM",
+        "\x1bH",
+        "\x1bc",
+        "\x1b#8",
+        "\x1b(0",
+        "\x1b(B",
+        "\x1b)0",
+        "\x1b=",
+        "\x1b>",
+        "\x1b[4h",
+        "\x1b[4l",
+        "\x1b[20h",
+        "\x1b[3 q",
+        "\x1b[0 q",
+        "\x1b]2;ti\x07",
+        "\x1b[22t",
+        "\x1b[23t",
+        "\x1b]8;;http://a/\x1b\\",
+        "\x1b]8;id=q;x:y\x07",
+        "\x1b]8;;\x07",
+        "\x1b]4;3;rgb:1/2/3\x07",
+        "\x1b]104\x07",
+        "\x1b]10;#fff\x07",
+        "\x1b]110\x07",
+        "\x1b[>1u",
+        "\x1b[>7u",
+        "\x1b[<1u",
+        "\x1b[=3;2u",
+        "\x1b[>4;2m",
+        "\x1b[?5W",
+        "\x1bP1$qm\x1b\\",
+        "\x1b_G1\x1b\\",
+        "\x1b]50;CursorShape=1\x07",
+        "\x1b[",
+        "\x1b]2;half",
+        "\x1b[3\n1m",
+        "\u{ff}",
     ])
     .prop_map(str::to_owned);
     let item = prop_oneof![5 => text, 5 => csi, 2 => mode, 2 => sgr, 2 => other];

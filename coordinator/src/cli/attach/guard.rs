@@ -71,3 +71,62 @@ fn restore() {
     drop(super::output::write_terminal(&reset));
     tcsetattr(io::stdin(), SetArg::TCSANOW, &modes).ok();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::{pty::openpty, sys::termios::LocalFlags};
+    use std::process::{Command, Stdio};
+
+    /// Run by the test below, in a process of its own with a terminal as stdin.
+    #[test]
+    #[ignore = "a helper, not a test"]
+    fn panics_while_raw() {
+        let _guard = TermGuard::raw().unwrap();
+        assert!(
+            !tcgetattr(io::stdin())
+                .unwrap()
+                .local_flags
+                .contains(LocalFlags::ICANON)
+        );
+        // The hook alone must do: the thread is not the one that holds the guard.
+        std::thread::spawn(|| panic!("on purpose"))
+            .join()
+            .unwrap_err();
+        let cooked = tcgetattr(io::stdin())
+            .unwrap()
+            .local_flags
+            .contains(LocalFlags::ICANON);
+        assert!(cooked, "not restored");
+    }
+
+    #[test]
+    fn a_panic_anywhere_restores_the_terminal() {
+        let pty = openpty(None, None).unwrap();
+        let before = tcgetattr(&pty.slave).unwrap();
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--ignored",
+                "--exact",
+                "cli::attach::guard::tests::panics_while_raw",
+                "--nocapture",
+            ])
+            .stdin(Stdio::from(pty.slave.try_clone().unwrap()))
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success(),
+            "{text} {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(
+            text.contains("1 passed") && text.contains("\x1b[?25h"),
+            "{text:?}"
+        );
+        assert_eq!(
+            tcgetattr(&pty.slave).unwrap().local_flags,
+            before.local_flags
+        );
+    }
+}

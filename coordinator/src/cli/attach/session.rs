@@ -25,6 +25,10 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two tries.
 const RETRY: Duration = Duration::from_millis(200);
+/// How long the first message of a connection may take.
+const GREETING: Duration = Duration::from_secs(10);
+/// How long the last output waits for a terminal when the user, or a signal, ends the attach.
+const LAST_OUTPUT: Duration = Duration::from_secs(1);
 /// Input kept while there is no connection.
 const MAX_PENDING: usize = 64 << 10;
 
@@ -170,9 +174,15 @@ impl Typed {
 impl Session {
     /// Carries the session until it ends, the user detaches, or a signal comes.
     pub(crate) async fn run(mut self, opened: Opened) -> Result<End, Failure> {
+        // The first message says whether there is a terminal on the other side; until then this one
+        // stays as it is.
+        let (sender, mut receiver) = opened.stream.split();
+        let first = greeting(&mut receiver).await;
+        if let Some(Ok(Incoming::Message(ServerMessage::Attached { pipes: true, .. }))) = &first {
+            self.pipes = true;
+        }
         let mut signals = Signals::new()?;
         let guard = raw_terminal(self.pipes)?;
-        let output = Output::start()?;
         let mut typed = Typed {
             input: Input::start()?,
             keys: std::mem::take(&mut self.keys),
@@ -180,58 +190,69 @@ impl Session {
             ended: false,
             terminal: guard.is_some(),
         };
-        let mut screen = AlternateScreen::default();
-        let mut stream = opened.stream;
-        let mut quiet = opened.announced;
-        let end = loop {
-            let over = self
-                .connection(
-                    stream,
-                    &mut signals,
-                    &guard,
-                    &output,
-                    &mut typed,
-                    &mut screen,
-                    quiet,
-                )
-                .await?;
-            match over {
-                Over::End(end) => break end,
-                Over::Gone => {}
-            }
-            notice(
-                &output,
-                guard.is_some(),
-                "the coordinator went away; waiting for it",
-            )
-            .await?;
-            match self.again(&mut signals, &mut typed).await? {
-                Ok(again) => stream = again,
-                Err(end) => break end,
-            }
-            quiet = true;
+        let mut shown = Shown {
+            output: Output::start()?,
+            screen: AlternateScreen::default(),
+            terminal: guard.is_some(),
+            quiet: opened.announced,
         };
-        output.drain().await;
+        let mut link = Link {
+            sender,
+            receiver,
+            first,
+        };
+        let end = loop {
+            match self
+                .connection(link, &mut signals, &guard, &mut typed, &mut shown)
+                .await
+            {
+                Ok(Over::End(end)) => break Ok(end),
+                Ok(Over::Gone) => {}
+                Err(failure) => break Err(failure),
+            }
+            shown
+                .notice("the coordinator went away; waiting for it")
+                .await?;
+            match self.again(&mut signals, &mut typed).await {
+                Ok(Ok(stream)) => {
+                    let (sender, mut receiver) = stream.split();
+                    let first = greeting(&mut receiver).await;
+                    link = Link {
+                        sender,
+                        receiver,
+                        first,
+                    };
+                }
+                Ok(Err(end)) => break Ok(end),
+                Err(failure) => break Err(failure),
+            }
+            shown.quiet = true;
+        };
+        let exited = matches!(end, Ok(End::Exited { .. }));
+        let end = tokio::select! {
+            () = shown.output.drain() => end,
+            // The output of a session that ended is waited for, a terminal that blocks is not.
+            () = tokio::time::sleep(LAST_OUTPUT), if !exited => end,
+            number = Signals::end(&mut signals.ends) => Ok(End::Signal(number)),
+        };
         drop(guard);
-        Ok(end)
+        end
     }
 
     /// One connection, until it is over.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is lent to one part of one select"
-    )]
     async fn connection(
         &self,
-        stream: AttachStream,
+        link: Link,
         signals: &mut Signals,
         guard: &Option<TermGuard>,
-        output: &Output,
         typed: &mut Typed,
-        screen: &mut AlternateScreen,
-        quiet: bool,
+        shown: &mut Shown,
     ) -> Result<Over, Failure> {
-        let (mut sender, mut receiver) = stream.split();
+        let Link {
+            mut sender,
+            mut receiver,
+            first,
+        } = link;
         let Signals {
             resize,
             resumed,
@@ -239,7 +260,7 @@ impl Session {
         } = signals;
         let (say, mut said) = tokio::sync::mpsc::channel::<i32>(4);
         let up = uplink(&mut sender, typed, resize, resumed, guard, &mut said);
-        let down = self.downlink(&mut receiver, output, guard.is_some(), screen, quiet);
+        let down = self.downlink(first, &mut receiver, shown);
         let end = async {
             let mut asked = 0;
             loop {
@@ -247,7 +268,7 @@ impl Session {
                 asked += 1;
                 // A session on pipes gets the signal, as with `docker run`; asked again and again,
                 // this process goes.
-                if guard.is_some() || !self.pipes || asked > 2 || say.try_send(number).is_err() {
+                if !self.pipes || asked > 2 || say.try_send(number).is_err() {
                     return number;
                 }
             }
@@ -262,36 +283,37 @@ impl Session {
 
     async fn downlink(
         &self,
+        first: Option<Result<Incoming, ClientError>>,
         receiver: &mut AttachReceiver,
-        output: &Output,
-        terminal: bool,
-        screen: &mut AlternateScreen,
-        quiet: bool,
+        shown: &mut Shown,
     ) -> Result<Over, Failure> {
-        while let Some(incoming) = receiver.next().await {
+        let mut next = first;
+        while let Some(incoming) = next {
             match incoming {
                 Ok(Incoming::Output(bytes)) => {
-                    if terminal {
-                        TermGuard::alternate(screen.follow(&bytes));
+                    if shown.terminal {
+                        TermGuard::alternate(shown.screen.follow(&bytes));
                     }
-                    output.write(Stream::Stdout, bytes).await?;
+                    shown.output.write(Stream::Stdout, bytes).await?;
                 }
-                Ok(Incoming::Stderr(bytes)) => output.write(Stream::Stderr, bytes).await?,
+                Ok(Incoming::Stderr(bytes)) => shown.output.write(Stream::Stderr, bytes).await?,
                 Ok(Incoming::Message(ServerMessage::Exited { status, oom })) => {
                     return Ok(Over::End(End::Exited { status, oom }));
                 }
                 Ok(Incoming::Message(ServerMessage::Error(error))) => return Err(error.into()),
                 Ok(Incoming::Message(ServerMessage::Attached { writer, .. })) => {
-                    if !writer && !quiet && terminal && self.mode == AttachMode::Write {
+                    let watching = !writer && self.mode == AttachMode::Write;
+                    if watching && shown.terminal && !shown.quiet {
                         let text =
                             "someone else types here: you are watching; --takeover changes that";
-                        notice(output, true, text).await?;
+                        shown.notice(text).await?;
                     }
                 }
                 Ok(Incoming::Message(ServerMessage::Spawned(_))) => {}
                 Err(error) if error.is_transient() => return Ok(Over::Gone),
                 Err(error) => return Err(error.into()),
             }
+            next = receiver.next().await;
         }
         Ok(Over::Gone)
     }
@@ -358,20 +380,39 @@ impl Session {
     }
 }
 
-/// A dim line of Podbay's own.
-async fn notice(output: &Output, terminal: bool, text: &str) -> Result<(), Failure> {
-    let (start, end) = if terminal {
-        ("\r\n\x1b[2m", "\x1b[22m\r\n")
-    } else {
-        ("", "\n")
-    };
-    output
-        .write(
-            Stream::Stderr,
-            Bytes::from(format!("{start}[podbay: {text}]{end}")),
-        )
-        .await?;
-    Ok(())
+/// A connection and the first thing it said.
+struct Link {
+    sender: AttachSender,
+    receiver: AttachReceiver,
+    first: Option<Result<Incoming, ClientError>>,
+}
+
+/// The first message; a coordinator that says nothing counts as gone.
+async fn greeting(receiver: &mut AttachReceiver) -> Option<Result<Incoming, ClientError>> {
+    tokio::time::timeout(GREETING, receiver.next())
+        .await
+        .unwrap_or(None)
+}
+
+/// What is shown, across connections.
+struct Shown {
+    output: Output,
+    screen: AlternateScreen,
+    terminal: bool,
+    quiet: bool,
+}
+
+impl Shown {
+    /// A dim line of Podbay's own.
+    async fn notice(&self, text: &str) -> std::io::Result<()> {
+        let (start, end) = if self.terminal {
+            ("\r\n\x1b[2m", "\x1b[22m\r\n")
+        } else {
+            ("", "\n")
+        };
+        let line = Bytes::from(format!("{start}[podbay: {text}]{end}"));
+        self.output.write(Stream::Stderr, line).await
+    }
 }
 
 async fn uplink(

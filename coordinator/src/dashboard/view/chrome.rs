@@ -73,44 +73,43 @@ pub fn banner(state: &State, area: Rect, pen: &mut Pen<'_>) {
     }
 }
 
-/// The last message, or what is under way.
-pub fn notice(state: &State, area: Rect, pen: &mut Pen<'_>) {
-    let area = inset(area);
-    match &state.notice {
+/// Most lines that a message gets.
+const NOTICE_LINES: usize = 3;
+
+/// The last message with what can be done, or what is under way, cut into lines.
+pub fn notice_lines(state: &State, width: u16) -> Vec<(String, Role)> {
+    let columns = usize::from(inset(Rect::new(0, 0, width, 1)).width);
+    let (said, role) = match &state.notice {
         Some(notice) => {
             let (mark, role) = match notice.level {
                 Level::Info => ("", Role::Done),
                 Level::Error => ("error: ", Role::Error),
             };
-            // The hint is what helps: it keeps a third of the line when both do not fit.
             let hint = notice
                 .hint
                 .as_ref()
                 .map(|h| format!(" ({h})"))
                 .unwrap_or_default();
-            let hint_width = u16::try_from(text::width(&text::clean(&hint))).unwrap_or(u16::MAX);
-            let room = area.width.saturating_sub(hint_width.min(area.width / 3));
-            let said = format!("{mark}{}", notice.text);
-            let x = pen.put_as(area.x, area.y, room, &said, role);
-            pen.put_as(
-                x,
-                area.y,
-                area.right().saturating_sub(x),
-                &hint,
-                Role::Muted,
-            );
+            (format!("{mark}{}{hint}", notice.text), role)
         }
-        None if !state.pending.is_empty() => {
-            let doing = state.pending.join(", ");
-            pen.put_as(
-                area.x,
-                area.y,
-                area.width,
-                &format!("{doing}…"),
-                Role::Working,
-            );
-        }
-        None => {}
+        None if state.pending.is_empty() => return Vec::new(),
+        None => (format!("{}…", state.pending.join(", ")), Role::Working),
+    };
+    let mut lines = text::wrap(&said, columns);
+    if lines.len() > NOTICE_LINES {
+        // The rest goes into the last line, where it is cut with a mark.
+        let rest = lines.split_off(NOTICE_LINES - 1).join(" ");
+        lines.push(rest);
+    }
+    lines.into_iter().map(|line| (line, role)).collect()
+}
+
+/// Draws the message.
+pub fn notice(state: &State, area: Rect, pen: &mut Pen<'_>) {
+    let lines = notice_lines(state, area.width);
+    let area = inset(area);
+    for (y, (line, role)) in (area.top()..area.bottom()).zip(lines) {
+        pen.put_as(area.x, y, area.width, &line, role);
     }
 }
 
@@ -158,14 +157,8 @@ pub fn footer(state: &State, area: Rect, pen: &mut Pen<'_>) {
     let mut x = area.x;
     for (key, label) in keys {
         x = pen.put_as(x, area.y, area.right().saturating_sub(x), &key, Role::Key);
-        let label = format!(" {label}  ");
-        x = pen.put_as(
-            x,
-            area.y,
-            area.right().saturating_sub(x),
-            &label,
-            Role::Text,
-        );
+        let label = format!(" {label}");
+        x = pen.put_as(x, area.y, area.right().saturating_sub(x), &label, Role::Text) + 2;
     }
 }
 

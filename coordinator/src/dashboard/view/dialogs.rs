@@ -119,7 +119,7 @@ fn spawn(form: &SpawnForm, area: Rect, pen: &mut Pen<'_>) -> Option<Position> {
     let fields = SpawnField::ALL;
     let inside = pen.frame(layout::centred(area, 76, 10), "Spawn a worker");
     let mut cursor = None;
-    let label_width = 10;
+    let label_width = 11;
     let (x, right) = (inside.x + 1, inside.right().saturating_sub(1));
     let room = right.saturating_sub(x + label_width);
     for (y, field) in (inside.top()..inside.bottom()).zip(fields) {

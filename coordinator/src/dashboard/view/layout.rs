@@ -1,5 +1,6 @@
 //! Where things are, by the terminal's size.
 
+use super::chrome;
 use crate::dashboard::state::{Link, State};
 use podbay_protocol::Size;
 use ratatui::layout::Rect;
@@ -61,10 +62,8 @@ pub fn split(state: &State, whole: Rect) -> Areas {
     if matches!(state.link, Link::Gone { .. }) && rows >= 3 {
         areas.banner = take_top(&mut rest, 1);
     }
-    let message = state.notice.is_some() || !state.pending.is_empty();
-    if message && rows >= 3 {
-        areas.notice = take_bottom(&mut rest, 1);
-    }
+    let message = u16::try_from(chrome::notice_lines(state, whole.width).len()).unwrap_or(1);
+    areas.notice = take_bottom(&mut rest, message.min(rows.saturating_sub(1) / 3));
     let most = match rows {
         0..8 => 0,
         8..20 => 1,

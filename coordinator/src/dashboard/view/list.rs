@@ -136,12 +136,21 @@ fn empty(state: &State, area: Rect, pen: &mut Pen<'_>) {
             ("? shows every key.", Role::Muted),
         ],
     };
+    let columns = usize::from(area.width.saturating_sub(2));
+    let lines: Vec<(String, Role)> = lines
+        .iter()
+        .flat_map(|(line, role)| {
+            text::wrap(line, columns)
+                .into_iter()
+                .map(move |l| (l, *role))
+        })
+        .collect();
     let height = u16::try_from(lines.len()).unwrap_or(u16::MAX);
     let top = area.y + area.height.saturating_sub(height) / 3;
     for (y, (line, role)) in (top..area.bottom()).zip(lines) {
-        let width = u16::try_from(text::width(line)).unwrap_or(u16::MAX);
+        let width = u16::try_from(text::width(&line)).unwrap_or(u16::MAX);
         let x = area.x + area.width.saturating_sub(width) / 2;
-        pen.put_as(x, y, area.right().saturating_sub(x), line, *role);
+        pen.put_as(x, y, area.right().saturating_sub(x), &line, role);
     }
 }
 
@@ -172,6 +181,8 @@ impl Columns {
         let name = longest(|w| &w.view.name).max(6);
         let profile = longest(|w| &w.view.profile).max(7);
         let room = width.saturating_sub(STATE + 1);
+        let first = state.listed().next().map(|w| &w.view.profile);
+        let several = state.listed().any(|w| Some(&w.view.profile) != first);
         let mut columns = Self {
             name: name.min(match width {
                 0..48 => room,
@@ -179,7 +190,12 @@ impl Columns {
                 80..100 => 18,
                 _ => 24,
             }),
-            profile: if width >= 76 { profile.min(12) } else { 0 },
+            // With one profile for all, the pool's row says which.
+            profile: match (width, several) {
+                (76.., _) => profile.min(12),
+                (50.., true) => profile.min(8),
+                _ => 0,
+            },
             why: 0,
             age: if width >= 30 { 4 } else { 0 },
             memory: if width >= 38 { 5 } else { 0 },

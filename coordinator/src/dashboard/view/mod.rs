@@ -24,8 +24,9 @@ pub fn draw(state: &State, buf: &mut Buffer) -> Option<Position> {
     preview::draw(state, areas.preview, areas.beside, &mut pen);
     chrome::notice(state, areas.notice, &mut pen);
     chrome::footer(state, areas.footer, &mut pen);
-    match &state.dialog {
+    let cursor = match &state.dialog {
         Some(dialog) => dialogs::draw(state, dialog, &mut pen),
         None => cursor,
-    }
+    };
+    cursor.filter(|place| pen.area().contains(*place))
 }

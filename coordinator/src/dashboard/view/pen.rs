@@ -96,6 +96,16 @@ impl<'a> Pen<'a> {
     pub fn frame(&mut self, area: Rect, title: &str) -> Rect {
         let area = area.intersection(self.buf.area);
         self.clear(area);
+        if let Some(x) = area.left().checked_sub(1) {
+            // Half of a wide character would be under the frame.
+            for y in area.top()..area.bottom() {
+                if let Some(cell) = self.buf.cell_mut(Position { x, y })
+                    && text::symbol_width(cell.symbol()) > 1
+                {
+                    cell.reset();
+                }
+            }
+        }
         if area.width < 2 || area.height < 2 {
             return Rect::default();
         }

@@ -66,7 +66,8 @@ fn title(state: &State, worker: &Worker, area: Rect, inside: Rect, pen: &mut Pen
         pieces.push(pen.piece(said, role));
     }
     if let Some(grid) = picture
-        && (grid.cols > inside.width || grid.rows > inside.height)
+        && let (rows, cols) = grid.written()
+        && (rows > inside.height || cols > inside.width)
     {
         pieces.push(pen.piece(format!("part of {}×{}", grid.cols, grid.rows), Role::Muted));
     }

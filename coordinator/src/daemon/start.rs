@@ -1,0 +1,49 @@
+//! From checked arguments to a running coordinator.
+
+use super::serve::{ServeOptions, serve};
+use crate::config::{Config, PullWhen, Sources, load};
+use crate::runtime::PullPolicy;
+use std::path::PathBuf;
+
+/// Threads of the coordinator: its work is waiting.
+const THREADS: usize = 2;
+/// Where the parent's image has its seeds and the agent.
+const SEEDS: &str = "/usr/share/podbay";
+const AGENT: &str = "worker-agent";
+
+/// Runs the coordinator on the state folder until it is told to stop.
+///
+/// # Errors
+/// The state folder or the socket cannot be used.
+pub fn start(
+    state_dir: PathBuf,
+    engine_socket: PathBuf,
+    config: Config,
+    sources: Sources,
+) -> anyhow::Result<()> {
+    let pull = match config.pull {
+        PullWhen::AtStart => PullPolicy::AtStart,
+        PullWhen::WhenNeeded => PullPolicy::WhenNeeded,
+        PullWhen::Never => PullPolicy::Never,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .thread_name("podbay")
+        .enable_all()
+        .build()?;
+    runtime.block_on(serve(ServeOptions {
+        state_dir,
+        engine_socket,
+        agent_binary: beside_own_binary(AGENT),
+        seeds: SEEDS.into(),
+        config,
+        pull,
+        reload: Box::new(move || load(&sources).map_err(|errors| errors.to_string())),
+    }))
+}
+
+/// The agent is installed beside `podbay`.
+fn beside_own_binary(name: &str) -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/bin/podbay"));
+    own.with_file_name(name)
+}

@@ -1,0 +1,375 @@
+//! Carries a worker's changes over to the project.
+//!
+//! Written as the project's owner, one path at a time, each by a rename: a file is old or new and
+//! never in between. Nothing at all is written when one of the chosen paths is a conflict and
+//! `force` is not set. A failure on the way is reported for its path; the others go on.
+//!
+//! Never opens anything in the project for writing that was there before.
+
+use super::{
+    Review,
+    journal::{Settled, Stamp},
+    walk::{Entry, walk},
+};
+use crate::{
+    model::HostPath,
+    wire::{ApplyRequest, ApplyResult, ChangeKind, Conflict, EntryType},
+    workspace::{
+        MounterError,
+        error::system,
+        mounter::{random, set_fs_ids},
+        tree::{Meta, open_beneath},
+    },
+};
+use rustix::{
+    fs::{
+        self, AtFlags, Mode, OFlags, SeekFrom, Timespec, Timestamps, fchmod, futimens, mkdirat,
+        openat, renameat, symlinkat, unlinkat,
+    },
+    io::Errno,
+};
+use std::{
+    collections::HashSet,
+    ffi::OsStr,
+    fs::File,
+    io::{self, Read, Write},
+    os::fd::OwnedFd,
+    path::Path,
+};
+
+/// File permission checks of this thread are the owner's until dropped.
+struct AsOwner;
+
+impl AsOwner {
+    fn new(owner: (u32, u32)) -> io::Result<Self> {
+        let guard = Self;
+        set_fs_ids(owner.0, owner.1)?;
+        Ok(guard)
+    }
+}
+
+impl Drop for AsOwner {
+    fn drop(&mut self) {
+        if let Err(e) = set_fs_ids(0, 0) {
+            tracing::error!(error = %e, "this thread keeps a project owner's rights");
+        }
+    }
+}
+
+pub(super) fn apply(
+    review: &mut Review,
+    request: &ApplyRequest,
+) -> Result<ApplyResult, MounterError> {
+    let entries = walk(review)?;
+    let (chosen, unknown) = review.choose(&entries, &request.paths, true);
+    let conflicts: Vec<Conflict> = chosen
+        .iter()
+        .filter(|entry| entry.conflict)
+        .map(|entry| refusal(entry, "the project's own changed since the claim"))
+        .collect();
+    if !conflicts.is_empty() && !request.force {
+        return Ok(ApplyResult {
+            applied: Vec::new(),
+            conflicts,
+            left: entries.len() as u64,
+        });
+    }
+    let mut writer = Writer {
+        review,
+        force: request.force,
+        done: Vec::new(),
+        failed: unknown
+            .into_iter()
+            .map(|path| Conflict {
+                path,
+                reason: "there is no change at this path".into(),
+            })
+            .collect(),
+    };
+    writer.run(&chosen);
+    let Writer { done, failed, .. } = writer;
+    finish(review, &done, failed)
+}
+
+fn refusal(entry: &Entry, reason: &str) -> Conflict {
+    Conflict {
+        path: HostPath::new(entry.path.as_path()),
+        reason: reason.to_owned(),
+    }
+}
+
+/// Notes what was applied, takes it out of the upper folder if nobody uses that, and counts what
+/// is left.
+fn finish(
+    review: &mut Review,
+    done: &[&Entry],
+    conflicts: Vec<Conflict>,
+) -> Result<ApplyResult, MounterError> {
+    for entry in done {
+        let lower = review.lower.meta(&entry.path).unwrap_or_default();
+        let settled = Settled {
+            hidden: true,
+            upper: entry.upper.as_ref().map(Stamp::from),
+            lower: lower.as_ref().map(Stamp::from),
+        };
+        review.journal.settle(&entry.path, settled);
+    }
+    let mut left = walk(review)?;
+    if !review.live {
+        super::discard::take_out(review, done, &left);
+        left = walk(review)?;
+    }
+    review
+        .journal
+        .save(&review.changes)
+        .map_err(|e| system("the changes were applied, but noting that failed", e))?;
+    let mut applied: Vec<HostPath> = done
+        .iter()
+        .map(|entry| HostPath::new(entry.path.as_path()))
+        .collect();
+    applied.sort();
+    Ok(ApplyResult {
+        applied,
+        conflicts,
+        left: left.len() as u64,
+    })
+}
+
+struct Writer<'r, 'e> {
+    review: &'r Review,
+    force: bool,
+    done: Vec<&'e Entry>,
+    failed: Vec<Conflict>,
+}
+
+impl<'e> Writer<'_, 'e> {
+    fn run(&mut self, chosen: &[&'e Entry]) {
+        // What goes, the deepest first.
+        let mut blocked = HashSet::new();
+        for entry in chosen.iter().rev() {
+            let goes = entry.kind == ChangeKind::Deleted;
+            let makes_room =
+                entry.kind == ChangeKind::TypeChanged && entry.before == Some(EntryType::Directory);
+            if goes {
+                let result = self.remove(entry);
+                self.note(entry, result);
+            } else if makes_room && let Err(e) = self.remove(entry) {
+                self.note(entry, Err(e));
+                blocked.insert(entry.path.as_path());
+            }
+        }
+        // What comes, folders before what is in them.
+        let mut folders = Vec::new();
+        for entry in chosen {
+            match (entry.after, &entry.upper) {
+                _ if blocked.contains(entry.path.as_path()) => {}
+                (None, _) | (_, None) => {}
+                (Some(EntryType::Directory), Some(_)) => match self.folder(entry) {
+                    Ok(()) => folders.push(*entry),
+                    Err(e) => self.note(entry, Err(e)),
+                },
+                (Some(EntryType::File), Some(upper)) => {
+                    let result = self.file(entry, upper);
+                    self.note(entry, result);
+                }
+                (Some(EntryType::Symlink), Some(_)) => {
+                    let result = self.link(entry);
+                    self.note(entry, result);
+                }
+                (Some(EntryType::Other), Some(_)) => self.failed.push(refusal(
+                    entry,
+                    "FIFOs, sockets, devices and too deep folders are never applied",
+                )),
+            }
+        }
+        // A folder's own mode last: it may forbid writing in it.
+        for entry in folders.into_iter().rev() {
+            let result = self.folder_mode(entry);
+            self.note(entry, result);
+        }
+    }
+
+    fn note(&mut self, entry: &'e Entry, result: io::Result<()>) {
+        match result {
+            Ok(()) => self.done.push(entry),
+            Err(e) => self
+                .failed
+                .push(refusal(entry, &format!("not applied: {e}"))),
+        }
+    }
+
+    /// Somebody may have changed the project between the listing and now.
+    fn unchanged(&self, entry: &Entry) -> io::Result<()> {
+        if self.force || entry.before == Some(EntryType::Directory) {
+            return Ok(());
+        }
+        let now = self.review.lower.meta(&entry.path)?;
+        let stamp = |meta: &Option<Meta>| meta.as_ref().map(Stamp::from);
+        if stamp(&now) == stamp(&entry.lower) {
+            Ok(())
+        } else {
+            Err(io::Error::other("the project's own changed just now"))
+        }
+    }
+
+    fn parent<'p>(&self, path: &'p Path) -> io::Result<(OwnedFd, &'p OsStr)> {
+        Ok(self.review.lower.parent(path)?)
+    }
+
+    fn remove(&self, entry: &Entry) -> io::Result<()> {
+        self.unchanged(entry)?;
+        let _owner = AsOwner::new(self.review.owner)?;
+        let (dir, name) = self.parent(&entry.path)?;
+        let flags = if entry.before == Some(EntryType::Directory) {
+            AtFlags::REMOVEDIR
+        } else {
+            AtFlags::empty()
+        };
+        match unlinkat(&dir, name, flags) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn folder(&self, entry: &Entry) -> io::Result<()> {
+        if entry.before == Some(EntryType::Directory) {
+            return Ok(());
+        }
+        self.unchanged(entry)?;
+        let _owner = AsOwner::new(self.review.owner)?;
+        let (dir, name) = self.parent(&entry.path)?;
+        if entry.before.is_some() {
+            unlinkat(&dir, name, AtFlags::empty())?;
+        }
+        Ok(mkdirat(&dir, name, Mode::RWXU)?)
+    }
+
+    fn folder_mode(&self, entry: &Entry) -> io::Result<()> {
+        let Some(upper) = &entry.upper else {
+            return Ok(());
+        };
+        let _owner = AsOwner::new(self.review.owner)?;
+        let dir = self.review.lower.dir(&entry.path)?;
+        fchmod(&dir, Mode::from_raw_mode(upper.mode & 0o777))?;
+        Ok(())
+    }
+
+    fn link(&self, entry: &Entry) -> io::Result<()> {
+        self.unchanged(entry)?;
+        let target = self.review.upper.link(&entry.path)?;
+        let _owner = AsOwner::new(self.review.owner)?;
+        let (dir, name) = self.parent(&entry.path)?;
+        let temporary = temporary();
+        symlinkat(&target, &dir, temporary.as_str())?;
+        replace(&dir, &temporary, name)
+    }
+
+    fn file(&self, entry: &Entry, upper: &Meta) -> io::Result<()> {
+        self.unchanged(entry)?;
+        let mut source = self.review.upper.file(&entry.path)?;
+        let (dir, temporary) = {
+            let _owner = AsOwner::new(self.review.owner)?;
+            let (dir, _) = self.parent(&entry.path)?;
+            let temporary = temporary();
+            let flags =
+                OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let fd = openat(&dir, temporary.as_str(), flags, Mode::RUSR | Mode::WUSR)?;
+            let mut target = File::from(fd);
+            let written = copy(&mut source, &mut target, upper.size).and_then(|()| {
+                fchmod(&target, Mode::from_raw_mode(upper.mode & 0o777))?;
+                futimens(&target, &times(upper.mtime))?;
+                target.sync_all()
+            });
+            if let Err(e) = written {
+                clean(&dir, &temporary);
+                return Err(e);
+            }
+            (dir, temporary)
+        };
+        // A live worker may have written meanwhile, and somebody else to the project.
+        let still = Meta::of(&source).map(|now| Stamp::from(&now) == Stamp::from(upper));
+        let checked = match still {
+            Ok(true) => self.unchanged(entry),
+            Ok(false) => Err(io::Error::other(
+                "the worker changed it while it was copied",
+            )),
+            Err(e) => Err(e.into()),
+        };
+        let _owner = AsOwner::new(self.review.owner)?;
+        if let Err(e) = checked {
+            clean(&dir, &temporary);
+            return Err(e);
+        }
+        let name = entry.path.file_name().ok_or(Errno::INVAL)?;
+        replace(&dir, &temporary, name)
+    }
+}
+
+/// Nobody can have put something in the way of it.
+fn temporary() -> String {
+    format!(".podbay-{:016x}.tmp", random())
+}
+
+fn replace(dir: &OwnedFd, temporary: &str, name: &OsStr) -> io::Result<()> {
+    renameat(dir, temporary, dir, name).map_err(|e| {
+        clean(dir, temporary);
+        e.into()
+    })
+}
+
+fn clean(dir: &OwnedFd, temporary: &str) {
+    if let Err(e) = unlinkat(dir, temporary, AtFlags::empty()) {
+        tracing::warn!(error = %e, file = temporary, "a temporary file stays in a project");
+    }
+}
+
+fn times(mtime: i64) -> Timestamps {
+    let at = Timespec {
+        tv_sec: mtime.div_euclid(1_000_000_000),
+        tv_nsec: mtime.rem_euclid(1_000_000_000),
+    };
+    Timestamps {
+        last_access: at,
+        last_modification: at,
+    }
+}
+
+/// Copies `size` bytes, holes as holes: a sparse file must not fill the project's disk.
+fn copy(from: &mut File, to: &mut File, size: u64) -> io::Result<()> {
+    fs::ftruncate(&*to, size)?;
+    let mut at = 0;
+    while at < size {
+        let (start, end) = match fs::seek(&*from, SeekFrom::Data(at)) {
+            Ok(start) => (start, fs::seek(&*from, SeekFrom::Hole(start))?.min(size)),
+            Err(Errno::NXIO) => break,
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => (at, size),
+            Err(e) => return Err(e.into()),
+        };
+        if start >= end {
+            break;
+        }
+        fs::seek(&*from, SeekFrom::Start(start))?;
+        fs::seek(&*to, SeekFrom::Start(start))?;
+        let mut buffer = vec![0; 128 << 10];
+        let mut part = (&*from).take(end - start);
+        loop {
+            let n = part.read(&mut buffer)?;
+            if n == 0 {
+                break;
+            }
+            to.write_all(buffer.get(..n).unwrap_or_default())?;
+        }
+        at = end;
+    }
+    Ok(())
+}
+
+/// Sets an upper folder's mode back to the project's.
+pub(super) fn reset_mode(review: &Review, entry: &Entry) -> rustix::io::Result<()> {
+    let Some(lower) = &entry.lower else {
+        return Ok(());
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    let dir = open_beneath(review.upper.root(), &entry.path, flags)?;
+    fchmod(&dir, Mode::from_raw_mode(lower.mode & 0o777))
+}

@@ -1,0 +1,176 @@
+//! The workers' folders in the state volume: made before a worker, removed after it.
+//!
+//! What is inside `home/`, `log/` and `changes/upper` belongs to a worker that may be hostile:
+//! nothing here follows a link, and removal holds a bounded number of descriptors however deep
+//! the tree is.
+
+use super::host::{Host, valid_id};
+use crate::workspace::{
+    MounterError, PrepareRequest,
+    error::system,
+    tree::{names_of, open_beneath},
+};
+use rustix::{
+    fs::{AtFlags, Gid, Mode, OFlags, Uid, fchmod, fchown, mkdirat, renameat, unlinkat},
+    io::{self, Errno},
+};
+use std::{ffi::OsString, os::fd::OwnedFd, path::Path};
+
+/// Makes or corrects the folders of a worker.
+///
+/// # Errors
+/// `BadTarget` for what is no worker's id, `System` with what could not be made.
+pub(super) fn prepare(host: &Host, request: &PrepareRequest) -> Result<(), MounterError> {
+    let id = valid_id(&request.worker)?;
+    let failed = |name: &'static str| move |e: Errno| system(&format!("making {name}/"), e);
+    let root = host.state.dir(Path::new("")).map_err(failed("."))?;
+    let workers = folder(&root, "workers", None, None).map_err(failed("workers"))?;
+    let worker = folder(&workers, id, Some(0o700), Some((0, 0))).map_err(failed("workers/<id>"))?;
+    let owner = Some((request.uid, request.gid));
+    let made = |name, mode, owner| folder(&worker, name, Some(mode), owner).map_err(failed(name));
+    made("run", 0o755, Some((0, 0)))?;
+    made("home", 0o700, owner)?;
+    made("log", 0o700, Some((0, 0)))?;
+    let changes = made("changes", 0o700, Some((0, 0)))?;
+    for (name, owner) in [
+        ("upper", owner),
+        ("work", Some((0, 0))),
+        ("lower", Some((0, 0))),
+    ] {
+        let mode = if name == "upper" { 0o755 } else { 0o700 };
+        folder(&changes, name, Some(mode), owner).map_err(failed("changes"))?;
+    }
+    Ok(())
+}
+
+fn folder(
+    parent: &OwnedFd,
+    name: &str,
+    mode: Option<u32>,
+    owner: Option<(u32, u32)>,
+) -> io::Result<OwnedFd> {
+    match mkdirat(parent, name, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(e) => return Err(e),
+    }
+    let dir = open_beneath(parent, Path::new(name), DIR)?;
+    if let Some((uid, gid)) = owner {
+        fchown(&dir, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    }
+    if let Some(mode) = mode {
+        fchmod(&dir, Mode::from_raw_mode(mode))?;
+    }
+    Ok(dir)
+}
+
+const DIR: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK);
+
+/// Removes `workers/<id>` wholly; nothing there is no error.
+///
+/// # Errors
+/// `BadTarget` for what is no worker's id, `System` with what could not be removed.
+pub(super) fn remove(host: &Host, id: &str) -> Result<(), MounterError> {
+    let id = valid_id(id)?;
+    let workers = match host.state.dir(Path::new("workers")) {
+        Ok(workers) => workers,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(e) => return Err(system("opening workers/", e)),
+    };
+    remove_tree(&workers, id.as_ref())
+        .map_err(|e| system(&format!("removing workers/{id}; it is left in part"), e))
+}
+
+/// Deeper than this a folder is moved up before it is emptied, so that neither the descriptors
+/// held nor a path's length grow with a tree's depth.
+const DEEP: usize = 32;
+
+/// Removes a file or a folder with all in it; nothing there is no error.
+pub(super) fn remove_tree(parent: &OwnedFd, name: &std::ffi::OsStr) -> io::Result<()> {
+    match unlinkat(parent, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::ISDIR | Errno::PERM) => {}
+        Err(e) => return Err(e),
+    }
+    let top = open_beneath(parent, Path::new(name), DIR)?;
+    let mut moved = 0u64;
+    while empty(&top, &mut moved)? {}
+    unlinkat(parent, name, AtFlags::REMOVEDIR)
+}
+
+/// So that a hostile worker cannot have put something in the way beforehand.
+pub(crate) fn random() -> u64 {
+    getrandom::u64().unwrap_or_default()
+}
+
+/// One pass of removing what is in `top`: whether folders were moved up for another pass.
+fn empty(top: &OwnedFd, moved: &mut u64) -> io::Result<bool> {
+    let mut again = false;
+    // Each open folder with the names in it that are still to be looked at.
+    let mut stack: Vec<(OsString, OwnedFd, Vec<OsString>)> = Vec::new();
+    let top_names = names_of(top)?;
+    let mut top_names = top_names.into_iter();
+    loop {
+        let depth = stack.len();
+        let (dir, name) = match stack.last_mut() {
+            None => match top_names.next() {
+                Some(name) => (top, name),
+                None => return Ok(again),
+            },
+            Some((_, dir, names)) => match names.pop() {
+                Some(name) => (&*dir, name),
+                None => {
+                    let Some((name, _, _)) = stack.pop() else {
+                        return Ok(again);
+                    };
+                    let parent = stack.last().map_or(top, |(_, dir, _)| dir);
+                    unlinkat(parent, &name, AtFlags::REMOVEDIR)?;
+                    continue;
+                }
+            },
+        };
+        match unlinkat(dir, &name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => continue,
+            Err(Errno::ISDIR | Errno::PERM) => {}
+            Err(e) => return Err(e),
+        }
+        if depth >= DEEP {
+            *moved += 1;
+            let up = format!(".podbay-{:016x}-{moved}", random());
+            renameat(dir, &name, top, up.as_str())?;
+            again = true;
+            continue;
+        }
+        let child = open_beneath(dir, Path::new(&name), DIR)?;
+        let names = names_of(&child)?;
+        stack.push((name, child, names));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{CWD, openat};
+
+    #[test]
+    fn trees_of_any_depth_go_and_links_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("outside")).unwrap();
+        std::fs::write(dir.path().join("outside/kept"), "x").unwrap();
+        std::fs::create_dir(dir.path().join("tree")).unwrap();
+        let parent = openat(CWD, dir.path(), DIR, Mode::empty()).unwrap();
+        let mut at = openat(&parent, "tree", DIR, Mode::empty()).unwrap();
+        for i in 0..3_000 {
+            rustix::fs::symlinkat("../outside", &at, format!("link{i}").as_str()).unwrap();
+            mkdirat(&at, ".podbay-removed-1", Mode::RWXU).unwrap();
+            mkdirat(&at, "d\n", Mode::RWXU).unwrap();
+            at = openat(&at, "d\n", DIR, Mode::empty()).unwrap();
+        }
+        remove_tree(&parent, "tree".as_ref()).unwrap();
+        assert!(!dir.path().join("tree").exists());
+        assert!(dir.path().join("outside/kept").exists());
+        remove_tree(&parent, "tree".as_ref()).unwrap();
+    }
+}

@@ -1,0 +1,362 @@
+//! The mounter: one process in a helper container that mounts projects into workers, reviews
+//! overlays and keeps the workers' folders.
+//!
+//! Owns the capabilities. Blocking threads and no runtime: the main thread accepts and waits for
+//! SIGTERM, a thread a connection reads, and two small pools work, so that a long review never
+//! delays a claim. It must never act on a path it did not open itself.
+
+mod folders;
+mod host;
+mod idmap;
+mod mount;
+mod probe;
+mod project;
+mod sys;
+
+pub(super) use folders::random;
+pub(super) use host::{Host, Place};
+pub(super) use project::reopen;
+pub(super) use sys::set_fs_ids;
+
+use super::{
+    MounterCaps, MounterError, changes,
+    error::system,
+    rpc::{MounterRequest, MounterResponse, RequestFrame, send_response},
+};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        signal::{SigSet, Signal},
+        signalfd::{SfdFlags, SignalFd},
+    },
+};
+use podbay_protocol::FrameDecoder;
+use std::{
+    io::{Read, Write},
+    os::{
+        fd::AsFd,
+        unix::{
+            fs::PermissionsExt,
+            net::{UnixListener, UnixStream},
+        },
+    },
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    time::Duration,
+};
+
+/// Why the mounter could not start or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The state volume is not there.
+    #[error("cannot open the state volume {path}: {source}; mount it there, writable")]
+    State {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The socket cannot be made.
+    #[error("cannot listen on {path}: {source}")]
+    Listen {
+        /// The socket.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A thread, a signal or a system call.
+    #[error("{doing}: {source}")]
+    System {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+/// Threads for claims: mounts, folders.
+const QUICK_THREADS: usize = 3;
+/// Threads for reviews and removals.
+const SLOW_THREADS: usize = 2;
+/// Requests waiting in each pool; when full, connections are not read.
+const QUEUE: usize = 64;
+/// Connections at a time; more are closed at once.
+const CONNECTIONS: usize = 16;
+/// How long a client may leave an answer unread.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A request and where its answer goes.
+struct Job {
+    frame: RequestFrame,
+    stream: Arc<Mutex<UnixStream>>,
+}
+
+/// Serves until SIGTERM or SIGINT. `state_dir` is the state volume; `socket` is made anew, mode
+/// 0600. Call it on the main thread, before other threads are started.
+///
+/// # Errors
+/// [`ServeError`] when it cannot start. What it cannot do once started is told by `Probe`.
+pub fn serve(state_dir: &Path, socket: &Path) -> Result<(), ServeError> {
+    let failed = |doing| move |source| ServeError::System { doing, source };
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGTERM);
+    signals.add(Signal::SIGINT);
+    signals
+        .thread_block()
+        .map_err(std::io::Error::from)
+        .map_err(failed("blocking signals"))?;
+    let signal_fd = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)
+        .map_err(std::io::Error::from)
+        .map_err(failed("watching signals"))?;
+    let host = Host::open(state_dir).map_err(|source| ServeError::State {
+        path: state_dir.to_owned(),
+        source,
+    })?;
+    let caps = {
+        let host = Arc::clone(&host);
+        std::thread::spawn(move || Place::new(host).map(|mut place| probe::probe(&mut place)))
+            .join()
+            .unwrap_or_else(|_| Err(std::io::Error::other("the thread panicked")))
+            .map_err(failed("trying what can be done"))?
+    };
+    tracing::info!(?caps, "mounter ready");
+    let caps = Arc::new(caps);
+    let quick = pool("quick", QUICK_THREADS, &host, &caps).map_err(failed("starting threads"))?;
+    let slow = pool("slow", SLOW_THREADS, &host, &caps).map_err(failed("starting threads"))?;
+    let listener = listen(socket).map_err(|source| ServeError::Listen {
+        path: socket.to_owned(),
+        source,
+    })?;
+    let open = Arc::new(AtomicUsize::new(0));
+    loop {
+        let mut fds = [
+            PollFd::new(signal_fd.as_fd(), PollFlags::POLLIN),
+            PollFd::new(listener.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(e) => return Err(failed("waiting for connections")(e.into())),
+        }
+        let [signalled, _] = fds.map(|fd| fd.any().unwrap_or_default());
+        if signalled {
+            return Ok(());
+        }
+        match listener.accept() {
+            Ok((stream, _)) => connection(stream, &open, &quick, &slow),
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(e) => tracing::warn!(error = %e, "a connection was not accepted"),
+        }
+    }
+}
+
+fn listen(socket: &Path) -> std::io::Result<UnixListener> {
+    match std::fs::remove_file(socket) {
+        Ok(()) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            if let Some(dir) = socket.parent() {
+                std::fs::create_dir_all(dir)?;
+            }
+        }
+        Err(e) => return Err(e),
+    }
+    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+    let listener = UnixListener::bind(socket);
+    rustix::process::umask(before);
+    let listener = listener?;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Counts an open connection until dropped.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn connection(
+    stream: UnixStream,
+    open: &Arc<AtomicUsize>,
+    quick: &SyncSender<Job>,
+    slow: &SyncSender<Job>,
+) {
+    let before = open.fetch_add(1, Ordering::Relaxed);
+    let counted = Counted(Arc::clone(open));
+    if before >= CONNECTIONS {
+        tracing::warn!("too many connections; one was closed");
+        return;
+    }
+    let (quick, slow) = (quick.clone(), slow.clone());
+    let reader = move || {
+        if let Err(e) = read(stream, &quick, &slow) {
+            tracing::warn!(error = %e, "a connection was given up");
+        }
+        drop(counted);
+    };
+    let started = std::thread::Builder::new()
+        .name("reader".into())
+        .spawn(reader);
+    if let Err(e) = started {
+        tracing::warn!(error = %e, "no thread for a connection");
+    }
+}
+
+fn read(
+    mut stream: UnixStream,
+    quick: &SyncSender<Job>,
+    slow: &SyncSender<Job>,
+) -> std::io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+    let answers = Arc::new(Mutex::new(stream.try_clone()?));
+    let mut decoder = FrameDecoder::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let n = stream.read(&mut buffer)?;
+        if n == 0 {
+            return Ok(());
+        }
+        decoder.push(buffer.get(..n).unwrap_or_default());
+        while let Some(frame) = decoder
+            .next_frame::<RequestFrame>()
+            .map_err(|e| std::io::Error::other(e.to_string()))?
+        {
+            use MounterRequest as R;
+            let pool = match frame.body {
+                R::Probe | R::Prepare(_) | R::Mount(_) | R::Unmount { .. } => quick,
+                R::Changes(_)
+                | R::Diff { .. }
+                | R::Apply { .. }
+                | R::Discard { .. }
+                | R::RemoveWorker { .. } => slow,
+            };
+            let stream = Arc::clone(&answers);
+            if pool.send(Job { frame, stream }).is_err() {
+                return Err(std::io::Error::other("no thread is left to work"));
+            }
+        }
+    }
+}
+
+fn pool(
+    name: &str,
+    threads: usize,
+    host: &Arc<Host>,
+    caps: &Arc<MounterCaps>,
+) -> std::io::Result<SyncSender<Job>> {
+    let (sender, receiver) = sync_channel(QUEUE);
+    let receiver = Arc::new(Mutex::new(receiver));
+    for _ in 0..threads {
+        let (host, caps, receiver) = (Arc::clone(host), Arc::clone(caps), Arc::clone(&receiver));
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || match Place::new(host) {
+                Ok(mut place) => work(&mut place, &caps, &receiver),
+                Err(e) => tracing::error!(error = %e, "a thread cannot change namespaces"),
+            })?;
+    }
+    Ok(sender)
+}
+
+fn work(place: &mut Place, caps: &MounterCaps, jobs: &Mutex<Receiver<Job>>) {
+    go_home(place);
+    loop {
+        let job = {
+            let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
+            jobs.recv()
+        };
+        let Ok(Job { frame, stream }) = job else {
+            return;
+        };
+        let mut after = After::default();
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            answer(place, caps, &frame.body, &mut after)
+        }));
+        let body = match done {
+            Ok(Ok(body)) => body,
+            Ok(Err(e)) => MounterResponse::Failed(e),
+            Err(_) => MounterResponse::Failed(system("serving the request", "it panicked")),
+        };
+        let sent = {
+            let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
+            send_response(frame.id, &body, |bytes| stream.write_all(bytes))
+        };
+        if let Err(e) = sent {
+            tracing::warn!(error = %e, "an answer was not delivered");
+        }
+        after.run(place);
+        go_home(place);
+    }
+}
+
+/// Back to where the next request starts, off its path.
+fn go_home(place: &mut Place) {
+    if let Err(e) = place.enter_engine() {
+        tracing::debug!(error = %e, "the engine's mount namespace is out of reach");
+    }
+}
+
+/// What is done once the answer is sent.
+#[derive(Default)]
+struct After {
+    staged: Option<mount::Staged>,
+    prepared: Option<(u32, u32)>,
+}
+
+impl After {
+    fn run(self, place: &mut Place) {
+        if let Some(staged) = self.staged {
+            staged.clean(place);
+        }
+        if let Some(ids) = self.prepared {
+            place.host.idmaps.prepare(&place.host, ids);
+        }
+    }
+}
+
+fn answer(
+    place: &mut Place,
+    caps: &MounterCaps,
+    request: &MounterRequest,
+    after: &mut After,
+) -> Result<MounterResponse, MounterError> {
+    match request {
+        MounterRequest::Probe => Ok(MounterResponse::Caps(caps.clone())),
+        MounterRequest::Prepare(request) => {
+            folders::prepare(&place.host, request)?;
+            after.prepared = Some((request.uid, request.gid));
+            Ok(MounterResponse::Done)
+        }
+        MounterRequest::Mount(request) => {
+            let (result, staged) = mount::mount(place, request);
+            after.staged = staged;
+            result.map(MounterResponse::Mounted)
+        }
+        MounterRequest::Unmount { worker, pid } => {
+            mount::unmount_workspace(place, worker, *pid).map(|()| MounterResponse::Done)
+        }
+        MounterRequest::Changes(target) => {
+            changes::list(place, target).map(MounterResponse::Changes)
+        }
+        MounterRequest::Diff { target, path } => {
+            changes::diff(place, target, path.as_ref()).map(MounterResponse::Diff)
+        }
+        MounterRequest::Apply { target, request } => {
+            changes::apply(place, target, request).map(MounterResponse::Applied)
+        }
+        MounterRequest::Discard { target, request } => {
+            changes::discard(place, target, request).map(MounterResponse::Changes)
+        }
+        MounterRequest::RemoveWorker { worker } => {
+            folders::remove(&place.host, worker).map(|()| MounterResponse::Done)
+        }
+    }
+}

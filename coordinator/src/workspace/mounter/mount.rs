@@ -1,0 +1,300 @@
+//! Puts a project at `/workspace` of a running worker.
+//!
+//! A bind is a clone of the project's mounts; an overlay has such a clone as its lower layer and
+//! the worker's `changes/upper` on top. Both are id-mapped where the filesystem can, so that the
+//! project's owner appears as the worker's own uid.
+//!
+//! The overlay keeps its marks in `trusted.*` xattrs, not `user.*`: a worker can neither forge nor
+//! read them, so the review can believe them. `redirect_dir` and `metacopy` are off, so everything
+//! in the upper folder is whole and at its own path: a rename of a project's folder gives EXDEV
+//! and programs copy instead. The upper folder alone says what changed.
+
+use super::{
+    host::{Host, Place, hold, open_plain},
+    idmap::IdPair,
+    project::{self, Project},
+    sys::{MountChange, set_mount},
+};
+use crate::model::HostPath;
+use crate::workspace::{
+    MountMode, MountRequest, Mounted, MounterError,
+    changes::live,
+    error::{bad_target, system, unsupported},
+    tree::Tree,
+};
+use podbay_protocol::paths::WORKSPACE;
+use rustix::{
+    fs::{Gid, Mode, OFlags, Uid, fchmod, fchown},
+    io::Errno,
+    mount::{
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+        fsconfig_create, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
+    },
+};
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+type Result<T> = std::result::Result<T, MounterError>;
+
+/// A lower layer left in the staging namespace; taken away after the answer is sent, because
+/// taking a mount away waits for the kernel.
+pub(super) struct Staged(PathBuf);
+
+impl Staged {
+    /// Takes it away; the overlay keeps its own clone.
+    pub(super) fn clean(self, place: &mut Place) {
+        let gone = place.enter_staging().and_then(|()| {
+            unmount(&self.0, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
+                .map_err(|e| system("taking the staged layer away", e))
+        });
+        if let Err(e) = gone {
+            tracing::warn!(error = %e, "a staged layer stays mounted");
+        }
+    }
+}
+
+/// Carries a [`MountRequest`] out. The second value is to be cleaned whatever the result.
+pub(super) fn mount(
+    place: &mut Place,
+    request: &MountRequest,
+) -> (Result<Mounted>, Option<Staged>) {
+    let mut staged = None;
+    (try_mount(place, request, &mut staged), staged)
+}
+
+fn try_mount(
+    place: &mut Place,
+    request: &MountRequest,
+    staged: &mut Option<Staged>,
+) -> Result<Mounted> {
+    let start = Instant::now();
+    let worker = place.host.worker(&request.worker)?;
+    let process = hold(request.pid)?;
+    let project = project::open(place, &request.project, &request.policy)?;
+    let clone = clone_of(&project, request.mode)?;
+    let (idmapped, idmap_reason) = map_ids(&place.host, &clone, &project, request)?;
+    let (owner_uid, owner_gid) = (project.meta.uid, project.meta.gid);
+    let (session_uid, session_gid) = if idmapped {
+        (request.uid, request.gid)
+    } else {
+        (owner_uid, owner_gid)
+    };
+    let mount = match request.mode {
+        MountMode::Bind => clone,
+        MountMode::Overlay => {
+            own_upper(&worker, session_uid, session_gid, project.meta.mode)?;
+            overlay(place, &request.worker, &clone, staged)?
+        }
+    };
+    place.enter_worker(&process, &worker)?;
+    attach(&mount)?;
+    if request.mode == MountMode::Overlay
+        && let Err(e) = live::record(&place.host, &worker, request.pid)
+    {
+        tracing::warn!(error = %e, "the overlay's process is not recorded");
+    }
+    Ok(Mounted {
+        project: HostPath::new(project.path),
+        dev: project.meta.dev,
+        ino: project.meta.ino,
+        owner_uid,
+        owner_gid,
+        session_uid,
+        session_gid,
+        idmapped,
+        idmap_reason,
+        took_us: u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
+    })
+}
+
+/// A detached clone: with the mounts inside it for a bind, as the engine does; an overlay's lower
+/// layer is one mount by its nature.
+fn clone_of(project: &Project, mode: MountMode) -> Result<OwnedFd> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    if mode == MountMode::Bind {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    open_tree(&project.fd, "", flags).map_err(|e| match e {
+        Errno::NOSYS | Errno::PERM | Errno::INVAL => unsupported(format!(
+            "the project's mount cannot be cloned (open_tree: {e})"
+        )),
+        e => system("cloning the project's mount", e),
+    })
+}
+
+/// Hardens the clone and id-maps it where that can be had: whether it is mapped, or why not.
+fn map_ids(
+    host: &Host,
+    clone: &OwnedFd,
+    project: &Project,
+    request: &MountRequest,
+) -> Result<(bool, Option<String>)> {
+    let pair = IdPair {
+        owner: (project.meta.uid, project.meta.gid),
+        worker: (request.uid, request.gid),
+    };
+    let recursive = request.mode == MountMode::Bind;
+    let plain = |why: Option<String>| {
+        let change = MountChange {
+            idmap: None,
+            recursive,
+        };
+        match set_mount(clone, &change) {
+            Ok(()) => Ok((false, why)),
+            Err(e) => Err(unsupported(format!(
+                "the project's mount cannot be made nosuid and nodev (mount_setattr: {e})"
+            ))),
+        }
+    };
+    if pair.owner == pair.worker {
+        return plain(None);
+    }
+    let as_root = if pair.owner.0 == 0 {
+        "; the session runs as root"
+    } else {
+        ""
+    };
+    let userns = match host.idmaps.get(host, pair) {
+        Ok(userns) => userns,
+        Err(e) => {
+            return plain(Some(format!(
+                "no user namespace for the id-map: {e}{as_root}"
+            )));
+        }
+    };
+    let mapped = |recursive| {
+        let change = MountChange {
+            idmap: Some(userns.as_fd()),
+            recursive,
+        };
+        set_mount(clone, &change)
+    };
+    match mapped(recursive) {
+        Ok(()) => Ok((true, None)),
+        Err(e) => plain(Some(format!(
+            "the project's filesystem, or one mounted inside it, cannot be id-mapped: \
+             {e}{as_root}"
+        ))),
+    }
+}
+
+/// The upper folder stands for the project's root, so it has the session's owner and the root's
+/// mode.
+fn own_upper(worker: &Tree, uid: u32, gid: u32, mode: u32) -> Result<()> {
+    let upper = worker
+        .dir(Path::new("changes/upper"))
+        .map_err(|e| system("opening changes/upper; prepare the worker first", e))?;
+    fchown(&upper, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+        .and_then(|()| fchmod(&upper, Mode::from_raw_mode(mode & 0o777)))
+        .map_err(|e| system("setting the owner of changes/upper", e))
+}
+
+fn overlay(
+    place: &mut Place,
+    worker: &str,
+    lower: &OwnedFd,
+    staged: &mut Option<Staged>,
+) -> Result<OwnedFd> {
+    // Only root reaches `changes/`, and it is never mounted into a worker: plain paths are safe.
+    let changes = place
+        .host
+        .state_path
+        .join("workers")
+        .join(worker)
+        .join("changes");
+    let at = changes.join("lower");
+    place.enter_staging()?;
+    attach_at(lower, &at).map_err(|e| system("staging the lower layer", e))?;
+    *staged = Some(Staged(at.clone()));
+    new_overlay(&at, &changes.join("upper"), &changes.join("work"))
+}
+
+/// Makes a detached overlay; the folders are looked up where this thread is.
+pub(super) fn new_overlay(lower: &Path, upper: &Path, work: &Path) -> Result<OwnedFd> {
+    let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)
+        .map_err(|e| unsupported(format!("the kernel has no overlay filesystem here ({e})")))?;
+    let made = fsconfig_set_string(&fs, "source", "podbay")
+        .and_then(|()| fsconfig_set_string(&fs, "lowerdir", escaped(lower).as_path()))
+        .and_then(|()| fsconfig_set_string(&fs, "upperdir", upper))
+        .and_then(|()| fsconfig_set_string(&fs, "workdir", work))
+        .and_then(|()| fsconfig_set_string(&fs, "redirect_dir", "nofollow"))
+        .and_then(|()| fsconfig_set_string(&fs, "metacopy", "off"))
+        .and_then(|()| fsconfig_set_string(&fs, "index", "off"))
+        .and_then(|()| fsconfig_create(&fs))
+        .and_then(|()| {
+            fsmount(
+                &fs,
+                FsMountFlags::FSMOUNT_CLOEXEC,
+                MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV,
+            )
+        });
+    made.map_err(|e| {
+        let mut said = [0u8; 256];
+        let said = match rustix::io::read(&fs, &mut said) {
+            Ok(n) => String::from_utf8_lossy(said.get(..n).unwrap_or_default()).into_owned(),
+            Err(_) => String::new(),
+        };
+        unsupported(format!(
+            "no overlay over this project ({e}) {}",
+            said.trim_end()
+        ))
+    })
+}
+
+/// `lowerdir` is a list: its separators are escaped with a backslash.
+fn escaped(path: &Path) -> PathBuf {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let mut out = Vec::new();
+    for byte in path.as_os_str().as_bytes() {
+        if matches!(byte, b':' | b'\\' | b',') {
+            out.push(b'\\');
+        }
+        out.push(*byte);
+    }
+    PathBuf::from(std::ffi::OsString::from_vec(out))
+}
+
+fn attach_at(mount: &OwnedFd, path: &Path) -> rustix::io::Result<()> {
+    move_mount(
+        mount,
+        "",
+        rustix::fs::CWD,
+        path,
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )
+}
+
+/// Onto `/workspace` where this thread is: a folder, never a link.
+fn attach(mount: &OwnedFd) -> Result<()> {
+    let target = open_plain(WORKSPACE, OFlags::PATH).map_err(|e| {
+        bad_target(format!(
+            "{WORKSPACE} in the worker is not a plain folder ({e}); its image or a session \
+             replaced it"
+        ))
+    })?;
+    move_mount(
+        mount,
+        "",
+        &target,
+        "",
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH,
+    )
+    .map_err(|e| system("mounting at /workspace", e))
+}
+
+/// Lazily takes the topmost mount at a worker's `/workspace` away; none there is no error.
+pub(super) fn unmount_workspace(place: &mut Place, id: &str, pid: i32) -> Result<()> {
+    let worker = place.host.worker(id)?;
+    let process = hold(pid)?;
+    place.enter_worker(&process, &worker)?;
+    match unmount(WORKSPACE, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+        Ok(()) => live::forget(&worker).map_err(|e| system("forgetting the mount", e)),
+        Err(Errno::INVAL | Errno::NOENT | Errno::NOTDIR) => Ok(()),
+        Err(e) => Err(system("unmounting /workspace", e)),
+    }
+}

@@ -1,0 +1,116 @@
+//! The dashboard in a real terminal, against a coordinator that follows a script.
+//!
+//! The program under test is this test binary itself: `the_dashboard_itself` runs it when
+//! `PODBAY_TEST_SOCKET` names a socket.
+
+mod dashboard_support;
+
+use coordinator::{
+    client::{Client, Target},
+    dashboard::{DashboardOptions, run},
+};
+use dashboard_support::{Dashboard, Script, runtime, worker};
+use std::time::Duration;
+
+#[test]
+#[ignore = "started by the other tests, with a terminal"]
+fn the_dashboard_itself() {
+    let Some(socket) = std::env::var_os("PODBAY_TEST_SOCKET") else {
+        return;
+    };
+    let client = Client::new(Target::Socket(socket.into()));
+    if std::env::var_os("PODBAY_TEST_PANIC").is_some() {
+        std::thread::spawn(|| {
+            std::thread::park_timeout(Duration::from_secs(1));
+            panic!("on purpose");
+        });
+    }
+    runtime()
+        .block_on(run(client, DashboardOptions::default()))
+        .unwrap();
+}
+
+#[test]
+fn a_newcomer_is_told_what_to_do_and_q_leaves_the_terminal_as_it_was() {
+    let script = Script::start(vec![]);
+    let mut dashboard = Dashboard::start(&script, 80, 24, &[]);
+    dashboard.until("No workers yet. Press n to spawn one");
+    dashboard.keys("q");
+    dashboard.left_cleanly(true);
+}
+
+#[test]
+fn every_way_out_restores_the_terminal() {
+    use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGTERM};
+    for signal in [SIGTERM, SIGHUP, SIGINT] {
+        let script = Script::start(vec![worker("one")]);
+        let mut dashboard = Dashboard::start(&script, 80, 24, &[]);
+        dashboard.until("hello from one");
+        dashboard.signal(signal);
+        dashboard.left_cleanly(true);
+    }
+    let script = Script::start(vec![]);
+    let mut dashboard = Dashboard::start(&script, 80, 24, &[("PODBAY_TEST_PANIC", "1")]);
+    dashboard.until("No workers yet");
+    dashboard.left_cleanly(false);
+}
+
+#[test]
+fn the_selected_workers_screen_is_live_and_follows_the_selection() {
+    let script = Script::start(vec![worker("one"), worker("two")]);
+    let mut dashboard = Dashboard::start(&script, 120, 40, &[]);
+    dashboard.until("hello from one");
+    script.output("one", "\r\nand more of it");
+    dashboard.until("and more of it");
+    dashboard.keys("j");
+    dashboard.until("hello from two");
+    assert!(!dashboard.text().contains("hello from one"));
+}
+
+#[test]
+fn attach_passes_bytes_both_ways_and_comes_back() {
+    let script = Script::start(vec![worker("one")]);
+    let mut dashboard = Dashboard::start(&script, 80, 24, &[]);
+    dashboard.until("hello from one");
+    dashboard.keys("\r");
+    dashboard.until_not("1 worker");
+    dashboard.until("hello from one");
+    dashboard.keys("typed\x1b[A");
+    script.until_typed("typed\x1b[A");
+    // The program leaves the terminal in another state.
+    script.output("one", "\x1b[?1049h\x1b[?1000h\x1b[?25lfull screen");
+    dashboard.until("full screen");
+    dashboard.keys("\x11");
+    dashboard.until("1 worker");
+    dashboard.keys("q");
+    dashboard.left_cleanly(true);
+}
+
+#[test]
+fn a_coordinator_that_goes_away_is_shown_and_comes_back_by_itself() {
+    let mut script = Script::start(vec![worker("one")]);
+    let mut dashboard = Dashboard::start(&script, 80, 24, &[]);
+    dashboard.until("hello from one");
+    script.stop();
+    dashboard.until("coordinator unreachable since");
+    dashboard.until("stale");
+    script.start_again();
+    dashboard.until_not("coordinator unreachable");
+    dashboard.until("hello from one");
+}
+
+#[test]
+fn an_idle_dashboard_writes_not_one_byte() {
+    let script = Script::start(vec![worker("one")]);
+    let mut dashboard = Dashboard::start(&script, 80, 24, &[]);
+    dashboard.until("hello from one");
+    dashboard.quiet_for(Duration::from_millis(1_500));
+}
+
+#[test]
+#[ignore = "serves a demo on PODBAY_TEST_DEMO until it is killed, to look at"]
+fn demo() {
+    if let Some(socket) = std::env::var_os("PODBAY_TEST_DEMO") {
+        Script::at(socket.into(), dashboard_support::demo_workers()).flood();
+    }
+}

@@ -1,0 +1,387 @@
+//! A peer of the protocol: events, attaches and actions, as a test asks for.
+
+use axum::{
+    Json, Router,
+    body::{Body, Bytes},
+    extract::{
+        Path, State,
+        ws::{Message, WebSocketUpgrade},
+    },
+    response::Response,
+    routing::{delete, get, post},
+};
+use coordinator::{
+    model::{HostPath, Isolation, Limits, WorkerState},
+    wire::*,
+};
+use podbay_protocol::{Activity, ActivityState, Readings, Size};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::broadcast;
+
+struct Inner {
+    workers: Mutex<Vec<WorkerView>>,
+    events: broadcast::Sender<EventBody>,
+    output: broadcast::Sender<(String, String)>,
+    typed: Mutex<String>,
+}
+
+/// The scripted coordinator.
+pub struct Script {
+    pub socket: PathBuf,
+    _folder: Option<tempfile::TempDir>,
+    inner: Arc<Inner>,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_millis() as u64
+}
+
+impl Script {
+    pub fn start(workers: Vec<WorkerView>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut script = Self::at(folder.path().join("podbay.sock"), workers);
+        script._folder = Some(folder);
+        script
+    }
+
+    pub fn at(socket: PathBuf, workers: Vec<WorkerView>) -> Self {
+        let mut script = Self {
+            socket,
+            _folder: None,
+            inner: Arc::new(Inner {
+                workers: Mutex::new(workers),
+                events: broadcast::channel(1024).0,
+                output: broadcast::channel(1024).0,
+                typed: Mutex::default(),
+            }),
+            runtime: None,
+        };
+        script.start_again();
+        script
+    }
+
+    pub fn start_again(&mut self) {
+        drop(std::fs::remove_file(&self.socket));
+        let runtime = super::runtime();
+        let _in_runtime = runtime.enter();
+        let listener = tokio::net::UnixListener::bind(&self.socket).unwrap();
+        let routes = Router::new()
+            .route("/v1/version", get(|| async { Json(status().version) }))
+            .route("/v1/events", get(events))
+            .route("/v1/workers", post(spawn))
+            .route("/v1/workers/{w}", delete(remove))
+            .route("/v1/workers/{w}/stop", post(stop))
+            .route("/v1/workers/{w}/attach", get(attach))
+            .with_state(self.inner.clone());
+        runtime.spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        self.runtime = Some(runtime);
+    }
+
+    pub fn stop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_secs(1));
+        }
+        drop(std::fs::remove_file(&self.socket));
+    }
+
+    /// A worker's program writes.
+    pub fn output(&self, worker: &str, text: &str) {
+        self.inner
+            .output
+            .send((worker.to_owned(), text.to_owned()))
+            .unwrap();
+    }
+
+    /// Waits until this was typed.
+    pub fn until_typed(&self, wanted: &str) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !self.inner.typed.lock().unwrap().contains(wanted) {
+            assert!(
+                Instant::now() < end,
+                "typed: {:?}",
+                self.inner.typed.lock().unwrap()
+            );
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
+    /// Output of every worker and changing readings, for ever.
+    pub fn flood(&self) {
+        for n in 0u64.. {
+            let mut workers = self.inner.workers.lock().unwrap().clone();
+            for worker in &mut workers {
+                let line = format!(
+                    "\r\n\x1b[3{}mline {n} of {}\x1b[m 日本語",
+                    n % 8,
+                    worker.name
+                );
+                drop(self.inner.output.send((worker.name.clone(), line)));
+            }
+            let count = workers.len();
+            if count > 0 {
+                let mut worker = workers.swap_remove(n as usize % count);
+                worker.readings.cpu_us = Some(n * 120_000);
+                drop(self.inner.events.send(EventBody::Worker {
+                    worker: Box::new(worker),
+                }));
+            }
+            std::thread::park_timeout(Duration::from_millis(300));
+        }
+    }
+}
+
+type Shared = State<Arc<Inner>>;
+
+async fn events(State(inner): Shared) -> Response {
+    let mut bodies = inner.events.subscribe();
+    let workers = inner.workers.lock().unwrap().clone();
+    let hello = EventBody::Hello {
+        status: Box::new(status()),
+        workers,
+    };
+    let (to, from) = tokio::sync::mpsc::channel::<Bytes>(16);
+    tokio::spawn(async move {
+        let mut next = Ok(hello);
+        for seq in 0.. {
+            let Ok(body) = next else { return };
+            let event = ApiEvent {
+                seq,
+                at_ms: now_ms(),
+                body,
+            };
+            let line = format!("data: {}\n\n", serde_json::to_string(&event).unwrap());
+            if to.send(line.into()).await.is_err() {
+                return;
+            }
+            next = bodies.recv().await;
+        }
+    });
+    let stream = futures_util::stream::unfold(from, |mut from| async {
+        from.recv()
+            .await
+            .map(|bytes| (Ok::<_, std::io::Error>(bytes), from))
+    });
+    Response::builder()
+        .header("content-type", "text/event-stream")
+        .body(Body::from_stream(stream))
+        .unwrap()
+}
+
+fn find(inner: &Inner, given: &str) -> Option<WorkerView> {
+    let workers = inner.workers.lock().unwrap();
+    workers
+        .iter()
+        .find(|w| w.id == given || w.name == given)
+        .cloned()
+}
+
+fn drop_worker(inner: &Inner, given: &str) -> Option<WorkerView> {
+    let worker = find(inner, given)?;
+    inner.workers.lock().unwrap().retain(|w| w.id != worker.id);
+    let (id, name) = (worker.id.clone(), worker.name.clone());
+    drop(inner.events.send(EventBody::Removed { id, name }));
+    Some(worker)
+}
+
+type Answer<T> = Result<Json<T>, (axum::http::StatusCode, Json<ApiError>)>;
+
+fn missing(given: &str) -> (axum::http::StatusCode, Json<ApiError>) {
+    let error =
+        ApiError::new(ErrorKind::NotFound, format!("no worker {given:?}")).hint("podbay ls");
+    (axum::http::StatusCode::NOT_FOUND, Json(error))
+}
+
+async fn stop(State(inner): Shared, Path(w): Path<String>) -> Answer<WorkerView> {
+    drop_worker(&inner, &w).map(Json).ok_or_else(|| missing(&w))
+}
+
+async fn remove(State(inner): Shared, Path(w): Path<String>) -> Answer<()> {
+    drop_worker(&inner, &w)
+        .map(|_| Json(()))
+        .ok_or_else(|| missing(&w))
+}
+
+async fn spawn(State(inner): Shared, Json(request): Json<SpawnRequest>) -> Answer<SpawnResponse> {
+    if request
+        .project
+        .as_ref()
+        .is_some_and(|p| p.as_path().starts_with("/etc"))
+    {
+        let error = ApiError::new(
+            ErrorKind::Refused,
+            "the path policy refuses /etc: system folder",
+        )
+        .hint("give a folder inside of workspace.roots");
+        return Err((axum::http::StatusCode::FORBIDDEN, Json(error)));
+    }
+    let worker = worker(request.name.as_deref().unwrap_or("brave-otter"));
+    inner.workers.lock().unwrap().push(worker.clone());
+    drop(inner.events.send(EventBody::Worker {
+        worker: Box::new(worker.clone()),
+    }));
+    Ok(Json(SpawnResponse {
+        worker,
+        warm: true,
+        cold_reason: None,
+        timings: Timings {
+            total_us: 2_100,
+            ..Timings::default()
+        },
+        warnings: vec![],
+    }))
+}
+
+async fn attach(State(inner): Shared, Path(w): Path<String>, ws: WebSocketUpgrade) -> Response {
+    ws.on_upgrade(async move |mut socket| {
+        let Some(worker) = find(&inner, &w) else {
+            return;
+        };
+        let mut output = inner.output.subscribe();
+        let attached = serde_json::json!({"type": "attached", "writer": true, "pipes": false});
+        drop(socket.send(Message::text(attached.to_string())).await);
+        let blob = format!("\x1b[H\x1b[2J\x1b[32mhello from {}\x1b[m", worker.name);
+        drop(socket.send(Message::binary(blob.into_bytes())).await);
+        loop {
+            tokio::select! {
+                Ok((name, text)) = output.recv() => {
+                    if name == worker.name
+                        && socket.send(Message::binary(text.into_bytes())).await.is_err()
+                    {
+                        return;
+                    }
+                }
+                message = socket.recv() => match message {
+                    Some(Ok(Message::Binary(bytes))) => {
+                        let text = String::from_utf8_lossy(&bytes);
+                        inner.typed.lock().unwrap().push_str(&text);
+                    }
+                    Some(Ok(_)) => {}
+                    _ => return,
+                },
+            }
+        }
+    })
+}
+
+fn status() -> Status {
+    Status {
+        version: Version {
+            version: "0.1.0".into(),
+            api: 1,
+        },
+        instance: "podbay-parent".into(),
+        parent: None,
+        uptime_ms: 1,
+        engine: EngineView {
+            name: "Docker".into(),
+            version: "20.10.24".into(),
+            reachable: true,
+            ..EngineView::default()
+        },
+        hot_mounts: HotMounts {
+            available: true,
+            idmapped: true,
+            reason: None,
+        },
+        pools: vec![PoolView {
+            profile: "claude".into(),
+            image: "podbay/worker:claude".into(),
+            min_warm: 2,
+            max_warm: 5,
+            target: 3,
+            warm: 2,
+            creating: 1,
+            claimed: 4,
+            queued: 0,
+            paused: false,
+            draining: false,
+            hits: 57,
+            misses: 3,
+            claim_p50_us: Some(1_930),
+            claim_p99_us: Some(4_100),
+            last_failure: None,
+        }],
+        workers: [].into(),
+        warnings: vec![],
+    }
+}
+
+/// A running worker; its id comes from its name.
+pub fn worker(name: &str) -> WorkerView {
+    let now = now_ms();
+    WorkerView {
+        id: name
+            .bytes()
+            .fold(String::new(), |id, b| format!("{id}{b:02x}"))
+            .chars()
+            .take(12)
+            .collect(),
+        name: name.into(),
+        profile: "claude".into(),
+        state: WorkerState::Running,
+        why: None,
+        created_ms: now,
+        claimed_ms: Some(now),
+        ended_ms: None,
+        container: None,
+        image: "podbay/worker:claude".into(),
+        project: Some(HostPath::new("/home/me/shop")),
+        isolation: Isolation::Overlay,
+        warm_start: true,
+        limits: Limits::default(),
+        argv: vec!["claude".into()],
+        session: Some("s".into()),
+        pid: Some(9),
+        uid: Some(20_001),
+        activity: Some(Activity {
+            state: ActivityState::Working,
+            why: "hook PreToolUse: Bash".into(),
+            seq: 1,
+            since_ms: now,
+        }),
+        title: String::new(),
+        size: Some(Size { cols: 80, rows: 24 }),
+        clients: 0,
+        readings: Readings {
+            memory_bytes: Some(117 << 20),
+            ..Readings::default()
+        },
+        exit: None,
+        oom: false,
+        unapplied: true,
+        remove: true,
+    }
+}
+
+/// Workers in several states.
+pub fn demo_workers() -> Vec<WorkerView> {
+    use ActivityState::{Done, Idle, Waiting, Working};
+    let running = [
+        ("fix-login", Working),
+        ("add-search", Waiting),
+        ("docs", Done),
+        ("db", Idle),
+    ];
+    let mut workers: Vec<_> = running
+        .into_iter()
+        .map(|(name, state)| {
+            let mut view = worker(name);
+            view.activity.as_mut().unwrap().state = state;
+            view
+        })
+        .collect();
+    for name in ["a-warm-1", "b-warm-2"] {
+        let mut view = worker(name);
+        (view.state, view.activity, view.claimed_ms) = (WorkerState::Warm, None, None);
+        workers.push(view);
+    }
+    workers
+}

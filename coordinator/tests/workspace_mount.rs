@@ -1,0 +1,326 @@
+//! The mounter in a real helper container, real workers, real mounts.
+//!
+//! Needs root, a Docker engine on this machine and a static busybox; without them each test says
+//! so and passes. This test binary is also the mounter that runs in the container.
+
+#[path = "support/workspace.rs"]
+mod support;
+
+use coordinator::{
+    model::HostPath,
+    wire::{ApplyRequest, ChangeKind},
+    workspace::{MountMode, MounterErrorKind, Policy},
+};
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+use support::{Stage, UID};
+
+#[test]
+#[ignore = "not a test: what runs in the helper container"]
+fn mounter_process() {
+    support::serve();
+}
+
+macro_rules! stage {
+    () => {
+        match Stage::start().await {
+            Some(stage) => stage,
+            None => return,
+        }
+    };
+}
+
+#[tokio::test]
+async fn a_bind_works_both_ways_and_keeps_the_owner() {
+    let stage = stage!();
+    let caps = stage.client.probe().await.unwrap();
+    assert!(caps.bind && caps.overlay && caps.idmap, "{caps:?}");
+    let worker = stage.worker().await;
+    let project = stage.project("with space\nand \"newline\"", 1234);
+    fs::write(project.join("from-host"), "hello").unwrap();
+    support::own(&project.join("from-host"), 1234);
+
+    let mounted = stage
+        .mount(&worker, &project, MountMode::Bind)
+        .await
+        .unwrap();
+    assert!(mounted.idmapped, "{:?}", mounted.idmap_reason);
+    assert_eq!((mounted.session_uid, mounted.owner_uid), (UID, 1234));
+    assert_eq!(mounted.ino, fs::metadata(&project).unwrap().ino());
+    let seen = worker.sh("cat /workspace/from-host; stat -c %u /workspace /workspace/from-host");
+    assert_eq!(seen, format!("hello{UID}\n{UID}\n"));
+    worker.sh("echo back > /workspace/from-worker; echo more >> /workspace/from-host");
+    let made = fs::metadata(project.join("from-worker")).unwrap();
+    assert_eq!((made.uid(), made.gid()), (1234, 1234));
+    let text = fs::read_to_string(project.join("from-host")).unwrap();
+    assert_eq!(text, "hellomore\n");
+    let flags = worker.sh("grep ' /workspace ' /proc/self/mountinfo");
+    assert!(
+        flags.contains("nosuid,nodev") && !flags.contains("shared:"),
+        "{flags}"
+    );
+
+    stage.client.unmount(&worker.id, worker.pid).await.unwrap();
+    assert_eq!(worker.sh("ls /workspace"), "");
+    stage.client.unmount(&worker.id, worker.pid).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_overlay_is_reviewed_and_applied_and_leaves_the_project_alone_until_then() {
+    use ChangeKind::{Added, Deleted, Modified};
+    let stage = stage!();
+    let worker = stage.worker().await;
+    let project = stage.project("overlay", 1234);
+    for (file, text) in [("edit", "one\ntwo\n"), ("delete", "x\n"), ("keep", "k\n")] {
+        fs::write(project.join(file), text).unwrap();
+        support::own(&project.join(file), 1234);
+    }
+    let mounted = stage
+        .mount(&worker, &project, MountMode::Overlay)
+        .await
+        .unwrap();
+    assert!(mounted.idmapped, "{:?}", mounted.idmap_reason);
+    let target = stage.target(&worker, &mounted);
+    let log = worker.sh(
+        "cd /workspace && echo three >> edit && rm delete && mkdir -p new/deep && \
+         echo n > new/deep/file && ln -s ../edit new/link && touch keep && stat -c %u edit new",
+    );
+    assert_eq!(log, format!("{UID}\n{UID}\n"));
+    let edit = || fs::read_to_string(project.join("edit")).unwrap();
+    assert_eq!(edit(), "one\ntwo\n");
+    assert!(project.join("delete").exists() && !project.join("new").exists());
+
+    let changes = stage.client.changes(target.clone()).await.unwrap();
+    let seen: Vec<_> = changes
+        .entries
+        .iter()
+        .map(|c| (c.path.to_string(), c.kind, c.conflict))
+        .collect();
+    let expected = [
+        ("delete", Deleted),
+        ("edit", Modified),
+        ("new", Added),
+        ("new/deep", Added),
+        ("new/deep/file", Added),
+        ("new/link", Added),
+    ];
+    assert_eq!(
+        seen,
+        expected.map(|(path, kind)| (path.to_owned(), kind, false))
+    );
+    let path = Some(HostPath::new("edit"));
+    let diff = stage.client.diff(target.clone(), path).await.unwrap();
+    let hunk = "@@ -1,2 +1,3 @@\n one\n two\n+three\n";
+    assert!(diff[0].unified.contains(hunk), "{diff:?}");
+
+    let apply = || stage.client.apply(target.clone(), ApplyRequest::default());
+    let result = apply().await.unwrap();
+    let counts = (result.applied.len(), result.conflicts.len(), result.left);
+    assert_eq!(counts, (6, 0, 0), "{result:?}");
+    assert_eq!(edit(), "one\ntwo\nthree\n");
+    assert!(!project.join("delete").exists());
+    let link = project.join("new/link");
+    assert_eq!(fs::read_link(&link).unwrap(), Path::new("../edit"));
+    for path in [link, project.join("new/deep/file"), project.join("edit")] {
+        let owner = fs::symlink_metadata(path).unwrap();
+        assert_eq!((owner.uid(), owner.gid()), (1234, 1234));
+    }
+    let again = apply().await.unwrap();
+    assert!(again.applied.is_empty() && again.left == 0, "{again:?}");
+
+    // The worker goes on; what it changes after that is listed, and is no conflict.
+    worker.sh("echo four >> /workspace/edit");
+    let changes = stage.client.changes(target.clone()).await.unwrap();
+    assert_eq!(changes.entries.len(), 1, "{changes:?}");
+    assert!(!changes.entries[0].conflict);
+    // Now somebody else changes the same file.
+    fs::write(project.join("edit"), "mine\n").unwrap();
+    let refused = apply().await.unwrap();
+    assert!(
+        refused.applied.is_empty() && refused.conflicts.len() == 1,
+        "{refused:?}"
+    );
+    assert_eq!(edit(), "mine\n");
+
+    // Once the worker is gone the upper folder is emptied, and the folders can go.
+    worker.remove();
+    let force = ApplyRequest {
+        paths: Vec::new(),
+        force: true,
+    };
+    let forced = stage.client.apply(target.clone(), force).await.unwrap();
+    assert_eq!((forced.applied.len(), forced.left), (1, 0), "{forced:?}");
+    let folder = stage.state.join("workers").join(&worker.id);
+    assert!(!folder.join("changes/upper/edit").exists());
+    stage.client.remove_worker(&worker.id).await.unwrap();
+    assert!(!folder.exists());
+}
+
+#[tokio::test]
+async fn what_must_not_be_mounted_is_refused() {
+    use MounterErrorKind::{BadTarget, NotAFolder, Refused};
+    let stage = stage!();
+    let worker = stage.worker().await;
+    let other = stage.worker().await;
+    let project = stage.project("plain", 1234);
+    fs::write(project.join("file"), "").unwrap();
+    let link = stage.dir.path().join("to-etc");
+    std::os::unix::fs::symlink("/etc", &link).unwrap();
+    let policy = Policy {
+        refuse: vec![(HostPath::new(stage.state.as_path()), "state volume".into())],
+        ..Policy::default()
+    };
+    let state = stage.state.as_path();
+    for (path, kind, says) in [
+        (Path::new("/etc"), Refused, "`kernel`"),
+        (Path::new("/"), Refused, "`root`"),
+        (Path::new("/usr/bin"), Refused, "`system`"),
+        (Path::new("/root"), Refused, "`home`"),
+        (link.as_path(), Refused, "`kernel`"),
+        (state, Refused, "`state volume`"),
+        (stage.dir.path(), Refused, "`state volume`"),
+        (&project.join("file"), NotAFolder, "not a folder"),
+        (&project.join("none"), NotAFolder, "no such folder"),
+        (Path::new("relative"), NotAFolder, "absolute"),
+    ] {
+        let mut request = stage.request(&worker, path, MountMode::Bind);
+        request.policy = policy.clone();
+        let e = stage.client.mount(request).await.unwrap_err();
+        assert!(
+            e.kind == kind && e.message.contains(says),
+            "{path:?}: {e:?}"
+        );
+    }
+    for (id, pid) in [
+        (worker.id.as_str(), other.pid),
+        (worker.id.as_str(), 1),
+        (worker.id.as_str(), i32::MAX),
+        (worker.id.as_str(), -1),
+        ("0123456789ab", worker.pid),
+        ("../workers/x", worker.pid),
+    ] {
+        let mut request = stage.request(&worker, &project, MountMode::Bind);
+        (request.worker, request.pid) = (id.to_owned(), pid);
+        let e = stage.client.mount(request).await.unwrap_err();
+        assert_eq!(e.kind, BadTarget, "{id} {pid}: {e:?}");
+    }
+    assert_eq!(worker.sh("ls /workspace"), "");
+    let odd = stage.project(OsStr::from_bytes(b"odd \xff\xfe"), 1234);
+    for mode in [MountMode::Overlay, MountMode::Bind] {
+        let mounted = stage.mount(&worker, &odd, mode).await.unwrap();
+        assert_eq!(mounted.project.as_path(), odd);
+    }
+}
+
+#[tokio::test]
+async fn a_link_swapped_all_the_time_never_leads_to_another_folder() {
+    let stage = stage!();
+    let worker = stage.worker().await;
+    let good = stage.project("good", 1234);
+    let link = stage.dir.path().join("swapped");
+    std::os::unix::fs::symlink(&good, &link).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let swapper = {
+        let (stop, good, link) = (stop.clone(), good.clone(), link.clone());
+        std::thread::spawn(move || {
+            let next = link.with_extension("next");
+            while !stop.load(Ordering::Relaxed) {
+                for target in [Path::new("/etc"), &good] {
+                    std::os::unix::fs::symlink(target, &next).unwrap();
+                    fs::rename(&next, &link).unwrap();
+                }
+            }
+        })
+    };
+    let (mut mounted, mut refused) = (0, 0);
+    for _ in 0..200 {
+        match stage.mount(&worker, &link, MountMode::Bind).await {
+            Ok(m) => {
+                assert_eq!(m.ino, fs::metadata(&good).unwrap().ino());
+                mounted += 1;
+                stage.client.unmount(&worker.id, worker.pid).await.unwrap();
+            }
+            Err(e) => {
+                assert_eq!(e.kind, MounterErrorKind::Refused, "{e:?}");
+                refused += 1;
+            }
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    swapper.join().unwrap();
+    assert!(
+        mounted > 0 && refused > 0,
+        "{mounted} mounted, {refused} refused"
+    );
+}
+
+#[tokio::test]
+async fn a_workspace_that_is_no_plain_folder_is_refused() {
+    let stage = stage!();
+    let worker = stage.worker_with(&["--tmpfs", "/scratch"], true).await;
+    let project = stage.project("plain", 1234);
+    let e = stage
+        .mount(&worker, &project, MountMode::Bind)
+        .await
+        .unwrap_err();
+    assert_eq!(e.kind, MounterErrorKind::BadTarget, "{e:?}");
+    assert!(e.message.contains("not a plain folder"), "{e:?}");
+}
+
+#[tokio::test]
+async fn fifty_mounts_at_once_and_what_one_costs() {
+    let stage = stage!();
+    let mut workers = Vec::new();
+    for _ in 0..5 {
+        workers.push(stage.worker().await);
+    }
+    let projects: Vec<_> = (0..50)
+        .map(|i| stage.project(format!("p{i}"), 1234))
+        .collect();
+    let start = Instant::now();
+    let calls: Vec<_> = projects
+        .iter()
+        .enumerate()
+        .map(|(i, project)| {
+            let mode = if i < 5 {
+                MountMode::Overlay
+            } else {
+                MountMode::Bind
+            };
+            let request = stage.request(&workers[i % workers.len()], project, mode);
+            let client = stage.client.clone();
+            tokio::spawn(async move { client.mount(request).await })
+        })
+        .collect();
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    println!("50 mounts at once: {:?}", start.elapsed());
+    let worker = stage.worker().await;
+    for mode in [MountMode::Bind, MountMode::Overlay] {
+        let (mut inside, mut outside) = (Vec::new(), Vec::new());
+        for _ in 0..100 {
+            let start = Instant::now();
+            let mounted = stage.mount(&worker, &projects[0], mode).await.unwrap();
+            outside.push(start.elapsed().as_micros());
+            inside.push(mounted.took_us);
+            stage.client.unmount(&worker.id, worker.pid).await.unwrap();
+        }
+        inside.sort_unstable();
+        outside.sort_unstable();
+        println!(
+            "{mode:?}: in the mounter p50 {} p95 {} us, for the client p50 {} p95 {} us",
+            inside[50], inside[95], outside[50], outside[95]
+        );
+        assert!(inside[50] < 20_000, "{inside:?}");
+    }
+}
