@@ -19,13 +19,16 @@ fn main() -> ExitCode {
         serve,
         mounter,
         dashboard: open_dashboard,
-        config: ConfigHandlers { check: config::check_file, schema: config::schema },
+        config: ConfigHandlers {
+            check: config::check_file,
+            schema: config::schema,
+        },
     };
     cli::run(std::env::args_os(), &handlers)
 }
 
 fn serve(args: ServeArgs) -> ExitCode {
-    let sources = config::sources(&args.state, args.config);
+    let sources = Sources::of_state(&args.state, args.config);
     match config::load(&sources) {
         Ok(config) => report("serve", start(args.state, config, sources)),
         Err(errors) => {
@@ -46,7 +49,10 @@ fn mounter(_args: MounterArgs) -> ExitCode {
     let state = std::env::var_os("PODBAY_STATE").unwrap_or_else(|| "/var/lib/podbay".into());
     let state = PathBuf::from(state);
     let socket = state.join("run/mounter.sock");
-    report("mounter", workspace::serve(&state, &socket).map_err(Into::into))
+    report(
+        "mounter",
+        workspace::serve(&state, &socket).map_err(Into::into),
+    )
 }
 
 fn open_dashboard(discover: Discover, _args: DashboardArgs) -> ExitCode {

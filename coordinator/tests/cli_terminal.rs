@@ -118,7 +118,7 @@ impl Terminal {
         self.shows("\x1b[?25h");
         let text = self.text();
         assert!(
-            text.contains("\x1b[?1049l") && text.contains(";2004;"),
+            text.contains("\x1b[?1049l") && text.contains("\x1b[?2004l"),
             "{text:?}"
         );
         text

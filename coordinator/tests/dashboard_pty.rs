@@ -3,6 +3,14 @@
 //! The program under test is this test binary itself: `the_dashboard_itself` runs it when
 //! `PODBAY_TEST_SOCKET` names a socket.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "all of this is test code, helpers included"
+)]
+
 mod dashboard_support;
 
 use coordinator::{
@@ -83,6 +91,23 @@ fn attach_passes_bytes_both_ways_and_comes_back() {
     dashboard.keys("\x11");
     dashboard.until("1 worker");
     dashboard.keys("q");
+    dashboard.left_cleanly(true);
+}
+
+#[test]
+fn a_signal_while_attached_undoes_what_the_session_left() {
+    let script = Script::start(vec![worker("one")]);
+    let mut dashboard = Dashboard::start(&script, 80, 24, &[]);
+    dashboard.until("hello from one");
+    dashboard.keys("\r");
+    dashboard.until_not("1 worker");
+    dashboard.until("hello from one");
+    script.output(
+        "one",
+        "\x1b[?1049h\x1b[?1003h\x1b[?2004h\x1b[?25lfull screen",
+    );
+    dashboard.until("full screen");
+    dashboard.signal(nix::sys::signal::Signal::SIGTERM);
     dashboard.left_cleanly(true);
 }
 

@@ -23,7 +23,11 @@ pub fn docker(args: &[&str]) -> String {
 /// There is no `docker` command.
 #[must_use]
 pub fn try_docker(args: &[&str]) -> Output {
-    Command::new("docker").args(args).stdin(Stdio::null()).output().expect("running docker")
+    Command::new("docker")
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .expect("running docker")
 }
 
 /// Ids of all containers of an instance, running or not, by role.
@@ -31,7 +35,15 @@ pub fn try_docker(args: &[&str]) -> Output {
 pub fn containers(instance: &str, role: &str) -> Vec<String> {
     let instance = format!("label=dev.podbay.instance={instance}");
     let role = format!("label=dev.podbay.role={role}");
-    let listed = docker(&["ps", "-aq", "--no-trunc", "--filter", &instance, "--filter", &role]);
+    let listed = docker(&[
+        "ps",
+        "-aq",
+        "--no-trunc",
+        "--filter",
+        &instance,
+        "--filter",
+        &role,
+    ]);
     listed.lines().map(str::to_owned).collect()
 }
 

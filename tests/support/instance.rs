@@ -61,7 +61,11 @@ impl Instance {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::write(folder.path().join("podbay.toml"), config).expect("writing the configuration");
         let volume = format!("{name}-state");
-        Self { name, volume, config: folder }
+        Self {
+            name,
+            volume,
+            config: folder,
+        }
     }
 
     /// Runs `podbay up`.
@@ -76,7 +80,13 @@ impl Instance {
     /// The state volume as the host sees it.
     #[must_use]
     pub fn state(&self) -> PathBuf {
-        PathBuf::from(engine::docker(&["volume", "inspect", "-f", "{{.Mountpoint}}", &self.volume]))
+        PathBuf::from(engine::docker(&[
+            "volume",
+            "inspect",
+            "-f",
+            "{{.Mountpoint}}",
+            &self.volume,
+        ]))
     }
 
     /// The API's socket as the host sees it: root may use it directly.
@@ -89,7 +99,10 @@ impl Instance {
     #[must_use]
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(podbay());
-        command.args(args).env("PODBAY_PARENT", &self.name).stdin(Stdio::null());
+        command
+            .args(args)
+            .env("PODBAY_PARENT", &self.name)
+            .stdin(Stdio::null());
         command
     }
 
@@ -149,7 +162,9 @@ impl Instance {
         wait::until_true(&format!("{count} warm workers of {profile}"), SLOW, || {
             let pools = self.json(["pool", "status", "--json"]);
             pools.as_array().is_some_and(|pools| {
-                pools.iter().any(|p| p["profile"] == profile && p["warm"].as_u64() >= Some(count))
+                pools
+                    .iter()
+                    .any(|p| p["profile"] == profile && p["warm"].as_u64() >= Some(count))
             })
         });
     }
@@ -158,7 +173,11 @@ impl Instance {
     #[must_use]
     pub fn parent_log(&self) -> String {
         let output = engine::try_docker(&["logs", "--tail", "40", &self.name]);
-        format!("\n--- parent ---\n{}{}", text(&output.stdout), text(&output.stderr))
+        format!(
+            "\n--- parent ---\n{}{}",
+            text(&output.stdout),
+            text(&output.stderr)
+        )
     }
 }
 
@@ -188,5 +207,8 @@ pub fn text(bytes: &[u8]) -> String {
 pub fn mounts_below(path: &Path) -> Vec<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let points = table.lines().filter_map(|line| line.split(' ').nth(4));
-    points.filter(|point| Path::new(point).starts_with(path)).map(str::to_owned).collect()
+    points
+        .filter(|point| Path::new(point).starts_with(path))
+        .map(str::to_owned)
+        .collect()
 }

@@ -14,7 +14,10 @@ use std::path::PathBuf;
 /// The checkout.
 #[must_use]
 pub fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).unwrap_or_default()
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(PathBuf::from)
+        .unwrap_or_default()
 }
 
 /// The static `podbay` binary that the images are made of.
@@ -36,8 +39,16 @@ pub fn binary(name: &str) -> PathBuf {
         return PathBuf::from(folder).join(name);
     }
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let path = root().join("target").join(triple).join("release").join(name);
-    assert!(path.is_file(), "{} is not built: run scripts/build-images.sh", path.display());
+    let path = root()
+        .join("target")
+        .join(triple)
+        .join("release")
+        .join(name);
+    assert!(
+        path.is_file(),
+        "{} is not built: run scripts/build-images.sh",
+        path.display()
+    );
     path
 }
 

@@ -66,12 +66,22 @@ impl Project {
             &["init", "-q"][..],
             &["-c", "safe.directory=*", "add", "-A"],
             &[
-                "-c", "safe.directory=*", "-c", "user.name=t", "-c", "user.email=t@example.org",
-                "commit", "-qm", "first",
+                "-c",
+                "safe.directory=*",
+                "-c",
+                "user.name=t",
+                "-c",
+                "user.email=t@example.org",
+                "commit",
+                "-qm",
+                "first",
             ],
         ] {
-            let status =
-                Command::new("git").current_dir(self.path()).args(args).status().expect("running git");
+            let status = Command::new("git")
+                .current_dir(self.path())
+                .args(args)
+                .status()
+                .expect("running git");
             assert!(status.success(), "git {args:?}");
         }
         self.own();

@@ -35,7 +35,9 @@ struct Seen {
 
 impl std::fmt::Debug for Seen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Seen").field("bytes", &self.raw.len()).finish_non_exhaustive()
+        f.debug_struct("Seen")
+            .field("bytes", &self.raw.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -46,7 +48,12 @@ impl Terminal {
     /// It cannot be started.
     #[must_use]
     pub fn start(argv: &[&OsStr], env: &[(&str, &str)], cols: u16, rows: u16) -> Self {
-        let size = Winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize {
+            ws_row: rows,
+            ws_col: cols,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
         let pty = openpty(Some(&size), None).expect("opening a PTY");
         let side = || Stdio::from(pty.slave.try_clone().expect("cloning the slave"));
         // `setsid --ctty` makes the slave the program's controlling terminal.
@@ -75,7 +82,12 @@ impl Terminal {
                 seen.raw.extend_from_slice(&buffer[..n]);
             }
         });
-        Self { child, master, slave: pty.slave, seen }
+        Self {
+            child,
+            master,
+            slave: pty.slave,
+            seen,
+        }
     }
 
     /// Types.
@@ -135,8 +147,17 @@ impl Terminal {
     /// # Panics
     /// The terminal is gone.
     pub fn resize(&mut self, cols: u16, rows: u16) {
-        let size = rustix::termios::Winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
-        self.seen.lock().expect("the screen's lock").screen.resize(cols, rows);
+        let size = rustix::termios::Winsize {
+            ws_row: rows,
+            ws_col: cols,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        self.seen
+            .lock()
+            .expect("the screen's lock")
+            .screen
+            .resize(cols, rows);
         rustix::termios::tcsetwinsize(&self.master, size).expect("resizing");
     }
 

@@ -15,7 +15,10 @@ pub fn until<T>(what: &str, bound: Duration, mut predicate: impl FnMut() -> Opti
         if let Some(value) = predicate() {
             return value;
         }
-        assert!(start.elapsed() < bound, "waited {bound:?} in vain for: {what}");
+        assert!(
+            start.elapsed() < bound,
+            "waited {bound:?} in vain for: {what}"
+        );
         pause(STEP);
     }
 }
@@ -29,7 +32,10 @@ pub fn until_true(what: &str, bound: Duration, mut predicate: impl FnMut() -> bo
 }
 
 /// The one place where tests sleep: between two looks at a predicate.
-#[expect(clippy::disallowed_methods, reason = "bounded pause between two looks at a predicate")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "bounded pause between two looks at a predicate"
+)]
 pub fn pause(time: Duration) {
     std::thread::sleep(time);
 }

@@ -1,9 +1,10 @@
-//! Measures how fast the screen model reads output, in MB/s.
+//! Measures how fast the screen model and the output filter read output, in MB/s.
 //!
 //! `cargo run --release -p worker-agent --example screen_throughput`
 
 use std::time::Instant;
 
+use worker_agent::hygiene::OutputFilter;
 use worker_agent::screen::{Screen, ScreenOptions};
 
 const TARGET: usize = 20_000_000;
@@ -72,7 +73,19 @@ fn main() {
             }
             best = best.min(start.elapsed().as_secs_f64());
         }
-        println!("{name:<22} {:>7.1} MB/s", bytes.len() as f64 / best / 1e6);
+        let start = Instant::now();
+        let mut out = Vec::with_capacity(CHUNK * 2);
+        let mut filter = OutputFilter::new(false);
+        for chunk in bytes.chunks(CHUNK) {
+            out.clear();
+            filter.filter(chunk, &mut out);
+        }
+        let megabytes = bytes.len() as f64 / 1e6;
+        let filtering = megabytes / start.elapsed().as_secs_f64();
+        println!(
+            "{name:<22} model {:>7.1} MB/s   filter {filtering:>7.1} MB/s",
+            megabytes / best
+        );
     }
     let mut screen = Screen::new(120, 40, ScreenOptions::default());
     screen.process(&repeat(|n| {

@@ -37,7 +37,7 @@ const BUFFER: usize = 64 << 10;
 /// Time between TERM and KILL when the agent itself is told to stop.
 pub const GRACE: Duration = Duration::from_millis(800);
 /// Ended sessions that are kept besides the primary ones.
-const KEEP_ENDED: usize = 64;
+const KEEP_ENDED: usize = 32;
 /// Grace of a session that ran out of time.
 const TIMEOUT_GRACE: Duration = Duration::from_secs(5);
 
@@ -215,6 +215,11 @@ impl Agent {
             Timer::Hook(key) => {
                 if let Some(hooks) = &mut self.hooks {
                     hooks.close(key, reactor);
+                }
+            }
+            Timer::HookListener => {
+                if let Some(hooks) = &mut self.hooks {
+                    hooks.resume(reactor);
                 }
             }
             Timer::Stop => self.stop_step(),

@@ -163,7 +163,7 @@ impl Session {
         self.size = Some(size);
         self.jiggling = false;
         self.sink.resize(size, reactor.now);
-        self.unwritten = true;
+        self.unwritten = self.recording.is_some();
         self.pump.resize(size);
         reactor.tell(AgentEvent::Resized {
             session: self.id.clone(),
@@ -337,8 +337,11 @@ impl Session {
 
     /// Lets the clients of an ended session have the rest, and then their end.
     pub(crate) fn finish_clients(&mut self, reactor: &mut Reactor) {
-        for client in self.clients.iter_mut().filter(|c| !c.stale) {
-            client.finish();
+        for client in &mut self.clients {
+            // A stale one still gets its fresh screen, once it has room.
+            if !client.stale {
+                client.finish();
+            }
             if client.lingering.is_none() {
                 client.lingering = Some(client.queued());
                 reactor.after(LINGER, Timer::Linger(self.key, client.key));

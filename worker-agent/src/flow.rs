@@ -108,7 +108,7 @@ impl Session {
             Lane::Error => recording::Source::Error,
         };
         self.sink.feed(source, bytes, reactor.now, answer);
-        self.unwritten = true;
+        self.unwritten = self.recording.is_some();
         for key in gone {
             self.detach(key, reactor);
         }

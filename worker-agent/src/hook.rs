@@ -121,6 +121,7 @@ struct Connection {
 #[derive(Debug)]
 pub struct HookServer {
     listener: UnixListener,
+    registration: Registration,
     folder: PathBuf,
     path: PathBuf,
     connections: HashMap<u64, Connection>,
@@ -144,12 +145,14 @@ impl HookServer {
             std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o711))?;
             std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666))?;
             listener.set_nonblocking(true)?;
-            reactor.add(&listener, Source::HookListener, EpollFlags::EPOLLIN)?;
-            Ok(listener)
+            let flags = EpollFlags::EPOLLIN;
+            let registration = reactor.add(&listener, Source::HookListener, flags)?;
+            Ok((listener, registration))
         });
         match opened {
-            Ok(listener) => Ok(Self {
+            Ok((listener, registration)) => Ok(Self {
                 listener,
+                registration,
                 folder,
                 path,
                 connections: HashMap::new(),
@@ -167,9 +170,26 @@ impl HookServer {
         &self.path
     }
 
+    /// Looks at the listener again.
+    pub fn resume(&mut self, reactor: &Reactor) {
+        reactor.interest(&self.listener, &mut self.registration, EpollFlags::EPOLLIN);
+    }
+
     /// A hook connects. Over the bound it is turned away: hooks are hints.
     pub fn accept(&mut self, reactor: &mut Reactor) {
-        while let Ok((stream, _)) = self.listener.accept() {
+        loop {
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    // Out of descriptors: the listener stays readable, so it is not looked at
+                    // for a while.
+                    let (listener, registration) = (&self.listener, &mut self.registration);
+                    reactor.interest(listener, registration, EpollFlags::empty());
+                    reactor.after(PATIENCE, Timer::HookListener);
+                    return;
+                }
+            };
             let Ok(peer) = getsockopt(&stream, PeerCredentials) else {
                 continue;
             };

@@ -13,7 +13,11 @@ pub const OLDEST: u32 = KEEP;
 #[must_use]
 pub fn path(folder: &Path, session: &str, rotation: u32) -> PathBuf {
     let newest = folder.join(file_name(session));
-    if rotation == 0 { newest } else { newest.with_extension(format!("{rotation}.cast")) }
+    if rotation == 0 {
+        newest
+    } else {
+        newest.with_extension(format!("{rotation}.cast"))
+    }
 }
 
 /// Unix seconds of the session's start, from a recording's first line.
@@ -44,8 +48,14 @@ mod tests {
 
     #[test]
     fn output_lines_give_their_bytes_and_others_nothing() {
-        assert_eq!(parse_output(b"[1.5,\"o\",\"a\\u001b[m\"]\n"), Some((1.5, b"a\x1b[m".to_vec())));
-        assert_eq!(parse_output(b"[2,\"b\",\"/w==\"]\n"), Some((2.0, vec![0xff])));
+        assert_eq!(
+            parse_output(b"[1.5,\"o\",\"a\\u001b[m\"]\n"),
+            Some((1.5, b"a\x1b[m".to_vec()))
+        );
+        assert_eq!(
+            parse_output(b"[2,\"b\",\"/w==\"]\n"),
+            Some((2.0, vec![0xff]))
+        );
         assert_eq!(parse_output(b"[2,\"r\",\"80x24\"]\n"), None);
         assert_eq!(parse_output(b"{\"version\":2}\n"), None);
         assert_eq!(parse_output(b"[1,\"o\"\n"), None);

@@ -73,6 +73,8 @@ pub enum Timer {
     Timeout(SessionKey),
     /// A client of an ended session had its time to read.
     Linger(SessionKey, ClientKey),
+    /// Accept hooks again.
+    HookListener,
     /// A hook's connection had its time.
     Hook(u64),
     /// The next step of the agent's own stop.

@@ -10,7 +10,7 @@ use crate::{
 };
 use podbay_protocol::{
     AgentError, Attach, Description, ErrorCode, FromAgent, Reply, Response, StartSession, ToAgent,
-    ToAgentBody,
+    ToAgentBody, encode,
 };
 use std::{
     os::unix::fs::MetadataExt,
@@ -36,7 +36,12 @@ impl Agent {
             }
             Err(error) => Err(refuse(ErrorCode::Invalid, error.to_string())),
         };
-        let response = FromAgent::Response(Response { id, result });
+        let mut response = FromAgent::Response(Response { id, result });
+        if let Err(error) = encode(&response) {
+            // Every request has an answer, or the coordinator would wait for it.
+            let result = Err(refuse(ErrorCode::System, format!("answer: {error}")));
+            response = FromAgent::Response(Response { id, result });
+        }
         if self.control.send(&response, &mut self.reactor) {
             self.coordinator_lost();
         }

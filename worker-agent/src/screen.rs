@@ -11,9 +11,11 @@
 //! come) and never grow without bound.
 
 mod cells;
+mod dump;
 mod frame;
 mod handler;
 mod model;
+mod motion;
 mod osc;
 mod paint;
 mod palette;
@@ -82,7 +84,9 @@ pub struct Screen {
 
 impl std::fmt::Debug for Screen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Screen").field("size", &self.size()).finish_non_exhaustive()
+        f.debug_struct("Screen")
+            .field("size", &self.size())
+            .finish_non_exhaustive()
     }
 }
 
@@ -234,7 +238,7 @@ impl Screen {
         let pending = self.framer.pending().to_vec();
         format!(
             "{}pending {pending:?}\n",
-            restore::dump(&mut self.inner.model)
+            dump::write(&mut self.inner.model)
         )
     }
 

@@ -34,6 +34,12 @@ use std::{
 const SCROLLBACK: usize = 5000;
 /// `oom_score_adj` of a session's processes: the kernel kills them before the agent.
 const OOM_SCORE_ADJ: &[u8] = b"500";
+/// Ended sessions that are not primary keep their scrollback up to this many bytes, else only
+/// their last screen's text: they are many.
+const KEEP_BLOB: usize = 64 << 10;
+/// Arguments, and bytes of each, in a description: it must fit into a frame.
+const TOLD_ARGUMENTS: usize = 16;
+const TOLD_BYTES: usize = 1024;
 /// After the program's end a terminal is drained once it was quiet for so long.
 const TERMINAL_QUIET: Duration = Duration::from_millis(100);
 /// No drain waits longer than this for what others than the program may still write.
@@ -68,7 +74,7 @@ pub struct Session {
     pub(crate) quiet_timer: bool,
     /// Something waits to be written to the recording.
     pub(crate) unwritten: bool,
-    recording: Option<String>,
+    pub(crate) recording: Option<String>,
     /// How and when the program ended; its output may not be drained yet.
     pub(crate) exit: Option<(ExitStatus, Instant)>,
     /// Bytes the program left in its pipes that are not read yet.
@@ -89,6 +95,14 @@ pub struct Surroundings<'a> {
     pub wake: &'a Arc<EventFd>,
     /// How streams are dialled.
     pub dialer: &'a Dialer,
+}
+
+fn shorten(text: &str) -> String {
+    if text.len() <= TOLD_BYTES {
+        text.to_owned()
+    } else {
+        text.chars().take(TOLD_BYTES / 4).collect()
+    }
 }
 
 /// Keeps a size within what terminals and the model can do.
@@ -222,7 +236,12 @@ impl Session {
     pub fn info(&self) -> SessionInfo {
         SessionInfo {
             session: self.id.clone(),
-            argv: self.argv.clone(),
+            argv: self
+                .argv
+                .iter()
+                .take(TOLD_ARGUMENTS)
+                .map(|a| shorten(a))
+                .collect(),
             pid: self.pid,
             started_ms: self.started_ms,
             primary: self.primary,
@@ -314,8 +333,10 @@ impl Session {
                 ..
             } => true,
             Pump::Terminal { .. } => !paused && (quiet >= TERMINAL_QUIET || since >= DRAIN),
-            // Slow clients may take their time for what the program itself has written.
-            Pump::Pipes { .. } => !paused && (quiet >= DRAIN || (since >= DRAIN && self.owed == 0)),
+            // Slow clients may take their time for what the program itself has written, unless
+            // the session was told to stop: a client that never reads must not hold that.
+            Pump::Pipes { .. } if paused => self.stopping && since >= DRAIN,
+            Pump::Pipes { .. } => quiet >= DRAIN || (since >= DRAIN && self.owed == 0),
         }
     }
 
@@ -331,6 +352,9 @@ impl Session {
             procs::kill_session(self.pid);
         }
         self.last_screen = self.sink.finish(reactor.now);
+        if !self.primary && self.last_screen.0.len() > KEEP_BLOB {
+            self.last_screen.0 = self.last_screen.1.join("\r\n").into_bytes();
+        }
         self.unwritten = false;
         self.tell_title(true, reactor);
         let changed = self

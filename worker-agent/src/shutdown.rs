@@ -2,8 +2,8 @@
 //!
 //! Owns: the steps and their deadlines. It is the loop that waits, never this.
 
-use crate::{agent::Agent, procs::signal_everything, pty, reactor::Timer};
-use nix::libc::{SIGCONT, SIGKILL, SIGTERM};
+use crate::{agent::Agent, procs::signal_everything, reactor::Timer};
+use nix::libc::{SIGKILL, SIGTERM};
 use std::time::{Duration, Instant};
 
 /// KILL is repeated this often until everything is gone: a fork may have raced with it.
@@ -31,11 +31,7 @@ impl Agent {
             .shutdown
             .as_ref()
             .map_or(kill_at, |s| s.kill_at.min(kill_at));
-        for session in self.sessions.values().filter(|s| s.exit.is_none()) {
-            // What is gone already needs no signal.
-            pty::kill(-session.pid, SIGTERM).ok();
-            pty::kill(-session.pid, SIGCONT).ok();
-        }
+        // Once to each process, session or not: some take a second TERM for "without clean-up".
         signal_everything(SIGTERM);
         self.shutdown = Some(Shutdown {
             kill_at,

@@ -3,16 +3,20 @@
 mod streams;
 
 use proptest::prelude::*;
-use streams::{RECORDINGS, Recording, Size, screen_of, sequences};
-use worker_agent::screen::{Screen, ScreenEvent};
+use streams::{RECORDINGS, Recording, SCROLLBACK, Size, screen_of, sequences};
+use worker_agent::screen::{Screen, ScreenEvent, ScreenOptions};
 
 /// Restores `original` into a fresh screen and compares everything.
 fn restored(original: &mut Screen) -> Screen {
+    restored_with(original, SCROLLBACK)
+}
+
+fn restored_with(original: &mut Screen, scrollback: usize) -> Screen {
     let before = original.text();
     let blob = original.restore();
     assert!(blob.starts_with(b"\x1bc"));
     let (cols, rows) = original.size();
-    let mut fresh = screen_of((cols, rows));
+    let mut fresh = Screen::new(cols, rows, ScreenOptions { scrollback });
     for event in fresh.process(&blob) {
         assert!(!matches!(event, ScreenEvent::Rebuilt(_)), "{event:?}");
     }
@@ -123,8 +127,8 @@ fn size() -> impl Strategy<Value = Size> {
     prop_oneof![3 => (1u16..12, 1u16..8), 1 => (1u16..300, 1u16..100)]
 }
 
-fn run(parts: &[(Vec<u8>, Option<Size>)], start: Size, rest: &[u8]) {
-    let mut original = screen_of(start);
+fn run(parts: &[(Vec<u8>, Option<Size>)], start: Size, scrollback: usize, rest: &[u8]) {
+    let mut original = Screen::new(start.0, start.1, ScreenOptions { scrollback });
     for (bytes, resize) in parts {
         for event in original.process(bytes) {
             assert!(!matches!(event, ScreenEvent::Rebuilt(_)), "{event:?}");
@@ -133,7 +137,7 @@ fn run(parts: &[(Vec<u8>, Option<Size>)], start: Size, rest: &[u8]) {
             original.resize(*cols, *rows);
         }
     }
-    let mut fresh = restored(&mut original);
+    let mut fresh = restored_with(&mut original, scrollback);
     original.process(rest);
     fresh.process(rest);
     assert_same(&mut original, &mut fresh, b"");
@@ -145,9 +149,10 @@ proptest! {
     fn random_sequences_restore(
         parts in prop::collection::vec((sequences(true), prop::option::weighted(0.3, size())), 1..5),
         start in size(),
+        scrollback in prop::sample::select(vec![0usize, 1, 7, 100]),
         rest in sequences(false),
     ) {
-        run(&parts, start, &rest);
+        run(&parts, start, scrollback, &rest);
     }
 
     #[test]
@@ -157,8 +162,9 @@ proptest! {
             1..4,
         ),
         start in size(),
+        scrollback in prop::sample::select(vec![0usize, 1, 7, 100]),
         rest in prop::collection::vec(any::<u8>(), 0..100),
     ) {
-        run(&parts, start, &rest);
+        run(&parts, start, scrollback, &rest);
     }
 }

@@ -258,6 +258,40 @@ fn a_slow_client_of_pipes_slows_the_program_and_loses_nothing() {
     assert_eq!(worker.exited("p"), ExitStatus::Code(0));
 }
 
+#[test]
+fn a_client_of_pipes_that_never_reads_does_not_hold_a_stop() {
+    let mut worker = Worker::start();
+    let mut start = session("p", &["cat", "/dev/zero"]);
+    start.io = SessionIo::Pipes;
+    start.record = false;
+    start.attach = Some(attach("p", "p-0", AttachMode::Write));
+    worker.start_session(start);
+    let _client = worker.stream("p-0");
+    wait_until("output", || worker.info("p").output_bytes > 300_000);
+    let grace_ms = 100;
+    worker
+        .ask(ToAgentBody::Stop {
+            session: "p".into(),
+            grace_ms,
+        })
+        .unwrap();
+    assert_eq!(worker.exited("p"), ExitStatus::Signal(15));
+}
+
+#[test]
+fn a_description_fits_into_a_frame_whatever_was_started() {
+    let mut worker = Worker::start();
+    let long = "x".repeat(100_000);
+    for round in 0..8 {
+        let id = format!("s{round}");
+        let mut start = session(&id, &["true", &long, &long]);
+        start.record = false;
+        worker.start_session(start);
+        worker.exited(&id);
+    }
+    assert_eq!(worker.describe().sessions.len(), 8);
+}
+
 fn replay(worker: &Worker, id: &str, codes: [&str; 2]) -> Vec<u8> {
     let mut out = Vec::new();
     let text = std::fs::read_to_string(worker.recording(id)).unwrap();

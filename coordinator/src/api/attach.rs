@@ -46,11 +46,7 @@ pub(super) async fn attach(
     let upgrade = sized(&daemon, upgrade);
     Ok(upgrade.on_upgrade(move |socket| async move {
         let (mut to_client, from_client) = socket.split();
-        let hello = ServerMessage::Attached {
-            writer: attached.writer,
-            pipes: attached.err.is_some(),
-        };
-        if say(&mut to_client, &hello).await {
+        if say(&mut to_client, &hello_of(&attached)).await {
             relay(daemon, attached, to_client, from_client).await;
         }
     }))
@@ -67,13 +63,22 @@ pub(super) async fn spawn(State(daemon): App, upgrade: WebSocketUpgrade) -> Resp
             Ok(placed) => {
                 let hello = ServerMessage::Spawned(Box::new(placed.response));
                 let told = say(&mut to_client, &hello).await;
-                if let (true, Some(attached)) = (told, placed.attached) {
+                if let (true, Some(attached)) = (told, placed.attached)
+                    && say(&mut to_client, &hello_of(&attached)).await
+                {
                     relay(daemon, attached, to_client, from_client).await;
                 }
             }
             Err(error) => finish(&mut to_client, &ServerMessage::Error(error)).await,
         }
     })
+}
+
+fn hello_of(attached: &Attached) -> ServerMessage {
+    ServerMessage::Attached {
+        writer: attached.writer,
+        pipes: attached.err.is_some(),
+    }
 }
 
 fn sized(daemon: &Arc<Daemon>, upgrade: WebSocketUpgrade) -> WebSocketUpgrade {

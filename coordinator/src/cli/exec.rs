@@ -93,6 +93,7 @@ pub(super) async fn run(globals: &Globals, args: ExecArgs) -> Result<ExitCode, F
         session: Some(prepared.session),
         pipes,
         keys,
+        clipboard: args.keys.clipboard,
     };
     let end = session
         .run(Opened {

@@ -1,6 +1,6 @@
 //! `podbay logs`.
 
-use super::{Failure, Globals, hygiene::LogFilter, term};
+use super::{Failure, Globals, log_filter::LogFilter, term};
 use crate::wire::LogsQuery;
 use clap::Args;
 use futures_util::StreamExt;

@@ -16,7 +16,7 @@ mod down;
 mod exec;
 mod failure;
 mod handlers;
-mod hygiene;
+mod log_filter;
 mod logs;
 mod ls;
 mod man;
@@ -29,6 +29,7 @@ mod status;
 mod stop;
 mod term;
 mod text;
+mod top;
 mod up;
 
 pub use failure::Failure;
@@ -120,6 +121,8 @@ enum Command {
     Apply(apply::ApplyArgs),
     /// Throws a copy-on-write worker's changes away.
     Discard(discard::DiscardArgs),
+    /// Shows what workers use, busiest first.
+    Top(top::TopArgs),
     /// Shows or changes the pools of warm workers.
     Pool(pool::PoolArgs),
     /// Shows or checks the configuration.
@@ -150,6 +153,7 @@ impl Command {
             Self::Diff(args) => args.json,
             Self::Apply(args) => args.json,
             Self::Spawn(args) => args.json,
+            Self::Top(args) => args.json,
             Self::Pool(args) => args.json(),
             Self::Bench(args) => args.json,
             _ => false,
@@ -221,6 +225,7 @@ fn dispatch(cli: Cli, handlers: &Handlers) -> Result<ExitCode, Failure> {
             Command::Diff(args) => diff::run(globals, &args).await,
             Command::Apply(args) => apply::run(globals, args).await,
             Command::Discard(args) => discard::run(globals, args).await,
+            Command::Top(args) => top::run(globals, &args).await,
             Command::Pool(args) => pool::run(globals, &args).await,
             Command::Config(args) => config::run(globals, &args, &handlers.config).await,
             Command::Bench(args) => bench::run(globals, &args).await,

@@ -14,7 +14,7 @@ use crate::{
     wire::{LimitsRequest, SpawnRequest, SpawnResponse, WhenEmpty},
 };
 use clap::{Args, ValueEnum};
-use podbay_protocol::{AttachMode, SessionIo};
+use podbay_protocol::{AttachMode, ExitStatus, SessionIo};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -118,7 +118,8 @@ pub(super) async fn run(globals: &Globals, args: SpawnArgs) -> Result<ExitCode, 
         session_io(false, false)
     };
     let keys = args.keys.clone();
-    let (detach, json) = (args.detach, args.json);
+    let clipboard = keys.clipboard;
+    let (detach, json, timeout) = (args.detach, args.json, args.timeout);
     let client = globals.client()?;
     let request = request(args, io, client.target())?;
     if detach {
@@ -148,7 +149,9 @@ pub(super) async fn run(globals: &Globals, args: SpawnArgs) -> Result<ExitCode, 
         session: None,
         pipes,
         keys,
+        clipboard,
     };
+    let begin = tokio::time::Instant::now();
     let end = session
         .run(Opened {
             stream,
@@ -158,7 +161,23 @@ pub(super) async fn run(globals: &Globals, args: SpawnArgs) -> Result<ExitCode, 
     if matches!(end, End::Exited { .. }) && spawned.worker.isolation == Isolation::Overlay {
         review(&client, &name).await;
     }
-    Ok(end.report(&name))
+    let stopped = matches!(
+        end,
+        End::Exited {
+            status: ExitStatus::Signal(_),
+            ..
+        }
+    );
+    match timeout {
+        Some(timeout) if stopped && begin.elapsed() >= timeout => {
+            let after = humantime::format_duration(timeout);
+            Err(Failure::new(
+                124,
+                format!("{} was stopped after {after}", text::escape(&name)),
+            ))
+        }
+        _ => Ok(end.report(&name)),
+    }
 }
 
 fn request(args: SpawnArgs, io: SessionIo, target: &Target) -> Result<SpawnRequest, Failure> {

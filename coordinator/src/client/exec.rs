@@ -90,6 +90,8 @@ async fn open_command(
         header::HeaderValue::from_static("Upgrade"),
     );
     headers.insert(header::UPGRADE, header::HeaderValue::from_static("tcp"));
+    // The connection's own task may still have to see that the last answer ended.
+    sender.ready().await.map_err(no_engine)?;
     let answer = sender.send_request(request).await.map_err(no_engine)?;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         let status = answer.status();

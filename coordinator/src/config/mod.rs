@@ -1,38 +1,222 @@
 //! Configuration: file, environment and flags become one checked struct before anything binds.
+//!
+//! Flags > environment > `podbay.toml` > `profiles/NAME.toml` > defaults, key by key. All faults
+//! are found in one go, each with its place and what would be right. Reads files; must never
+//! write any.
 
+mod check;
+mod error;
+mod fields;
+mod overlay;
+mod raw;
+mod tree;
 mod types;
+mod write;
 
+pub use error::{ConfigError, ConfigErrors, Origin};
+pub use fields::{DetachKeysError, parse_detach_keys};
+pub use overlay::Overrides;
+pub use raw::schema;
 pub use types::{
-    ApiConfig, AttachConfig, Config, Defaults, EngineConfig, LogConfig, LogFormat, Profile,
-    SecurityProfile, WorkspaceConfig,
+    ApiConfig, AttachConfig, Config, Defaults, EngineConfig, LogConfig, LogFormat, PoolConfig,
+    Profile, SecurityProfile, WorkspaceConfig,
 };
+pub use write::to_toml;
 
-/// tmp
-pub fn to_toml(_: &Config) -> String { String::new() }
+use crate::model::ProfileName;
+use raw::RawConfig;
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    io::{ErrorKind, Read},
+    path::{Path, PathBuf},
+};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+use tree::{Layer, Layers};
 
-/// tmp
-pub struct Sources;
-/// tmp
-pub fn sources(_: &std::path::Path, _: Option<std::path::PathBuf>) -> Sources { Sources }
-/// tmp
-pub fn check_file(_: &std::path::Path) -> Result<(), String> { Ok(()) }
-/// tmp
-pub fn schema() -> String { String::new() }
-/// tmp
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PullWhen { /// a
- AtStart, /// b
- WhenNeeded, /// c
- Never }
-/// tmp
-pub fn load(_: &Sources) -> Result<Config, String> {
-    use std::time::Duration as D;
-    let p = Profile { image: "podbay/worker:minimal".into(), command: vec!["bash".into()], env: Default::default(), min_warm: 2, max_warm: 5,
-        idle_timeout: D::from_secs(1800), max_age: D::from_secs(86400), check_interval: D::from_secs(10), ready_timeout: D::from_secs(30), stop_grace: D::from_secs(2),
-        limits: Default::default(), isolation: crate::model::Isolation::Bind, security: SecurityProfile::Strict, read_only: false };
-    Ok(Config { log: LogConfig { level: "info,coordinator=debug".into(), format: LogFormat::Text, keep_files: 7 },
-      engine: EngineConfig { timeout: D::from_secs(10), create_timeout: D::from_secs(60), relist_interval: D::from_secs(2), max_parallel: 4 },
-      workspace: WorkspaceConfig { roots: vec![], allow: vec![], hot_mounts: true },
-      attach: AttachConfig { detach_keys: vec![] }, api: ApiConfig { max_body: 1 << 20 }, defaults: Defaults { profile: "default".into() },
-      profiles: [("default".to_owned(), p)].into(), pull: PullWhen::AtStart })
+/// Larger files are no configuration.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// Where configuration comes from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// `podbay.toml`; must be there when it is given.
+    pub file: Option<PathBuf>,
+    /// The folder of `NAME.toml` profiles; need not be there.
+    pub profiles_dir: Option<PathBuf>,
+    /// The environment.
+    pub env: BTreeMap<String, String>,
+    /// Flags.
+    pub flags: Overrides,
+}
+
+impl Sources {
+    /// Where a coordinator with this state folder looks: the named file, or `config/podbay.toml`
+    /// where there is one; `profiles/`; the process's environment.
+    #[must_use]
+    pub fn of_state(state: &Path, file: Option<PathBuf>) -> Self {
+        let named = file.or_else(|| std::env::var_os("PODBAY_CONFIG").map(PathBuf::from));
+        let usual = state.join("config/podbay.toml");
+        let variables = std::env::vars_os();
+        Self {
+            file: named.or_else(|| usual.exists().then_some(usual)),
+            profiles_dir: Some(state.join("profiles")),
+            env: variables
+                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+                .collect(),
+            flags: Overrides::default(),
+        }
+    }
+}
+
+/// Checks one file alone, with the defaults for all that it does not say.
+///
+/// # Errors
+/// As [`load`], as text.
+pub fn check_file(path: &Path) -> Result<(), String> {
+    let sources = Sources {
+        file: Some(path.to_owned()),
+        ..Sources::default()
+    };
+    load(&sources)
+        .map(|_| ())
+        .map_err(|errors| errors.to_string())
+}
+
+/// Reads and checks everything.
+///
+/// # Errors
+/// All faults that were found, each with its place, its key, and what would be right.
+pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
+    let mut layers = Layers::default();
+    let mut profiles = Vec::new();
+    if let Some(folder) = &sources.profiles_dir {
+        for (name, path) in profile_files(&mut layers, folder) {
+            if let Some(text) = read(&mut layers, &path) {
+                profiles.push((name, path, text));
+            }
+        }
+    }
+    let file = sources.file.as_ref().and_then(|path| {
+        let text = read(&mut layers, path)?;
+        Some((path.clone(), text))
+    });
+    build(layers, file, profiles, sources)
+}
+
+/// Checks one file's text alone; `path` is for errors.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigErrors> {
+    build(
+        Layers::default(),
+        Some((path.to_owned(), text.to_owned())),
+        Vec::new(),
+        &Sources::default(),
+    )
+}
+
+fn build(
+    mut layers: Layers,
+    file: Option<(PathBuf, String)>,
+    profiles: Vec<(String, PathBuf, String)>,
+    sources: &Sources,
+) -> Result<Config, ConfigErrors> {
+    let schema = raw::schema_value();
+    let of_profile = overlay::profile_schema(&schema)
+        .cloned()
+        .unwrap_or_default();
+    let mut tree = DeTable::new();
+    for (name, path, text) in profiles {
+        let table = layers.parse(path, &text, &format!("profiles.{name}"), &of_profile);
+        let table = Spanned::new(0..0, DeValue::Table(table));
+        tree::put(&mut tree, &["profiles", name.as_str()], table);
+    }
+    if let Some((path, text)) = file {
+        let table = layers.parse(path, &text, "", &schema);
+        tree::overlay(&mut tree, table);
+    }
+    let default_profile = overlay::outside(&mut layers, &mut tree, sources, &schema);
+
+    let whole = toml::de::Deserializer::from(Spanned::new(0..0, tree));
+    let raw = match RawConfig::deserialize(whole) {
+        Ok(raw) => raw,
+        Err(error) => {
+            // The tree has been checked against the schema of the very same structs.
+            let span = error.span().unwrap_or(0..0);
+            layers.fault(&span, "", error.message().to_owned(), "");
+            RawConfig::default()
+        }
+    };
+    let config = check::Checker {
+        layers: &mut layers,
+    }
+    .config(&raw, default_profile);
+    if layers.errors.is_empty() {
+        Ok(config)
+    } else {
+        Err(ConfigErrors(layers.errors))
+    }
+}
+
+/// A file's text; a fault and `None` when it cannot be had.
+fn read(layers: &mut Layers, path: &Path) -> Option<String> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path);
+    let read = file.and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes));
+    let wrong = match read {
+        Err(error) => format!("cannot be read: {error}"),
+        Ok(_) if bytes.len() as u64 > MOST_BYTES => "is larger than 1 MiB".to_owned(),
+        Ok(_) => match String::from_utf8(bytes) {
+            Ok(text) => return Some(text),
+            Err(error) => {
+                let at = error.utf8_error().valid_up_to();
+                let newlines = error.as_bytes().iter().take(at).filter(|b| **b == b'\n');
+                format!("line {} is not UTF-8", newlines.count() + 1)
+            }
+        },
+    };
+    whole_file(layers, path, wrong, "");
+    None
+}
+
+fn whole_file(layers: &mut Layers, path: &Path, wrong: String, right: &str) {
+    let base = layers.add(Layer::File {
+        path: path.to_owned(),
+        text: String::new(),
+    });
+    layers.fault(&(base..base), "", wrong, right);
+}
+
+/// `NAME.toml` files of a folder, by name. Hidden ones and others are not looked at.
+fn profile_files(layers: &mut Layers, folder: &Path) -> Vec<(String, PathBuf)> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
+        Err(error) => {
+            whole_file(layers, folder, format!("cannot be listed: {error}"), "");
+            return Vec::new();
+        }
+    };
+    let mut found = Vec::new();
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let is_toml = path.extension().is_some_and(|e| e == "toml");
+        let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned());
+        let Some(name) = stem.filter(|s| is_toml && !s.starts_with('.')) else {
+            continue;
+        };
+        match ProfileName::new(name.clone()) {
+            Ok(_) => found.push((name, path)),
+            Err(error) => {
+                let right = "rename the file: its name is the profile's";
+                whole_file(layers, &path, error.to_string(), right);
+            }
+        }
+    }
+    found.sort();
+    found
 }

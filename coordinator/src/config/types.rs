@@ -16,12 +16,12 @@ pub struct Config {
     pub attach: AttachConfig,
     /// `[api]`
     pub api: ApiConfig,
+    /// `[pool]`
+    pub pool: PoolConfig,
     /// `[defaults]`
     pub defaults: Defaults,
     /// `[profiles.NAME]`, and `profiles/NAME.toml` beside the file.
     pub profiles: BTreeMap<String, Profile>,
-    /// tmp
-    pub pull: super::PullWhen,
 }
 
 /// Logging.
@@ -83,6 +83,17 @@ pub struct ApiConfig {
     pub max_body: usize,
 }
 
+/// All pools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// Keep warm workers; when false every profile's bounds are 0 to 0.
+    pub enabled: bool,
+    /// Never pull images; wins over `lazy_image_pull`.
+    pub skip_image_pull: bool,
+    /// Pull an image when it is first needed, not at the start.
+    pub lazy_image_pull: bool,
+}
+
 /// What a spawn that says nothing gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Defaults {
@@ -113,7 +124,7 @@ pub struct Profile {
     pub ready_timeout: Duration,
     /// TERM to KILL at a stop.
     pub stop_grace: Duration,
-    /// Limits.
+    /// `memory`, `cpus` and `pids`.
     pub limits: Limits,
     /// How the project gets in when the request does not say.
     pub isolation: Isolation,
@@ -130,4 +141,26 @@ pub enum SecurityProfile {
     Strict,
     /// CHOWN, DAC_OVERRIDE, FOWNER, SETUID, SETGID: apt and sudo work.
     Build,
+}
+
+impl SecurityProfile {
+    /// The word used in configuration and output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Build => "build",
+        }
+    }
+}
+
+impl LogFormat {
+    /// The word used in configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
 }

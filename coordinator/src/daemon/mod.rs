@@ -27,8 +27,8 @@ mod view;
 pub use bus::{Bus, BusMessage};
 pub use log::LogReader;
 pub use place::Placed;
-pub use start::start;
 pub use session::{Attached, SessionEnd};
+pub use start::start;
 pub(crate) use view::version;
 
 use crate::{

@@ -59,7 +59,9 @@ pub(super) struct ServeOptions {
 pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let state_dir = StateDir::open(&options.state_dir)
         .with_context(|| format!("opening the state volume {}", options.state_dir.display()))?;
-    state_dir.seed(&options.seeds).context("seeding the state volume")?;
+    state_dir
+        .seed(&options.seeds)
+        .context("seeding the state volume")?;
     let _log_guard = start_log(&options.config.log, &state_dir)?;
     let config = &options.config;
     let docker = Docker::connect(
@@ -115,10 +117,7 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn wait_for_signals(
-    daemon: &Arc<Daemon>,
-    reload: &Reload,
-) -> anyhow::Result<()> {
+async fn wait_for_signals(daemon: &Arc<Daemon>, reload: &Reload) -> anyhow::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
     let mut hup = signal(SignalKind::hangup())?;

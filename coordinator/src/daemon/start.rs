@@ -1,7 +1,7 @@
 //! From checked arguments to a running coordinator.
 
 use super::serve::{ServeOptions, serve};
-use crate::config::{Config, PullWhen, Sources, load};
+use crate::config::{Config, Sources, load};
 use crate::runtime::PullPolicy;
 use std::path::PathBuf;
 
@@ -21,10 +21,10 @@ pub fn start(
     config: Config,
     sources: Sources,
 ) -> anyhow::Result<()> {
-    let pull = match config.pull {
-        PullWhen::AtStart => PullPolicy::AtStart,
-        PullWhen::WhenNeeded => PullPolicy::WhenNeeded,
-        PullWhen::Never => PullPolicy::Never,
+    let pull = match (config.pool.skip_image_pull, config.pool.lazy_image_pull) {
+        (true, _) => PullPolicy::Never,
+        (false, true) => PullPolicy::WhenNeeded,
+        (false, false) => PullPolicy::AtStart,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)

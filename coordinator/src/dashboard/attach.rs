@@ -25,6 +25,7 @@ use tokio::{
     sync::mpsc,
     time::sleep,
 };
+use worker_agent::hygiene::OutputFilter;
 
 /// Most bytes of input taken at once.
 const PIECE: usize = 16 << 10;
@@ -63,9 +64,13 @@ pub async fn run(client: Client, id: String, takeover: bool, keys: Detach) -> At
 
 /// Output to the terminal.
 async fn down(mut receiver: AttachReceiver, writer: &mut bool) -> AttachEnd {
+    // What would make the terminal answer into the session, or reach the clipboard, stays out.
+    let mut filter = OutputFilter::new(false);
     while let Some(incoming) = receiver.next().await {
         match incoming {
-            Ok(Incoming::Output(bytes) | Incoming::Stderr(bytes)) => {
+            Ok(Incoming::Output(raw) | Incoming::Stderr(raw)) => {
+                let mut bytes = Vec::with_capacity(raw.len());
+                filter.filter(&raw, &mut bytes);
                 // On a thread of its own: a terminal that takes nothing must not hold up the rest.
                 let written = tokio::task::spawn_blocking(move || term_guard::write_all(&bytes));
                 match written.await {

@@ -109,7 +109,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(
         Action::ClearFilter,
         &[Plain(KeyCode::Esc)],
-        "show all",
+        "clear",
         "clear filter and messages",
     ),
     bind(

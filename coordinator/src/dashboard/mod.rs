@@ -12,6 +12,7 @@ mod event;
 mod field;
 mod grid;
 mod keymap;
+mod keys;
 mod link;
 mod losses;
 mod order;

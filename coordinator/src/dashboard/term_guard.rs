@@ -16,13 +16,19 @@ use std::{
     io,
     os::fd::AsFd,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, Once, PoisonError},
+    sync::{
+        Mutex, Once, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::sync::Notify;
+use worker_agent::hygiene::reset_sequence;
 
 /// The modes to go back to while a guard is active. Global, because a panic hook cannot borrow.
 static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
 static HOOK: Once = Once::new();
+/// Whether the terminal is lent to a session, which may leave anything behind.
+static LENT: AtomicBool = AtomicBool::new(false);
 /// Told when something panicked outside of [`contained`].
 static PANICKED: Notify = Notify::const_new();
 
@@ -34,11 +40,6 @@ thread_local! {
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[H\x1b[2J\x1b[?25l\x1b[?2004h";
 /// Undoes [`ENTER`] and ends a synchronized update that was cut short.
 const LEAVE: &[u8] = b"\x1b[?2026l\x1b[?2004l\x1b[m\x1b[?25h\x1b[?1049l";
-/// Undoes what a session may have set: mouse and focus reports, paste, keys, kitty keyboard flags,
-/// alternate screen, scroll region, cursor, charset (xterm's ctlseqs, kitty's keyboard protocol).
-/// The kitty flags are a stack on each of the two screens.
-const RESET: &[u8] = b"\x1b[?1000;1002;1003;1004;1005;1006;1015;1016;2004;2026l\x1b[>4;0m\x1b[?1l\x1b>\
-\x1b[<99u\x1b[?1049l\x1b[<99u\x1b[?69l\x1b[?6l\x1b[r\x1b[?7h\x1b[4l\x1b[?25h\x1b[0 q\x1b(B\x0f\x1b[m";
 /// Milliseconds a terminal that takes nothing is waited for.
 const PATIENCE_MS: u16 = 2_000;
 
@@ -84,6 +85,7 @@ impl TermGuard {
     /// # Errors
     /// When the terminal is gone.
     pub fn lend(&self) -> io::Result<()> {
+        LENT.store(true, Ordering::Relaxed);
         write_all(LEAVE)?;
         write_all(b"\x1b[H\x1b[2J")
     }
@@ -93,7 +95,8 @@ impl TermGuard {
     /// # Errors
     /// When the terminal is gone.
     pub fn take_back(&self) -> io::Result<()> {
-        write_all(RESET)?;
+        write_all(reset_sequence())?;
+        LENT.store(false, Ordering::Relaxed);
         self.again()
     }
 
@@ -153,12 +156,16 @@ fn restore() {
         return;
     };
     // Nothing can be done about a terminal that is gone.
-    drop(write_all(LEAVE));
-    drop(write_all(RESET_KEYS));
+    if LENT.swap(false, Ordering::Relaxed) {
+        drop(write_all(reset_sequence()));
+    } else {
+        drop(write_all(LEAVE));
+        drop(write_all(RESET_KEYS));
+    }
     tcsetattr(io::stdin(), SetArg::TCSANOW, &modes).unwrap_or_default();
 }
 
-/// The part of [`RESET`] that is safe on the main screen at any time: it moves no cursor.
+/// What a terminal may have got from elsewhere while it was ours.
 const RESET_KEYS: &[u8] =
     b"\x1b[?1000;1002;1003;1004;1005;1006;1015;1016;2004;2026l\x1b[>4;0m\x1b[?1l\x1b>\x1b[<99u";
 

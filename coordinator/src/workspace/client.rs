@@ -345,3 +345,76 @@ async fn read_answers(stream: &mut OwnedReadHalf, pending: &Waiting) -> std::io:
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::{MounterErrorKind, rpc::send_response};
+    use tokio::net::UnixListener;
+
+    /// Answers `count` requests on the next connection, the last first, then closes it.
+    async fn answer(listener: &UnixListener, count: usize) {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut decoder = FrameDecoder::new();
+        let mut ids = Vec::new();
+        while ids.len() < count {
+            let mut buffer = [0; 4096];
+            let n = stream.read(&mut buffer).await.unwrap();
+            decoder.push(&buffer[..n]);
+            while let Some(frame) = decoder.next_frame::<RequestFrame>().unwrap() {
+                ids.push(frame.id);
+            }
+        }
+        for id in ids.into_iter().rev() {
+            let caps = MounterCaps {
+                reasons: vec!["x".repeat(2 << 20)],
+                ..MounterCaps::default()
+            };
+            let mut bytes = Vec::new();
+            let send = |frame: &[u8]| {
+                bytes.extend_from_slice(frame);
+                Ok(())
+            };
+            send_response(id, &MounterResponse::Caps(caps), send).unwrap();
+            stream.write_all(&bytes).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_share_a_connection_and_a_broken_one_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("s");
+        let client = MounterClient::connect(socket.clone());
+        let e = client.probe().await.unwrap_err();
+        assert_eq!(e.kind, MounterErrorKind::Unreachable);
+
+        let listener = UnixListener::bind(&socket).unwrap();
+        let (a, b, ()) = tokio::join!(client.probe(), client.probe(), answer(&listener, 2));
+        assert_eq!(a.unwrap().reasons[0].len(), 2 << 20);
+        assert_eq!(b.unwrap().reasons[0].len(), 2 << 20);
+
+        // The other side closed; a call that meets that fails at once, a later one connects.
+        let again = async {
+            loop {
+                match client.probe().await {
+                    Ok(caps) => return caps,
+                    Err(e) => assert_eq!(e.kind, MounterErrorKind::Unreachable),
+                }
+            }
+        };
+        let (caps, ()) = tokio::join!(again, answer(&listener, 1));
+        assert_eq!(caps.reasons.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_mounter_that_does_not_answer_meets_the_deadline() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("s");
+        let _listener = UnixListener::bind(&socket).unwrap();
+        let client = MounterClient::connect(socket);
+        let limit = Duration::from_millis(30);
+        let e = client.call(MounterRequest::Probe, limit).await.unwrap_err();
+        assert_eq!(e.kind, MounterErrorKind::Unreachable);
+        assert!(e.message.contains("30ms"), "{e}");
+    }
+}

@@ -91,11 +91,6 @@ impl Tree {
         Self { root }
     }
 
-    /// The root's descriptor.
-    pub(crate) fn root(&self) -> &OwnedFd {
-        &self.root
-    }
-
     /// Opens a path beneath the root; the empty path is the root itself.
     pub(crate) fn open(&self, rel: &Path, flags: OFlags) -> io::Result<OwnedFd> {
         open_beneath(&self.root, rel, flags)

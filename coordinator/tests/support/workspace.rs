@@ -1,5 +1,13 @@
 //! A mounter in a helper container and workers around it, removed when the test ends.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests, outside a #[test]"
+)]
+
 use coordinator::{
     model::HostPath,
     workspace::{
@@ -22,7 +30,8 @@ const STATE: &str = "/var/lib/podbay";
 
 /// What the helper container runs.
 pub fn serve() {
-    let state = Path::new(STATE);
+    let state = std::env::var_os("PODBAY_TEST_STATE").unwrap_or_else(|| STATE.into());
+    let state = Path::new(&state);
     serve_mounter(state, &state.join("run/mounter.sock")).unwrap();
 }
 

@@ -258,7 +258,21 @@ impl Painter {
             }
             self.pen(cell);
             self.print(cell.c, cell.zerowidth());
-            let filled = columns <= 2 && cell.flags.contains(Flags::WIDE_CHAR);
+            let next = column
+                + if cell.flags.contains(Flags::WIDE_CHAR) {
+                    2
+                } else {
+                    1
+                };
+            if next < end
+                && cell
+                    .zerowidth()
+                    .is_some_and(|combining| !combining.is_empty())
+            {
+                // Terminals differ in how wide they draw a joined character.
+                self.format(format_args!("\x1b[{}G", next + 1));
+            }
+            let filled = next >= columns;
             let colored = cell.bg != Color::Named(NamedColor::Background);
             if column == 0 && wrapped && colored && !filled {
                 // The wrap may have scrolled in a row filled with this background.

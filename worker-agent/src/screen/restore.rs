@@ -10,7 +10,7 @@ use alacritty_terminal::grid::{Cursor, Dimensions, Grid};
 use alacritty_terminal::index::{Column, Line};
 use alacritty_terminal::term::TermMode;
 use alacritty_terminal::term::cell::{Cell, Flags};
-use alacritty_terminal::vte::ansi::{CharsetIndex, CursorShape, NamedColor};
+use alacritty_terminal::vte::ansi::{CursorShape, NamedColor};
 use unicode_width::UnicodeWidthChar;
 
 use super::model::{Keyboard, Model, default_tabs, tidy_row, to_i32};
@@ -197,7 +197,7 @@ fn modes(model: &Model, out: &mut Painter) {
     let top = if origin { model.region.start } else { 0 };
     out.cursor(grid, model.active_charset, top, model.last_char);
 
-    let switches: [(TermMode, &[u8]); 13] = [
+    let switches: [(TermMode, &[u8]); 11] = [
         (TermMode::INSERT, b"\x1b[4h"),
         (TermMode::LINE_FEED_NEW_LINE, b"\x1b[20h"),
         (TermMode::APP_CURSOR, b"\x1b[?1h"),
@@ -209,8 +209,6 @@ fn modes(model: &Model, out: &mut Painter) {
         (TermMode::UTF8_MOUSE, b"\x1b[?1005h"),
         (TermMode::SGR_MOUSE, b"\x1b[?1006h"),
         (TermMode::BRACKETED_PASTE, b"\x1b[?2004h"),
-        (TermMode::NONE, b""),
-        (TermMode::NONE, b""),
     ];
     for (mode, sequence) in switches {
         if model.has(mode) {
@@ -241,114 +239,5 @@ fn modes(model: &Model, out: &mut Painter) {
             _ => 2,
         };
         out.format(format_args!("\x1b[{} q", shape - u8::from(style.blinking)));
-    }
-}
-
-/// Everything a restore must carry over, as text: for tests and bug reports.
-pub(super) fn dump(model: &mut Model) -> String {
-    let mut text = String::new();
-    let mut put = |line: String| {
-        text.push_str(&line);
-        text.push('\n');
-    };
-    put(format!(
-        "size {:?} mode {:?}",
-        model.size(),
-        model.term.mode()
-    ));
-    put(format!(
-        "region {:?} tabs {:?}",
-        model.region,
-        stops(&model.tabs)
-    ));
-    put(format!(
-        "charset {:?} style {:?}",
-        model.active_charset, model.cursor_style
-    ));
-    put(format!(
-        "title {:?} stack {:?}",
-        model.title, model.title_stack
-    ));
-    put(format!(
-        "keyboard {:?} other {:?}",
-        model.keyboard, model.other_keyboard
-    ));
-    put(format!(
-        "other keys {} passed {:?}",
-        model.modify_other_keys, model.passed_modes
-    ));
-    for index in &model.touched_colors {
-        if let Some(color) = model.term.colors()[*index] {
-            put(format!("color {index} {color}"));
-        }
-    }
-    dump_grid(model.term.grid(), &mut put);
-    let alternate = model.alternate();
-    model.with_other_grid(|grid| {
-        if alternate {
-            dump_grid(grid, &mut put);
-        } else {
-            put(format!("other saved {}", cursor_text(&grid.saved_cursor)));
-        }
-    });
-    text
-}
-
-fn stops(tabs: &[bool]) -> Vec<usize> {
-    tabs.iter()
-        .enumerate()
-        .filter(|(_, stop)| **stop)
-        .map(|(column, _)| column)
-        .collect()
-}
-
-fn cursor_text(cursor: &Cursor<Cell>) -> String {
-    let sets = [
-        CharsetIndex::G0,
-        CharsetIndex::G1,
-        CharsetIndex::G2,
-        CharsetIndex::G3,
-    ];
-    let sets = sets.map(|index| cursor.charsets[index]);
-    let (point, wrap) = (cursor.point, cursor.input_needs_wrap);
-    format!(
-        "{point:?} wrap {wrap} {} {sets:?}",
-        cell_text(&cursor.template)
-    )
-}
-
-fn cell_text(cell: &Cell) -> String {
-    let link = cell.hyperlink();
-    format!(
-        "{:?}{:?} {:?}/{:?} {:?} {:?} {:?}",
-        cell.c,
-        cell.zerowidth().unwrap_or_default(),
-        cell.fg,
-        cell.bg,
-        cell.flags,
-        cell.underline_color(),
-        link.as_ref().map(|link| (named(link.id()), link.uri())),
-    )
-}
-
-/// The id of a link; the crate numbers those without one, over all screens.
-fn named(id: &str) -> &str {
-    if id.ends_with("_alacritty") { "" } else { id }
-}
-
-fn dump_grid(grid: &Grid<Cell>, put: &mut impl FnMut(String)) {
-    put(format!("cursor {}", cursor_text(&grid.cursor)));
-    put(format!("saved {}", cursor_text(&grid.saved_cursor)));
-    for line in grid.topmost_line().0..to_i32(grid.screen_lines()) {
-        let row = &grid[Line(line)];
-        let mut cells = String::new();
-        for cell in row {
-            if cell.flags.is_empty() && is_erased(cell) && cell.bg == Cell::default().bg {
-                cells.push('.');
-            } else {
-                cells.push_str(&cell_text(cell));
-            }
-        }
-        put(format!("{line}: {}", cells.trim_end_matches('.')));
     }
 }

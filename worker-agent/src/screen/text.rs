@@ -7,11 +7,11 @@
 use alacritty_terminal::grid::Dimensions;
 use alacritty_terminal::index::Column;
 use alacritty_terminal::term::TermMode;
-use alacritty_terminal::term::cell::Flags;
+use alacritty_terminal::term::cell::{Cell, Flags};
 use alacritty_terminal::vte::ansi::{CharsetIndex, Handler};
 use unicode_width::UnicodeWidthChar;
 
-use super::model::Model;
+use super::model::{Model, to_i32};
 
 /// Most combining characters kept on one cell.
 const MAX_COMBINING: usize = 16;
@@ -132,16 +132,35 @@ impl Model {
     pub(super) fn put(&mut self, c: char) {
         let Some(width) = c.width() else { return };
         self.last_char = Some(c);
-        let point = self.term.grid().cursor.point;
         if width == 0 {
             if self.combining_at_cursor() >= MAX_COMBINING {
                 return;
             }
         } else if self.has(TermMode::INSERT) {
-            self.split_wide(point.line, point.column.0);
-            self.split_wide(point.line, self.term.columns().saturating_sub(width));
+            self.make_room(width);
         }
         self.term.input(c);
+    }
+
+    /// Readies the row for an insertion: the crate rotates the cells that fall
+    /// off the right edge to the cursor and would act on their marks there.
+    fn make_room(&mut self, width: usize) {
+        let cursor = &self.term.grid().cursor;
+        let (mut line, mut column) = (cursor.point.line, cursor.point.column.0);
+        if cursor.input_needs_wrap && self.has(TermMode::LINE_WRAP) {
+            column = 0;
+            if line.0 + 1 == self.region.end {
+                return; // The row that scrolls in is blank.
+            }
+            line.0 = (line.0 + 1).min(to_i32(self.term.screen_lines()) - 1);
+        }
+        self.split_wide(line, column);
+        let columns = self.term.columns();
+        if column + width < columns {
+            self.split_wide(line, columns - width);
+            let row = &mut self.term.grid_mut()[line];
+            row[Column(columns - width)..].fill(Cell::default());
+        }
     }
 
     /// How many combining characters the cell before the cursor already has.

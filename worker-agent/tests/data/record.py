@@ -4,7 +4,7 @@
 KEYS are sent one by one with a pause between them; "\\n" style escapes are
 understood, "," separates keys. The program is ended after the last key.
 """
-import codecs, fcntl, os, pty, select, signal, struct, sys, termios, time
+import fcntl, os, pty, select, signal, struct, sys, termios, time
 
 out, size, keys = sys.argv[1:4]
 argv = sys.argv[5:]
@@ -40,7 +40,7 @@ def drain(seconds):
 drain(1.0)
 for key in keys.split(",") if keys else []:
     try:
-        os.write(master, codecs.decode(key, "unicode_escape").encode("latin-1").decode("latin-1").encode())
+        os.write(master, key.encode("latin-1", "backslashreplace").decode("unicode_escape").encode())
     except OSError:
         break
     drain(0.35)

@@ -50,9 +50,18 @@ pub const SYNTHETIC: &str = concat!(
     "\x1b[?1049l\x1b[?25hZ\x1b[3b\x1b[2;1H\x1bM\x1bM\x1b[L\x1b[2P\x1b[1;1H\x1b[0J\u{1b}[9mé\x1b[1X\x1b(0\x1b7q",
 );
 
-/// A screen with little scrollback, so that its edge is reached.
+/// Little, so that its edge is reached.
+pub const SCROLLBACK: usize = 100;
+
+/// A screen with [`SCROLLBACK`] lines of history.
 pub fn screen_of((cols, rows): Size) -> Screen {
-    Screen::new(cols, rows, ScreenOptions { scrollback: 100 })
+    Screen::new(
+        cols,
+        rows,
+        ScreenOptions {
+            scrollback: SCROLLBACK,
+        },
+    )
 }
 
 /// Random streams made of text and whole sequences, with or without REP.

@@ -359,7 +359,7 @@ impl Stream {
             assert!(
                 count > 0,
                 "the stream ended before {text:?}: {:?}",
-                String::from_utf8_lossy(&self.seen)
+                String::from_utf8_lossy(&self.seen[self.seen.len().saturating_sub(500)..])
             );
             self.seen.extend_from_slice(&buffer[..count]);
         }

@@ -1,19 +1,14 @@
 //! The terminal in raw mode, and back on every way out.
 
-use crate::cli::hygiene::reset_sequence;
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use std::{
     io,
-    sync::{
-        Mutex, Once, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, Once, PoisonError},
 };
+use worker_agent::hygiene::reset_sequence;
 
 /// The modes to go back to, while a guard is active. Global, because a panic hook cannot borrow.
 static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
-/// Whether the session shows the alternate screen.
-static ALTERNATE: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
 
 /// Raw mode while it lives. Dropping it, or a panic anywhere, restores the terminal's modes and
@@ -36,11 +31,6 @@ impl TermGuard {
         let guard = Self(());
         guard.again()?;
         Ok(guard)
-    }
-
-    /// Notes whether the session shows the alternate screen, for the restoring.
-    pub(crate) fn alternate(shown: bool) {
-        ALTERNATE.store(shown, Ordering::Relaxed);
     }
 
     /// Makes it raw again: a shell changes the modes when a stopped job is continued.
@@ -67,8 +57,7 @@ fn restore() {
         return;
     };
     // Nothing can be done about a terminal that is gone.
-    let reset = reset_sequence(ALTERNATE.swap(false, Ordering::Relaxed));
-    drop(super::output::write_terminal(&reset));
+    drop(super::output::write_terminal(reset_sequence()));
     tcsetattr(io::stdin(), SetArg::TCSANOW, &modes).ok();
 }
 

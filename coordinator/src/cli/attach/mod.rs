@@ -32,20 +32,27 @@ pub struct AttachArgs {
     keys: KeysArgs,
 }
 
-/// Which keys detach.
+/// Which keys detach, and what the session may do to the terminal.
 #[derive(Debug, Clone, Default, Args)]
 pub struct KeysArgs {
     /// Keys that detach, such as ctrl-p,ctrl-q; may be repeated; `none` for none
     /// [default: the configuration's, else ctrl-p,ctrl-q and ctrl-\].
     #[arg(long, value_name = "KEYS", env = "PODBAY_DETACH_KEYS")]
     detach_keys: Vec<String>,
+    /// Let the session write this terminal's clipboard (OSC 52).
+    #[arg(long)]
+    pub(super) clipboard: bool,
 }
 
 impl KeysArgs {
     /// The matcher; the configuration in force is asked for when the user says nothing.
     pub(super) async fn matcher(&self, client: &Client) -> Result<Matcher, Failure> {
+        Matcher::new(&self.sequences(client).await).map_err(Failure::usage)
+    }
+
+    async fn sequences(&self, client: &Client) -> Vec<String> {
         if !self.detach_keys.is_empty() {
-            return Matcher::new(&self.detach_keys).map_err(Failure::usage);
+            return self.detach_keys.clone();
         }
         // What the coordinator has is checked there; were it not to be understood here, or not to
         // be had, the default keys still detach.
@@ -54,10 +61,8 @@ impl KeysArgs {
             .await
             .ok()
             .and_then(|text| configured(&text));
-        let matcher = configured.and_then(|keys| Matcher::new(&keys).ok());
-        matcher
-            .map_or_else(|| Matcher::new(&keys::DEFAULT), Ok)
-            .map_err(Failure::usage)
+        let understood = configured.filter(|keys| Matcher::new(keys).is_ok());
+        understood.unwrap_or_else(|| keys::DEFAULT.map(str::to_owned).into())
     }
 }
 
@@ -82,7 +87,12 @@ pub(super) async fn run(globals: &Globals, args: &AttachArgs) -> Result<ExitCode
         AttachArgs { takeover: true, .. } => AttachMode::Takeover,
         _ => AttachMode::Write,
     };
-    let keys = args.keys.matcher(&client).await?;
+    let mut keys = args.keys.sequences(&client).await;
+    if args.read_only {
+        // Nothing is typed into the session, so the key that ends most things ends this.
+        keys.push("ctrl-c".into());
+    }
+    let keys = Matcher::new(&keys).map_err(Failure::usage)?;
     let size = term::size().filter(|_| term::stdout_is_tty());
     let query = AttachQuery {
         mode,
@@ -98,6 +108,7 @@ pub(super) async fn run(globals: &Globals, args: &AttachArgs) -> Result<ExitCode
         session: None,
         pipes: false,
         keys,
+        clipboard: args.keys.clipboard,
     };
     let end = session
         .run(Opened {

@@ -9,7 +9,7 @@ use super::{
     raw_terminal,
 };
 use crate::{
-    cli::{Failure, hygiene::AlternateScreen, term},
+    cli::{Failure, term},
     client::{AttachReceiver, AttachSender, AttachStream, Client, ClientError, Incoming},
     wire::{AttachQuery, ErrorKind, ServerMessage},
 };
@@ -20,6 +20,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::Instant,
 };
+use worker_agent::hygiene::OutputFilter;
 
 /// How long a coordinator that went away is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,6 +43,8 @@ pub(crate) struct Session {
     /// Whether it is known to be on pipes.
     pub(crate) pipes: bool,
     pub(crate) keys: Matcher,
+    /// Whether the session may write the caller's clipboard.
+    pub(crate) clipboard: bool,
 }
 
 /// The first connection.
@@ -140,6 +143,10 @@ struct Typed {
     pending: Vec<u8>,
     ended: bool,
     terminal: bool,
+    /// Whether its end is passed on.
+    pipes: bool,
+    /// Whether nothing but the detach keys counts.
+    ignored: bool,
 }
 
 impl Typed {
@@ -189,10 +196,12 @@ impl Session {
             pending: Vec::new(),
             ended: false,
             terminal: guard.is_some(),
+            pipes: self.pipes,
+            ignored: self.mode == AttachMode::ReadOnly,
         };
         let mut shown = Shown {
             output: Output::start()?,
-            screen: AlternateScreen::default(),
+            filter: OutputFilter::new(self.clipboard),
             terminal: guard.is_some(),
             quiet: opened.announced,
         };
@@ -227,6 +236,7 @@ impl Session {
                 Err(failure) => break Err(failure),
             }
             shown.quiet = true;
+            shown.filter = OutputFilter::new(self.clipboard);
         };
         let exited = matches!(end, Ok(End::Exited { .. }));
         let end = tokio::select! {
@@ -291,9 +301,11 @@ impl Session {
         while let Some(incoming) = next {
             match incoming {
                 Ok(Incoming::Output(bytes)) => {
-                    if shown.terminal {
-                        TermGuard::alternate(shown.screen.follow(&bytes));
-                    }
+                    let bytes = if shown.terminal {
+                        shown.safe(&bytes)
+                    } else {
+                        bytes
+                    };
                     shown.output.write(Stream::Stdout, bytes).await?;
                 }
                 Ok(Incoming::Stderr(bytes)) => shown.output.write(Stream::Stderr, bytes).await?,
@@ -397,12 +409,19 @@ async fn greeting(receiver: &mut AttachReceiver) -> Option<Result<Incoming, Clie
 /// What is shown, across connections.
 struct Shown {
     output: Output,
-    screen: AlternateScreen,
+    filter: OutputFilter,
     terminal: bool,
     quiet: bool,
 }
 
 impl Shown {
+    /// Without what could make the caller's terminal speak for the user.
+    fn safe(&mut self, bytes: &[u8]) -> Bytes {
+        let mut out = Vec::with_capacity(bytes.len());
+        self.filter.filter(bytes, &mut out);
+        out.into()
+    }
+
     /// A dim line of Podbay's own.
     async fn notice(&self, text: &str) -> std::io::Result<()> {
         let (start, end) = if self.terminal {
@@ -425,6 +444,9 @@ async fn uplink(
 ) -> Over {
     let mut eof_sent = false;
     loop {
+        if typed.ignored {
+            typed.pending.clear();
+        }
         let sent = if !typed.pending.is_empty() {
             let result = sender.input(&typed.pending).await;
             if result.is_ok() {
@@ -437,7 +459,11 @@ async fn uplink(
                 // The terminal hung up.
                 return Over::End(End::Signal(SignalKind::hangup().as_raw_value()));
             }
-            sender.eof().await
+            if typed.pipes {
+                sender.eof().await
+            } else {
+                Ok(())
+            }
         } else {
             tokio::select! {
                 detached = typed.more() => {

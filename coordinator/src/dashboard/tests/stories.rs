@@ -4,10 +4,10 @@ use super::fixtures::*;
 use crate::{
     dashboard::{
         dialog::Dialog,
-        event::{AttachEnd, Effect, Msg, PreviewBody, PreviewMsg},
+        event::{ActionDone, AttachEnd, Effect, Failure, Msg, PreviewBody, PreviewMsg},
         painter::Painter,
         state::{Level, PreviewStream},
-        update::update,
+        update::{spawn_words, update},
     },
     model::WorkerState,
     wire::EventBody,
@@ -115,6 +115,17 @@ fn spawn_sends_the_form_and_remembers_it() {
     };
     assert_eq!(request.project.as_ref().unwrap().to_string(), "/srv/shop");
     assert_eq!(request.name.as_deref(), Some("fix"));
+    assert_eq!(state.pending, ["spawn fix"]);
+    let done = ActionDone::Failed(Failure::new("no space"));
+    update(
+        &mut state,
+        Msg::ActionDone {
+            what: spawn_words(request),
+            done,
+        },
+    );
+    assert_eq!(state.pending, [""; 0]);
+    assert_eq!(state.notice.as_ref().unwrap().text, "spawn fix: no space");
     press(&mut state, "n");
     let Some(Dialog::Spawn(form)) = &state.dialog else {
         panic!()

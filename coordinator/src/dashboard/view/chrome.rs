@@ -158,7 +158,13 @@ pub fn footer(state: &State, area: Rect, pen: &mut Pen<'_>) {
     for (key, label) in keys {
         x = pen.put_as(x, area.y, area.right().saturating_sub(x), &key, Role::Key);
         let label = format!(" {label}");
-        x = pen.put_as(x, area.y, area.right().saturating_sub(x), &label, Role::Text) + 2;
+        x = pen.put_as(
+            x,
+            area.y,
+            area.right().saturating_sub(x),
+            &label,
+            Role::Text,
+        ) + 2;
     }
 }
 

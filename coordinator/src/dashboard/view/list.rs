@@ -50,8 +50,9 @@ pub fn draw(state: &State, area: Rect, pen: &mut Pen<'_>) -> Option<Position> {
             height: 1,
             ..rows
         };
-        columns.row(state, worker, row, pen);
-        if state.selected.as_ref() == Some(&worker.view.id) {
+        let selected = state.selected.as_ref() == Some(&worker.view.id);
+        columns.row(state, worker, selected, row, pen);
+        if selected {
             pen.tint(row, pen.theme.style(Role::Selected));
         }
     }
@@ -228,7 +229,7 @@ impl Columns {
     }
 
     /// One worker.
-    fn row(&self, state: &State, worker: &Worker, area: Rect, pen: &mut Pen<'_>) {
+    fn row(&self, state: &State, worker: &Worker, selected: bool, area: Rect, pen: &mut Pen<'_>) {
         let (view, group) = (&worker.view, worker.group());
         let (unicode, ascii) = group.marker();
         let marker = pen.theme.glyph(unicode, ascii);
@@ -258,9 +259,10 @@ impl Columns {
                 .unwrap_or_default(),
             clients,
         ];
-        let muted = style(Role::Muted);
+        // Reversed, muted text would be hard to read.
+        let muted = style(if selected { Role::Text } else { Role::Muted });
         let name = match group.role() {
-            Role::Muted | Role::Warm => style(group.role()),
+            role @ (Role::Muted | Role::Warm) if !selected => style(role),
             _ => style(Role::Text),
         };
         let styles = [

@@ -18,7 +18,7 @@ use crate::{
         MounterError,
         error::system,
         mounter::{random, set_fs_ids},
-        tree::{Meta, open_beneath},
+        tree::Meta,
     },
 };
 use rustix::{
@@ -364,12 +364,11 @@ fn copy(from: &mut File, to: &mut File, size: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Sets an upper folder's mode back to the project's.
+/// Sets an upper folder's mode to what the project's has now.
 pub(super) fn reset_mode(review: &Review, entry: &Entry) -> rustix::io::Result<()> {
-    let Some(lower) = &entry.lower else {
+    let Some(lower) = review.lower.meta(&entry.path)? else {
         return Ok(());
     };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-    let dir = open_beneath(review.upper.root(), &entry.path, flags)?;
+    let dir = review.upper.dir(&entry.path)?;
     fchmod(&dir, Mode::from_raw_mode(lower.mode & 0o777))
 }

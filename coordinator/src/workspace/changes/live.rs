@@ -49,7 +49,7 @@ pub(crate) fn forget(worker: &Tree) -> rustix::io::Result<()> {
 
 /// Whether the overlay is mounted in a process that lives. A record that cannot be read counts as
 /// one that does: then the upper folder is left alone, which is always safe.
-pub(super) fn is_live(host: &Host, worker: &Tree) -> bool {
+pub(crate) fn is_live(host: &Host, worker: &Tree) -> bool {
     let mut text = Vec::new();
     let read = match worker.file(Path::new("changes/mounted.json")) {
         Ok(file) => file.take(4096).read_to_end(&mut text),

@@ -17,6 +17,8 @@ mod text;
 mod walk;
 
 #[cfg(test)]
+mod overlay_tests;
+#[cfg(test)]
 mod tests;
 
 use super::{
@@ -32,6 +34,7 @@ use crate::{
 use journal::Journal;
 use rustix::fs::{FlockOperation, flock};
 use std::{
+    collections::{HashMap, HashSet},
     os::fd::OwnedFd,
     path::{Component, Path, PathBuf},
     time::{Duration, Instant},
@@ -184,30 +187,29 @@ impl Review {
         if paths.is_empty() {
             return (entries.iter().collect(), Vec::new());
         }
-        let wanted: Vec<PathBuf> = paths.iter().map(|path| self.relative(path)).collect();
-        let mut known = vec![false; wanted.len()];
+        let wanted: HashMap<PathBuf, &HostPath> =
+            paths.iter().map(|p| (self.relative(p), p)).collect();
+        let above: HashSet<&Path> = wanted.keys().flat_map(|p| p.ancestors()).collect();
+        let mut known = HashSet::new();
         let mut chosen = Vec::new();
         for entry in entries {
             let mut take = false;
-            for (path, known) in wanted.iter().zip(&mut known) {
-                if entry.path.starts_with(path) {
-                    *known = true;
+            for path in entry.path.ancestors() {
+                if wanted.contains_key(path) {
+                    known.insert(path);
                     take = true;
                 }
-                let needed = entry.after == Some(EntryType::Directory)
-                    && entry.before != Some(EntryType::Directory)
-                    && path.starts_with(&entry.path);
-                take |= parents && needed;
             }
-            if take {
+            let new_folder = entry.after == Some(EntryType::Directory)
+                && entry.before != Some(EntryType::Directory);
+            if take || parents && new_folder && above.contains(entry.path.as_path()) {
                 chosen.push(entry);
             }
         }
-        let unknown = paths
+        let unknown = wanted
             .iter()
-            .zip(known)
-            .filter(|(_, known)| !known)
-            .map(|(path, _)| path.clone())
+            .filter(|(path, _)| !known.contains(path.as_path()))
+            .map(|(_, given)| (*given).clone())
             .collect();
         (chosen, unknown)
     }

@@ -205,7 +205,7 @@ fn hunks(
     // A tab ends a name with a space in it, or patch(1) takes the rest for a date.
     let tab = |name: &str| if name.contains(' ') { "\t" } else { "" };
     out.extend(format!("--- {a}{}\n+++ {b}{}\n", tab(a), tab(b)).into_bytes());
-    for group in group_diff_ops(ops, CONTEXT) {
+    for group in group_diff_ops(placed(ops), CONTEXT) {
         let (Some(first), Some(last)) = (group.first(), group.last()) else {
             continue;
         };
@@ -223,6 +223,43 @@ fn hunks(
             }
         }
     }
+}
+
+/// The operations with the positions their lengths add up to: for an insertion or a deletion
+/// `similar` may leave the other side's position where it was before it moved lines about.
+fn placed(ops: Vec<DiffOp>) -> Vec<DiffOp> {
+    let (mut old_index, mut new_index) = (0, 0);
+    ops.into_iter()
+        .map(|op| {
+            let (old_len, new_len) = (op.old_range().len(), op.new_range().len());
+            let op = match op {
+                DiffOp::Equal { len, .. } => DiffOp::Equal {
+                    old_index,
+                    new_index,
+                    len,
+                },
+                DiffOp::Delete { .. } => DiffOp::Delete {
+                    old_index,
+                    old_len,
+                    new_index,
+                },
+                DiffOp::Insert { .. } => DiffOp::Insert {
+                    old_index,
+                    new_index,
+                    new_len,
+                },
+                DiffOp::Replace { .. } => DiffOp::Replace {
+                    old_index,
+                    old_len,
+                    new_index,
+                    new_len,
+                },
+            };
+            old_index += old_len;
+            new_index += new_len;
+            op
+        })
+        .collect()
 }
 
 fn span(range: &std::ops::Range<usize>) -> String {

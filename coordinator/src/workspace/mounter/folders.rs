@@ -162,7 +162,7 @@ mod tests {
         std::fs::create_dir(dir.path().join("tree")).unwrap();
         let parent = openat(CWD, dir.path(), DIR, Mode::empty()).unwrap();
         let mut at = openat(&parent, "tree", DIR, Mode::empty()).unwrap();
-        for i in 0..3_000 {
+        for i in 0..400 {
             rustix::fs::symlinkat("../outside", &at, format!("link{i}").as_str()).unwrap();
             mkdirat(&at, ".podbay-removed-1", Mode::RWXU).unwrap();
             mkdirat(&at, "d\n", Mode::RWXU).unwrap();

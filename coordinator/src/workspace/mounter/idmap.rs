@@ -95,16 +95,16 @@ fn remember(owners: &Mutex<VecDeque<(u32, u32)>>, owner: (u32, u32)) {
 
 fn make(host: &Host, pair: IdPair) -> io::Result<OwnedFd> {
     let child = sys::userns_child()?;
-    // Mapping id 0 needs CAP_SETFCAP (user_namespaces(7)); without it root's files in the project
-    // appear as nobody's, which is all that is lost.
-    let result = fill(host, child, pair, 0).or_else(|_| fill(host, child, pair, 1));
+    // Showing anything as id 0 needs CAP_SETFCAP (user_namespaces(7)); without it root's files in
+    // the project appear as an id that nobody has. Unmapped they could not even be removed.
+    let result = fill(host, child, pair, true).or_else(|_| fill(host, child, pair, false));
     let child = Pid::from_raw(child);
     kill(child, Signal::SIGKILL)?;
     waitpid(child, None)?;
     result
 }
 
-fn fill(host: &Host, child: i32, pair: IdPair, lowest: u32) -> io::Result<OwnedFd> {
+fn fill(host: &Host, child: i32, pair: IdPair, root: bool) -> io::Result<OwnedFd> {
     for (file, from, to) in [
         ("gid_map", pair.owner.1, pair.worker.1),
         ("uid_map", pair.owner.0, pair.worker.0),
@@ -115,7 +115,7 @@ fn fill(host: &Host, child: i32, pair: IdPair, lowest: u32) -> io::Result<OwnedF
         let mut known = String::new();
         io::Read::read_to_string(&mut file, &mut known)?;
         if known.is_empty() {
-            file.write_all(map(from, to, lowest).as_bytes())?;
+            file.write_all(map(from, to, root).as_bytes())?;
         }
     }
     Ok(host.proc(&format!("{child}/ns/user"), OFlags::RDONLY)?)
@@ -124,17 +124,29 @@ fn fill(host: &Host, child: i32, pair: IdPair, lowest: u32) -> io::Result<OwnedF
 /// The last id there is; the one above means "none".
 const LAST: u32 = u32::MAX - 1;
 
-/// Lines of a uid_map: `from` on disk appears as `to`, all others from `lowest` up as themselves.
-/// No id is used twice: `to` on disk and `from` as shown stay unmapped.
-fn map(from: u32, to: u32, lowest: u32) -> String {
+/// As what root's files appear where they cannot appear as root's.
+const NOT_ROOT: u32 = LAST - 1;
+
+/// Lines of a uid_map: `from` on disk appears as `to`, all others as themselves; without `root`,
+/// 0 as [`NOT_ROOT`]. No id is used twice: `to` on disk and `from` as shown stay unmapped.
+fn map(from: u32, to: u32, root: bool) -> String {
     use std::fmt::Write as _;
     let mut text = format!("{from} {to} 1\n");
-    let mut start = lowest;
-    let mut holes = [from, to];
+    let mut holes = vec![from, to];
+    if !root {
+        holes.push(0);
+        if !holes.contains(&NOT_ROOT) {
+            holes.push(NOT_ROOT);
+            if from != 0 {
+                // Writing to a String cannot fail.
+                writeln!(text, "0 {NOT_ROOT} 1").unwrap_or_default();
+            }
+        }
+    }
     holes.sort_unstable();
+    let mut start = 0;
     for hole in holes {
         if hole > start {
-            // Writing to a String cannot fail.
             writeln!(text, "{start} {start} {}", hole - start).unwrap_or_default();
         }
         if hole >= start {
@@ -155,18 +167,19 @@ mod tests {
     #[test]
     fn an_ordinary_pair() {
         assert_eq!(
-            map(1000, 20001, 0),
+            map(1000, 20001, true),
             "1000 20001 1\n0 0 1000\n1001 1001 19000\n20002 20002 4294947293\n"
         );
-        assert!(map(0, 20001, 0).starts_with("0 20001 1\n1 1 20000\n"));
+        assert!(map(0, 20001, false).starts_with("0 20001 1\n1 1 20000\n"));
+        assert!(map(1000, 20001, false).starts_with("1000 20001 1\n0 4294967293 1\n1 1 999\n"));
     }
 
     proptest! {
         #[test]
-        fn no_id_is_used_twice(from in 0..=LAST, to in 0..=LAST, lowest in 0u32..2) {
+        fn no_id_is_used_twice(from in 0..=LAST, to in 0..=LAST, root: bool) {
             let mut inside = Vec::new();
             let mut outside = Vec::new();
-            for line in map(from, to, lowest).lines() {
+            for line in map(from, to, root).lines() {
                 let n: Vec<u64> = line.split(' ').map(|n| n.parse().unwrap()).collect();
                 prop_assert!(n[2] > 0 && n[0] + n[2] <= u64::from(LAST) + 1);
                 inside.push((n[0], n[0] + n[2]));

@@ -20,7 +20,7 @@ use crate::workspace::{
     MountMode, MountRequest, Mounted, MounterError,
     changes::live,
     error::{bad_target, system, unsupported},
-    tree::Tree,
+    tree::{Meta, Tree},
 };
 use podbay_protocol::paths::WORKSPACE;
 use rustix::{
@@ -85,6 +85,12 @@ fn try_mount(
     let mount = match request.mode {
         MountMode::Bind => clone,
         MountMode::Overlay => {
+            // Two overlays on one upper folder are undefined behaviour.
+            if live::is_live(&place.host, &worker) {
+                return Err(bad_target(
+                    "the worker has its overlay already; unmount it before mounting again".into(),
+                ));
+            }
             own_upper(&worker, session_uid, session_gid, project.meta.mode)?;
             overlay(place, &request.worker, &clone, staged)?
         }
@@ -293,8 +299,17 @@ pub(super) fn unmount_workspace(place: &mut Place, id: &str, pid: i32) -> Result
     let process = hold(pid)?;
     place.enter_worker(&process, &worker)?;
     match unmount(WORKSPACE, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
-        Ok(()) => live::forget(&worker).map_err(|e| system("forgetting the mount", e)),
-        Err(Errno::INVAL | Errno::NOENT | Errno::NOTDIR) => Ok(()),
-        Err(e) => Err(system("unmounting /workspace", e)),
+        Ok(()) | Err(Errno::INVAL | Errno::NOENT | Errno::NOTDIR) => {}
+        Err(e) => return Err(system("unmounting /workspace", e)),
+    }
+    let device = |path| {
+        open_plain(path, OFlags::PATH)
+            .and_then(Meta::of)
+            .map(|m| m.dev)
+    };
+    match (device(WORKSPACE), device("/")) {
+        // Something is mounted there still: it may be the overlay.
+        (Ok(here), Ok(root)) if here != root => Ok(()),
+        _ => live::forget(&worker).map_err(|e| system("forgetting the mount", e)),
     }
 }

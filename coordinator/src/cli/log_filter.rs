@@ -1,76 +1,4 @@
-//! What keeps a session from leaving marks on the caller's terminal.
-
-/// Puts a terminal back as a shell expects it: no mouse or focus reports, no bracketed paste, normal
-/// keys, no kitty keyboard flags, full scroll region, cursor shown in its default shape, no colours
-/// (xterm's ctlseqs; kitty's keyboard protocol). Leaves the alternate screen only when it is shown:
-/// on the main one, xterm would move the cursor to where it was saved last.
-pub(super) fn reset_sequence(alternate: bool) -> Vec<u8> {
-    let kitty_off = "\x1b[<99u";
-    let leave = if alternate { "\x1b[?1049l" } else { "" };
-    [
-        "\x1b[?1000;1002;1003;1004;1005;1006;1015;1016;2004;2026l\x1b[>4;0m\x1b[?1l\x1b>",
-        kitty_off,
-        leave,
-        if alternate { kitty_off } else { "" },
-        // Setting the scroll region and origin mode move the cursor: save it around them.
-        "\x1b7\x1b[?69l\x1b[?6l\x1b[r\x1b8\x1b[?6l\x1b[?7h\x1b[4l\x1b[?25h\x1b[0 q\x1b(B\x0f\x1b[m",
-    ]
-    .concat()
-    .into_bytes()
-}
-
-/// Follows whether a session's output has switched to the alternate screen.
-#[derive(Debug, Default)]
-pub(super) struct AlternateScreen {
-    /// What may be the beginning of a sequence, from the last piece.
-    tail: Vec<u8>,
-    shown: bool,
-}
-
-/// Longest sequence that is understood.
-const MAX_MODE: usize = 48;
-
-impl AlternateScreen {
-    /// Takes output; whether the alternate screen is shown after it.
-    pub(super) fn follow(&mut self, bytes: &[u8]) -> bool {
-        if !self.tail.is_empty() {
-            let mut joined = std::mem::take(&mut self.tail);
-            joined.extend(bytes.iter().take(MAX_MODE));
-            self.scan(&joined);
-            if bytes.len() <= MAX_MODE {
-                return self.shown;
-            }
-            self.tail.clear();
-        }
-        self.scan(bytes);
-        self.shown
-    }
-
-    fn scan(&mut self, bytes: &[u8]) {
-        let mut rest = bytes;
-        while let Some(at) = rest.iter().position(|&b| b == 0x1b) {
-            rest = rest.get(at..).unwrap_or_default();
-            let sequence = rest.get(..rest.len().min(MAX_MODE)).unwrap_or_default();
-            let begins = b"\x1b[?".starts_with(sequence.get(..3).unwrap_or(sequence));
-            let params = sequence.get(3..).unwrap_or_default();
-            let end = params
-                .iter()
-                .position(|b| !b.is_ascii_digit() && *b != b';');
-            match end.and_then(|end| Some((params.get(..end)?, *params.get(end)?))) {
-                _ if !begins => {}
-                Some((modes, end @ (b'h' | b'l'))) => {
-                    let screen = |mode: &[u8]| matches!(mode, b"47" | b"1047" | b"1049");
-                    if modes.split(|b| *b == b';').any(screen) {
-                        self.shown = end == b'h';
-                    }
-                }
-                None if sequence.len() < MAX_MODE => self.tail = sequence.to_vec(),
-                Some(_) | None => {}
-            }
-            rest = rest.get(1..).unwrap_or_default();
-        }
-    }
-}
+//! What of a recording may be printed on a terminal.
 
 /// Keeps text, line ends, tabs and colours of a recording and drops every other control, so that
 /// printing it cannot move the cursor, speak for the user or reach the clipboard. Works on any
@@ -179,19 +107,6 @@ mod tests {
             String::from_utf8(filter(input.as_bytes(), 3)).unwrap(),
             "a\x1b[1;31mred\x1b[mé5nz\r\n"
         );
-    }
-
-    #[test]
-    fn the_alternate_screen_is_followed_however_the_output_is_cut() {
-        let output = b"x\x1b[?25l\x1b[?1049hvim\x1b[?1049l\x1b[31m$ \x1b[?1;1049h";
-        for cut in 0..output.len() {
-            let mut screen = AlternateScreen::default();
-            screen.follow(&output[..cut]);
-            assert!(screen.follow(&output[cut..]), "{cut}");
-        }
-        let mut screen = AlternateScreen::default();
-        let seen: Vec<bool> = output.iter().map(|byte| screen.follow(&[*byte])).collect();
-        assert_eq!(seen.iter().filter(|shown| **shown).count(), 12);
     }
 
     proptest! {

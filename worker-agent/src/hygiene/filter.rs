@@ -1,0 +1,360 @@
+//! The filter between a session's output and the user's terminal.
+//!
+//! Must never depend on where the stream is cut into chunks, never hold more
+//! than a bounded number of bytes, and never join by a removal what was apart
+//! before it.
+
+use memchr::memchr3;
+
+const ESC: u8 = 0x1b;
+const ENQ: u8 = 0x05;
+/// First byte of U+0080–U+00BF in UTF-8; terminals take U+009B as `ESC [` and so on.
+const C1_LEAD: u8 = 0xc2;
+
+/// Largest clipboard write that is passed on, in bytes of the whole sequence.
+const MAX_CLIPBOARD: usize = 100 * 1024;
+/// Longest other sequence that is looked at; a longer one is dropped.
+const MAX_SEQUENCE: usize = 256;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Ground,
+    /// After ESC.
+    Escape,
+    Csi,
+    /// An OSC whose number is not complete yet.
+    OscNumber,
+    /// A clipboard sequence, held until it ends.
+    Clipboard,
+    /// After the ESC of a clipboard write that may pass if `\\` follows.
+    ClipboardEnd,
+    /// The first bytes of a DCS, up to its final byte.
+    DcsStart,
+    /// A string that is passed on.
+    PassString,
+    /// A string (or `Csi`, below) that is removed.
+    DropString,
+    DropCsi,
+    /// After the ESC that ended a removed string: a `\` belongs to it.
+    DropTerminator,
+}
+
+/// Streaming filter for bytes on their way to the user's terminal.
+///
+/// Removed: clipboard queries (OSC 52 with `?`) and OSC 5522; clipboard writes
+/// unless allowed and at most 100 KB; title reports (CSI 20 t, CSI 21 t);
+/// DECRQSS (DCS `$q`); ENQ. The 8-bit forms of the openers (U+0090 …) count
+/// like the 7-bit ones. A sequence cut off by the next one has no effect and is
+/// left out, so that what follows a removed sequence never completes it; so is
+/// a broken 0xC2. A sequence that has begun is held until it is known
+/// to be harmless: at most 100 KB for a clipboard write, 256 bytes otherwise.
+#[derive(Debug, Default)]
+pub struct OutputFilter {
+    allow_clipboard_write: bool,
+    state: State,
+    held: Vec<u8>,
+    /// The last byte was [`C1_LEAD`] and has not been dealt with.
+    c1: bool,
+    /// A string was passed whose end is the sequence now held.
+    open: bool,
+}
+
+impl OutputFilter {
+    /// A filter at the start of a stream.
+    pub fn new(allow_clipboard_write: bool) -> Self {
+        Self {
+            allow_clipboard_write,
+            ..Self::default()
+        }
+    }
+
+    /// Filters the next bytes, appending what may pass to `out`.
+    pub fn filter(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        let mut rest = bytes;
+        while let Some((&first, after)) = rest.split_first() {
+            if matches!(self.state, State::Ground | State::PassString) && !self.c1 {
+                let plain = self.plain_length(rest);
+                if plain > 0 {
+                    let (text, more) = rest.split_at(plain);
+                    out.extend_from_slice(text);
+                    rest = more;
+                    continue;
+                }
+            }
+            self.byte(first, out);
+            rest = after;
+        }
+    }
+
+    /// How many bytes need no look at all.
+    fn plain_length(&self, bytes: &[u8]) -> usize {
+        if self.state == State::Ground {
+            return memchr3(ESC, ENQ, C1_LEAD, bytes).unwrap_or(bytes.len());
+        }
+        let special = |byte: &u8| matches!(*byte, ESC | ENQ | C1_LEAD | 0x07 | 0x18 | 0x1a);
+        bytes.iter().position(special).unwrap_or(bytes.len())
+    }
+
+    fn byte(&mut self, byte: u8, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.c1) {
+            match byte {
+                0x90 | 0x98 | 0x9b | 0x9d | 0x9e | 0x9f => {
+                    self.end_by_new_sequence(out);
+                    self.held.extend_from_slice(&[C1_LEAD, byte]);
+                    self.state = match byte {
+                        0x90 => State::DcsStart,
+                        0x9b => State::Csi,
+                        0x9d => State::OscNumber,
+                        _ => {
+                            self.release(out);
+                            State::PassString
+                        }
+                    };
+                    return;
+                }
+                0x9c if self.in_string() => return self.terminated(&[C1_LEAD, byte], out),
+                0x80..=0xbf => self.step(C1_LEAD, out),
+                _ => {}
+            }
+        }
+        match byte {
+            C1_LEAD => self.c1 = true,
+            ENQ => {}
+            ESC => {
+                if self.state == State::Clipboard && self.may_write() {
+                    self.state = State::ClipboardEnd;
+                    return;
+                }
+                let dropping = matches!(self.state, State::Clipboard | State::DropString);
+                self.end_by_new_sequence(out);
+                self.held.push(ESC);
+                self.state = if dropping {
+                    State::DropTerminator
+                } else {
+                    State::Escape
+                };
+            }
+            0x18 | 0x1a => {
+                // CAN and SUB end any sequence; what was held has no effect.
+                self.held.clear();
+                self.open = false;
+                out.push(byte);
+                self.state = State::Ground;
+            }
+            _ => self.step(byte, out),
+        }
+    }
+
+    fn step(&mut self, byte: u8, out: &mut Vec<u8>) {
+        match self.state {
+            State::Ground => out.push(byte),
+            State::Escape => self.escape(byte, out),
+            State::DropTerminator if byte == b'\\' => {
+                self.held.clear();
+                self.state = State::Ground;
+            }
+            State::DropTerminator => self.escape(byte, out),
+            State::ClipboardEnd if byte == b'\\' => {
+                self.held.extend_from_slice(b"\x1b\\");
+                self.release(out);
+                self.state = State::Ground;
+            }
+            State::ClipboardEnd => {
+                self.remove(out);
+                self.held.push(ESC);
+                self.escape(byte, out);
+            }
+            State::Csi => self.csi(byte, out),
+            State::DropCsi => match byte {
+                0x40..=0x7e => self.state = State::Ground,
+                0x00..=0x1f => out.push(byte),
+                _ => {}
+            },
+            State::OscNumber => self.osc_number(byte, out),
+            State::Clipboard => {
+                if byte == 0x07 {
+                    return self.terminated(&[byte], out);
+                }
+                self.held.push(byte);
+                if self.held.len() > MAX_CLIPBOARD {
+                    self.drop_string(out);
+                }
+            }
+            State::DcsStart => self.dcs(byte, out),
+            State::PassString => {
+                out.push(byte);
+                if byte == 0x07 {
+                    self.state = State::Ground;
+                }
+            }
+            State::DropString if byte == 0x07 => self.state = State::Ground,
+            State::DropString => {}
+        }
+    }
+
+    fn escape(&mut self, byte: u8, out: &mut Vec<u8>) {
+        self.held.push(byte);
+        self.state = match byte {
+            b'[' => State::Csi,
+            b']' => State::OscNumber,
+            b'P' => State::DcsStart,
+            b'X' | b'^' | b'_' => {
+                self.release(out);
+                State::PassString
+            }
+            // Controls act at once; other bytes beyond ASCII are ignored there.
+            0x00..=0x1f | 0x7f.. if self.held.len() < MAX_SEQUENCE => State::Escape,
+            _ => {
+                self.release(out);
+                State::Ground
+            }
+        };
+    }
+
+    fn csi(&mut self, byte: u8, out: &mut Vec<u8>) {
+        self.held.push(byte);
+        if matches!(byte, 0x40..=0x7e) {
+            if byte == b't' && reports_title(&self.held) {
+                self.remove_but_controls(out);
+            } else {
+                self.release(out);
+            }
+            self.state = State::Ground;
+        } else if self.held.len() >= MAX_SEQUENCE {
+            self.remove_but_controls(out);
+            self.state = State::DropCsi;
+        }
+    }
+
+    fn osc_number(&mut self, byte: u8, out: &mut Vec<u8>) {
+        if byte == 0x07 {
+            return self.terminated(&[byte], out);
+        }
+        self.held.push(byte);
+        match byte {
+            // Terminals skip controls inside the number.
+            b'0'..=b'9' | 0x00..=0x1f | 0x7f.. if self.held.len() < MAX_SEQUENCE => {}
+            b'0'..=b'9' | 0x00..=0x1f | 0x7f.. => self.drop_string(out),
+            _ => match number(&self.held) {
+                52 => self.state = State::Clipboard,
+                5522 => self.drop_string(out),
+                _ => {
+                    self.release(out);
+                    self.state = State::PassString;
+                }
+            },
+        }
+    }
+
+    fn dcs(&mut self, byte: u8, out: &mut Vec<u8>) {
+        self.held.push(byte);
+        if matches!(byte, 0x40..=0x7e) {
+            if byte == b'q' && self.held.contains(&b'$') {
+                self.drop_string(out);
+            } else {
+                self.release(out);
+                self.state = State::PassString;
+            }
+        } else if self.held.len() >= MAX_SEQUENCE {
+            self.drop_string(out);
+        }
+    }
+
+    /// Whether U+009C would end what is being read.
+    fn in_string(&self) -> bool {
+        !matches!(
+            self.state,
+            State::Ground | State::Escape | State::Csi | State::DropCsi | State::DropTerminator
+        )
+    }
+
+    /// A string ended by BEL or U+009C.
+    fn terminated(&mut self, terminator: &[u8], out: &mut Vec<u8>) {
+        let removed = match self.state {
+            State::Clipboard => !self.may_write(),
+            state => matches!(state, State::DropString | State::ClipboardEnd),
+        };
+        if removed {
+            self.remove(out);
+        } else {
+            self.release(out);
+            out.extend_from_slice(terminator);
+        }
+        self.state = State::Ground;
+    }
+
+    /// Another sequence begins: what is held ends here. A string that was
+    /// passed on is ended by what begins, or by us if that is removed.
+    fn end_by_new_sequence(&mut self, out: &mut Vec<u8>) {
+        match self.state {
+            State::PassString => self.open = true,
+            State::Clipboard | State::ClipboardEnd => self.remove(out),
+            _ => self.controls(out),
+        }
+    }
+
+    fn drop_string(&mut self, out: &mut Vec<u8>) {
+        self.remove(out);
+        self.state = State::DropString;
+    }
+
+    fn release(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.held);
+        self.open = false;
+    }
+
+    fn remove(&mut self, out: &mut Vec<u8>) {
+        self.held.clear();
+        if std::mem::take(&mut self.open) {
+            out.extend_from_slice(b"\x1b\\");
+        }
+    }
+
+    /// Removes what is held; controls inside an ESC or CSI sequence still act.
+    fn remove_but_controls(&mut self, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.open) {
+            out.extend_from_slice(b"\x1b\\");
+        }
+        self.controls(out);
+    }
+
+    fn controls(&mut self, out: &mut Vec<u8>) {
+        let act = matches!(self.state, State::Escape | State::Csi);
+        let control = |byte: &u8| act && *byte < 0x20 && *byte != ESC;
+        let mut controls = self.held.drain(..).filter(control).peekable();
+        if controls.peek().is_some() && std::mem::take(&mut self.open) {
+            out.extend_from_slice(b"\x1b\\");
+        }
+        out.extend(controls);
+    }
+
+    /// Whether the held clipboard sequence is a write that may pass.
+    fn may_write(&self) -> bool {
+        let mut fields = self.held.splitn(3, |&byte| byte == b';').skip(2);
+        let base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+        self.allow_clipboard_write && fields.next().is_some_and(|data| data.iter().all(base64))
+    }
+}
+
+/// The first number in a sequence, as terminals read it: other bytes skipped.
+fn number(bytes: &[u8]) -> u32 {
+    let digits = bytes.iter().filter(|byte| byte.is_ascii_digit());
+    digits.fold(0, |value: u32, digit| {
+        value
+            .saturating_mul(10)
+            .saturating_add(u32::from(digit - b'0'))
+    })
+}
+
+/// Whether a `CSI … t` asks for the title or icon name.
+fn reports_title(held: &[u8]) -> bool {
+    let private = held
+        .iter()
+        .any(|byte| matches!(byte, b'<'..=b'?' | b' '..=b'/'));
+    let first = held
+        .split(|byte| matches!(byte, b';' | b':'))
+        .next()
+        .unwrap_or_default();
+    !private && matches!(number(first), 20 | 21)
+}
