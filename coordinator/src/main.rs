@@ -19,7 +19,6 @@ fn main() -> ExitCode {
         serve,
         mounter,
         dashboard: open_dashboard,
-        bench: |_, _| ExitCode::FAILURE,
         config: ConfigHandlers {
             check: config::check_file,
             schema: config::schema,

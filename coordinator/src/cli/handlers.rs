@@ -39,20 +39,6 @@ pub struct DashboardArgs {
     pub worker: Option<String>,
 }
 
-/// `podbay bench`.
-#[derive(Debug, Clone, Default, Args)]
-pub struct BenchArgs {
-    /// Claims to measure.
-    #[arg(short = 'c', long, default_value_t = 100, value_name = "N")]
-    pub count: u32,
-    /// The profile.
-    #[arg(short, long, value_name = "PROFILE")]
-    pub profile: Option<String>,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
 /// Functions for the commands that the command line cannot carry out itself. They report their own
 /// errors.
 #[derive(Clone, Copy)]
@@ -63,8 +49,6 @@ pub struct Handlers {
     pub mounter: fn(MounterArgs) -> ExitCode,
     /// Opens the dashboard.
     pub dashboard: fn(Discover, DashboardArgs) -> ExitCode,
-    /// Measures.
-    pub bench: fn(Discover, BenchArgs) -> ExitCode,
     /// The configuration's checker.
     pub config: ConfigHandlers,
 }

@@ -6,6 +6,7 @@
 
 mod apply;
 mod attach;
+mod bench;
 mod completions;
 mod config;
 mod diff;
@@ -32,7 +33,7 @@ mod top;
 mod up;
 
 pub use failure::Failure;
-pub use handlers::{BenchArgs, ConfigHandlers, DashboardArgs, Handlers, MounterArgs, ServeArgs};
+pub use handlers::{ConfigHandlers, DashboardArgs, Handlers, MounterArgs, ServeArgs};
 
 use crate::client::{Client, Discover};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -126,8 +127,8 @@ enum Command {
     Pool(pool::PoolArgs),
     /// Shows or checks the configuration.
     Config(config::ConfigArgs),
-    /// Measures claims and attach throughput.
-    Bench(BenchArgs),
+    /// Measures what is promised: claims, spawns, attach, memory.
+    Bench(bench::BenchArgs),
     /// Prints the completions of a shell.
     Completions(completions::CompletionsArgs),
     /// Prints the manual page.
@@ -154,6 +155,7 @@ impl Command {
             Self::Spawn(args) => args.json,
             Self::Top(args) => args.json,
             Self::Pool(args) => args.json(),
+            Self::Bench(args) => args.json,
             _ => false,
         }
     }
@@ -198,7 +200,6 @@ fn dispatch(cli: Cli, handlers: &Handlers) -> Result<ExitCode, Failure> {
         Command::Serve(args) => return Ok((handlers.serve)(args)),
         Command::Mounter(args) => return Ok((handlers.mounter)(args)),
         Command::Dashboard(args) => return Ok((handlers.dashboard)(globals.discover(), args)),
-        Command::Bench(args) => return Ok((handlers.bench)(globals.discover(), args)),
         Command::Completions(args) => return completions::run(&args),
         Command::Man => return man::run(),
         _ => {}
@@ -227,11 +228,11 @@ fn dispatch(cli: Cli, handlers: &Handlers) -> Result<ExitCode, Failure> {
             Command::Top(args) => top::run(globals, &args).await,
             Command::Pool(args) => pool::run(globals, &args).await,
             Command::Config(args) => config::run(globals, &args, &handlers.config).await,
+            Command::Bench(args) => bench::run(globals, &args).await,
             Command::Relay(args) => relay::run(globals, &args).await,
             Command::Serve(_)
             | Command::Mounter(_)
             | Command::Dashboard(_)
-            | Command::Bench(_)
             | Command::Completions(_)
             | Command::Man => Ok(ExitCode::SUCCESS),
         }
