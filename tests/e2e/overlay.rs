@@ -195,11 +195,7 @@ fn changes_are_listed_applied_one_by_one_and_discarded() {
     assert_eq!(instance.run(["discard", "bad"]).status.code(), Some(2));
     assert_eq!(
         kinds(&instance, "bad"),
-        [
-            "hello.txt modified",
-            "src deleted",
-            "src/main.c deleted"
-        ]
+        ["hello.txt modified", "src deleted", "src/main.c deleted"]
     );
     instance.ok(["discard", "-y", "bad"]);
     assert_eq!(kinds(&instance, "bad"), [""; 0]);
@@ -241,7 +237,11 @@ fn what_changed_underneath_is_a_conflict_and_links_lead_nowhere() {
         "{err}"
     );
     assert_eq!(project.read("both.txt").as_deref(), Some("theirs\n"));
-    assert_eq!(project.read("mine.txt").as_deref(), Some("one\n"), "applied in part");
+    assert_eq!(
+        project.read("mine.txt").as_deref(),
+        Some("one\n"),
+        "applied in part"
+    );
     instance.ok(["apply", "clash", "mine.txt"]);
     assert_eq!(project.read("mine.txt").as_deref(), Some("two\n"));
     let left = changes(&instance, "clash");
