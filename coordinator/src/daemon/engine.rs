@@ -180,7 +180,13 @@ impl Daemon {
                         .get_or_insert_with(|| listed.container.clone());
                     false
                 }
-                None => true,
+                None => {
+                    if state.gone.contains(&id) {
+                        // Ids are never used again: this list is older than the removal.
+                        return None;
+                    }
+                    true
+                }
             }
         };
         let claim = if unknown {

@@ -14,6 +14,8 @@ use tokio::time::Instant;
 
 /// Finished sessions that are kept; those with unapplied changes do not count.
 const KEPT_SESSIONS: usize = 200;
+/// Removed workers that are remembered, for lists that were made before their removal.
+const REMEMBERED: usize = 1024;
 /// From the end of the grace to the container's end.
 const REMOVAL_DEADLINE: Duration = Duration::from_secs(60);
 /// How long a session may take from TERM's grace to its end's report.
@@ -69,7 +71,14 @@ impl Daemon {
 
     /// What is left of a worker whose container is gone: its record and recording, its changes.
     pub(super) async fn settle(self: &Arc<Self>, worker: &WorkerId, cause: &RemoveCause) {
-        let record = self.lock().records.remove(worker);
+        let record = {
+            let mut state = self.lock();
+            if state.gone.len() >= REMEMBERED {
+                state.gone.pop_front();
+            }
+            state.gone.push_back(worker.clone());
+            state.records.remove(worker)
+        };
         let claim = record
             .as_ref()
             .and_then(|r| r.claim.clone())
