@@ -192,10 +192,15 @@ fn explain(reason: RejectReason, name: &str) -> ApiError {
             ErrorKind::Conflict,
             format!("the name {name} is in use by a worker whose session has ended"),
         )
-        .hint(format!("remove it with `podbay rm {name}`, or choose another name")),
+        .hint(format!(
+            "remove it with `podbay rm {name}`, or choose another name"
+        )),
         RejectReason::NameInUse(state) => ApiError::new(
             ErrorKind::Conflict,
-            format!("the name {name} is in use by a worker that is {}", state.as_str()),
+            format!(
+                "the name {name} is in use by a worker that is {}",
+                state.as_str()
+            ),
         )
         .hint("choose another name; `podbay ls` shows the ones in use"),
         RejectReason::Exhausted(failure) => {

@@ -47,7 +47,6 @@ impl Dashboard {
             .args([
                 "--exact",
                 "the_dashboard_itself",
-                "--ignored",
                 "--nocapture",
                 "--quiet",
             ])

@@ -194,6 +194,8 @@ impl Stage {
             "--read-only",
             "--cap-drop=ALL",
             "--security-opt=no-new-privileges",
+            "-e",
+            &format!("PODBAY_TEST_STATE={STATE}"),
             "-v",
             &state,
             "-v",
@@ -207,7 +209,7 @@ impl Stage {
             "/usr/lib:/usr/lib:ro",
         ];
         let caps = std::env::var("PODBAY_TEST_CAPS").unwrap_or_else(|_| {
-            "SYS_ADMIN SYS_CHROOT SYS_PTRACE SETUID SETGID CHOWN FOWNER DAC_OVERRIDE".into()
+            "SYS_ADMIN SYS_CHROOT SYS_PTRACE SETUID SETGID CHOWN FOWNER DAC_OVERRIDE SETFCAP".into()
         });
         let caps: Vec<_> = caps.split(' ').map(|c| format!("--cap-add={c}")).collect();
         args.extend(caps.iter().map(String::as_str));
@@ -216,7 +218,6 @@ impl Stage {
             "/mounter",
             "mounter_process",
             "--exact",
-            "--ignored",
             "--nocapture",
             "--test-threads=1",
         ]);
