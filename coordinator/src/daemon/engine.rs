@@ -156,11 +156,28 @@ impl Daemon {
                 containers.push(observed);
             }
         }
+        let seen: Vec<WorkerId> = containers.iter().map(|c| c.worker.clone()).collect();
         self.feed(Event::Relisted {
             asked_at,
             containers,
         });
+        self.bury(&seen);
         Ok(())
+    }
+
+    /// Workers that were removed while the listing was on its way: the fleet takes no note of them,
+    /// so nobody would ever remove the records made for them.
+    pub(super) fn bury(&self, seen: &[WorkerId]) {
+        for id in seen {
+            let buried = {
+                let mut state = self.lock();
+                let ghost = state.fleet.worker(id).is_none();
+                ghost && state.records.remove(id).is_some()
+            };
+            if buried {
+                self.hub.forget(id);
+            }
+        }
     }
 
     /// What the fleet has to know of a listed container; a record is made for an unknown one.

@@ -27,7 +27,10 @@ impl Daemon {
                 record.removing = true;
             }
             match daemon.remove(&worker, &cause).await {
-                Ok(()) => daemon.feed(Event::Removed(worker.clone())),
+                Ok(()) => {
+                    daemon.feed(Event::Removed(worker.clone()));
+                    daemon.bury(std::slice::from_ref(&worker));
+                }
                 Err(reason) => daemon.feed(Event::RemoveFailed {
                     worker: worker.clone(),
                     reason,
@@ -69,13 +72,15 @@ impl Daemon {
 
     /// What is left of a worker whose container is gone: its record and recording, its changes.
     pub(super) async fn settle(self: &Arc<Self>, worker: &WorkerId, cause: &RemoveCause) {
-        let record = self.lock().records.remove(worker);
+        // It stays until its end is on record: a listing under way would take it for a stranger.
+        let record = self.lock().records.get(worker).cloned();
         let claim = record
             .as_ref()
             .and_then(|r| r.claim.clone())
             .or_else(|| self.state_dir.worker(worker).claim());
         let Some(claim) = claim else {
             self.remove_folder(worker).await;
+            self.lock().records.remove(worker);
             let id = worker.to_string();
             self.bus.send(EventBody::Removed {
                 name: format!("warm-{id}"),
@@ -107,6 +112,7 @@ impl Daemon {
             claim,
         };
         self.keep(finished).await;
+        self.lock().records.remove(worker);
         self.tell_worker(worker);
     }
 
