@@ -54,9 +54,9 @@ set -eu
 echo "worker:  $(cat /proc/sys/kernel/hostname), $(id -un), in $PWD"
 echo "history:"
 git log --oneline -n 5 2>/dev/null | sed "s/^/  /" || true
-functions=$(rg --no-filename --count "fn " --type rust | awk "{ sum += \$1 } END { print sum + 0 }")
+functions=$(rg --no-filename --count "fn " --type rust . | awk "{ sum += \$1 } END { print sum + 0 }")
 echo "functions in Rust files: $functions; the most are in"
-rg --count "fn " --type rust | sort -t: -k2 -nr | sed -n "1,3s/^/  /p"
+rg --count "fn " --type rust . | sort -t: -k2 -nr | sed -n "1,3s/^/  /p"
 printf "\nChanged by a job in a Podbay worker.\n" >>README.md
 {
   echo "# Notes"

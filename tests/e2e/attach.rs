@@ -195,6 +195,10 @@ fn attaching_works_through_docker_exec_and_inside_tmux() {
         "sh",
     ];
     let mut through = Terminal::start(&exec.map(OsStr::new), &[], 77, 19);
+    // The engine tells the size a moment after the start.
+    wait::until_true("the size inside", SOON, || {
+        instance.worker("sh").unwrap()["size"]["cols"] == 77
+    });
     through.send("PS1='$ '; clear; stty size; echo in-$((4+1))\r");
     through.wait_for("in-5");
     through.wait_for("19 77");
@@ -231,6 +235,9 @@ fn attaching_works_through_docker_exec_and_inside_tmux() {
     let argv: Vec<&str> = args.into_iter().chain([line.as_str()]).collect();
     let argv: Vec<&OsStr> = argv.into_iter().map(OsStr::new).collect();
     let mut nested = Terminal::start(&argv, &[], 80, 24);
+    wait::until_true("the size inside tmux", SOON, || {
+        instance.worker("sh").unwrap()["size"]["rows"] == 23
+    });
     nested.send("clear; stty size; echo nested-$((5+1))\r");
     nested.wait_for("nested-6");
     // One row is tmux's status line.

@@ -44,7 +44,7 @@ fn a_busybox_image_and_one_with_a_single_static_program_are_workers() {
         ("/bin/cat", shell),
         ("/bin/id", shell),
     ]);
-    let alone = Image::import(&[("/prog", shell)]);
+    let alone = Image::import(&[("/busybox", shell)]);
     let config = instance::profile("busybox", &small.0, 1, 2)
         + &instance::profile("alone", &alone.0, 1, 2)
         + "[defaults]\nprofile = \"busybox\"\n";
@@ -73,7 +73,7 @@ fn a_busybox_image_and_one_with_a_single_static_program_are_workers() {
         "alone",
         &folder,
         "--",
-        "/prog",
+        "/busybox",
         "cat",
         "hello.txt",
     ];
@@ -91,7 +91,7 @@ fn a_busybox_image_and_one_with_a_single_static_program_are_workers() {
         "alone",
         &folder,
         "--",
-        "/prog",
+        "/busybox",
         "vi",
         "hello.txt",
     ];

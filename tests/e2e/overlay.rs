@@ -100,6 +100,7 @@ fn changes_are_listed_applied_one_by_one_and_discarded() {
             "becomes-dir type_changed",
             "becomes-dir/x added",
             "dir deleted",
+            "dir/inside.txt deleted",
             "gone.txt deleted",
             "hello.txt modified",
             "image.bin modified",
@@ -127,7 +128,7 @@ fn changes_are_listed_applied_one_by_one_and_discarded() {
     );
     let stat = instance.ok(["diff", "--stat", "work"]);
     assert!(
-        stat.contains("binary") && stat.contains("11 changed"),
+        stat.contains("binary") && stat.contains("12 changed"),
         "{stat}"
     );
     let below = instance.ok(["diff", "--name-only", "work", "new"]);
@@ -145,9 +146,9 @@ fn changes_are_listed_applied_one_by_one_and_discarded() {
     instance.ok(["apply", "work", "hello.txt"]);
     assert_eq!(project.read("hello.txt").as_deref(), Some("hello\nmore\n"));
     assert!(project.path().join("gone.txt").exists());
-    assert_eq!(kinds(&instance, "work").len(), 10);
+    assert_eq!(kinds(&instance, "work").len(), 11);
     instance.ok(["discard", "work", "gone.txt"]);
-    assert_eq!(kinds(&instance, "work").len(), 9);
+    assert_eq!(kinds(&instance, "work").len(), 10);
 
     instance.ok(["apply", "work"]);
     assert_eq!(kinds(&instance, "work"), [""; 0]);
@@ -194,7 +195,7 @@ fn changes_are_listed_applied_one_by_one_and_discarded() {
     assert_eq!(instance.run(["discard", "bad"]).status.code(), Some(2));
     assert_eq!(
         kinds(&instance, "bad"),
-        ["hello.txt modified", "src deleted"]
+        ["hello.txt modified", "src deleted", "src/main.c deleted"]
     );
     instance.ok(["discard", "-y", "bad"]);
     assert_eq!(kinds(&instance, "bad"), [""; 0]);
@@ -225,7 +226,7 @@ fn what_changed_underneath_is_a_conflict_and_links_lead_nowhere() {
              mkdir later; echo late > later/victim.txt"
         ),
     );
-    project.write("both.txt", "theirs\n");
+    fs::write(project.path().join("both.txt"), "theirs\n").unwrap();
     symlink(&out, project.path().join("later")).unwrap();
 
     let output = instance.run(["apply", "clash", "both.txt", "mine.txt"]);
@@ -236,6 +237,12 @@ fn what_changed_underneath_is_a_conflict_and_links_lead_nowhere() {
         "{err}"
     );
     assert_eq!(project.read("both.txt").as_deref(), Some("theirs\n"));
+    assert_eq!(
+        project.read("mine.txt").as_deref(),
+        Some("one\n"),
+        "applied in part"
+    );
+    instance.ok(["apply", "clash", "mine.txt"]);
     assert_eq!(project.read("mine.txt").as_deref(), Some("two\n"));
     let left = changes(&instance, "clash");
     let both = &left.iter().find(|(path, _)| path == "both.txt").unwrap().1;

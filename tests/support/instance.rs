@@ -6,7 +6,7 @@ use std::{
     ffi::OsStr,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::OnceLock,
     time::Duration,
 };
@@ -62,6 +62,7 @@ pub struct Instance {
     volume: String,
     config: tempfile::TempDir,
     state: OnceLock<PathBuf>,
+    _keeper: Child,
 }
 
 impl Instance {
@@ -103,11 +104,13 @@ impl Instance {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::write(folder.path().join("podbay.toml"), config).expect("writing the configuration");
         let volume = format!("{name}-state");
+        let keeper = keeper(&name, &volume);
         Self {
             name,
             volume,
             config: folder,
             state: OnceLock::new(),
+            _keeper: keeper,
         }
     }
 
@@ -332,6 +335,20 @@ impl Drop for Instance {
         }
         drop(engine::try_docker(&["volume", "rm", "-f", &self.volume]));
     }
+}
+
+/// Takes the instance away when this process ends in whatever way, a kill by the test runner
+/// included: the end of its stdin tells it.
+fn keeper(name: &str, volume: &str) -> Child {
+    let script = "cat; docker ps -aq --filter label=dev.podbay.instance=$0 | xargs -r docker rm -fv; \
+                  docker volume rm -f \"$1\"";
+    Command::new("setsid")
+        .args(["sh", "-c", script, name, volume])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("starting a shell")
 }
 
 /// Bytes as text for messages and comparisons.

@@ -206,7 +206,21 @@ impl Terminal {
         i32::try_from(self.child.id()).expect("a process id")
     }
 
-    /// Waits for the program's end.
+    /// Waits until all that was written is on the screen: what is written last is read last.
+    fn drain(&self) {
+        let mark = b"\x1b]7777;end of output\x1b\\";
+        let mut slave = File::from(self.slave.try_clone().expect("cloning the slave"));
+        slave.write_all(mark).expect("writing to the terminal");
+        wait::until_true("the end of the output", SOON, || {
+            let seen = self.seen.lock().expect("the screen's lock");
+            let tail = seen.raw.len().saturating_sub(4 * mark.len());
+            seen.raw[tail..]
+                .windows(mark.len())
+                .any(|piece| piece == mark)
+        });
+    }
+
+    /// Waits for the program's end and all of its output.
     ///
     /// # Panics
     /// It goes on for too long; the screen is in the message.
@@ -214,6 +228,7 @@ impl Terminal {
         let start = std::time::Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("waiting for the program") {
+                self.drain();
                 return status;
             }
             assert!(

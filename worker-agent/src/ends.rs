@@ -35,7 +35,11 @@ pub fn ends(start: &StartSession, size: Option<Size>) -> Result<Ends, AgentError
             .map_err(|e| system("opening a terminal", e))?;
         return Ok(Ends::Terminal(pty));
     }
-    let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|e| system("pipe", e));
+    // They belong to the session's user, who may then open /dev/stdout and /dev/stderr.
+    let pipe = || {
+        let made = pty::as_user(start.uid, start.gid, || pipe2(OFlag::O_CLOEXEC));
+        made.map_err(|e| system("pipe", e))
+    };
     let (stdin, stdout, stderr) = (pipe()?, pipe()?, pipe()?);
     for own in [&stdin.1, &stdout.0, &stderr.0] {
         nix::fcntl::fcntl(own, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))

@@ -61,6 +61,25 @@ pub fn kill_session(session: i32) {
     }
 }
 
+/// Whether a process has this signal's disposition set to "ignore" (`SigIgn` of proc(5)).
+#[must_use]
+pub fn ignores(pid: i32, signal: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    ignored_in(&status, signal)
+}
+
+fn ignored_in(status: &str, signal: i32) -> bool {
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or_default();
+    let bit = u32::try_from(signal - 1)
+        .ok()
+        .and_then(|shift| 1u64.checked_shl(shift));
+    bit.is_some_and(|bit| mask & bit != 0)
+}
+
 /// A signal to every process but this one: all of the PID namespace for PID 1, else all
 /// descendants. Stopped processes are continued, so that they can act on it.
 pub fn signal_everything(signal: i32) {
@@ -115,5 +134,16 @@ mod tests {
     fn this_process_is_found() {
         let own = i32::try_from(std::process::id()).unwrap();
         assert!(processes().iter().any(|p| p.pid == own));
+    }
+
+    #[test]
+    fn ignored_signals_are_read_from_the_mask() {
+        let status = "Name:\tbash\nSigBlk:\t0000000000010000\nSigIgn:\t0000000000384004\n";
+        assert!(super::ignored_in(status, 3));
+        assert!(super::ignored_in(status, 15));
+        assert!(!super::ignored_in(status, 2));
+        assert!(super::ignored_in("SigIgn:\t0000000000004000\n", 15));
+        assert!(!super::ignored_in("", 15));
+        assert!(!super::ignored_in("SigIgn:\tffffffffffffffff\n", 0));
     }
 }

@@ -64,6 +64,13 @@ impl Drop for Identity {
     }
 }
 
+/// Does something with the file-system identity of a session's user: what it makes belongs to that
+/// user, with no need of CAP_CHOWN.
+pub fn as_user<T>(uid: u32, gid: u32, make: impl FnOnce() -> T) -> T {
+    let _identity = Identity::assume(uid, gid);
+    make()
+}
+
 /// Opens a terminal whose slave belongs to `uid`:`gid`, with no need of CAP_CHOWN: devpts gives
 /// a new terminal the opener's file-system identity.
 ///

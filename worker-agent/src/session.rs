@@ -16,7 +16,7 @@ use crate::{
     sink::Sink,
 };
 use nix::{
-    libc::{SIGCONT, SIGKILL, SIGTERM},
+    libc::{SIGCONT, SIGHUP, SIGKILL, SIGTERM},
     sys::eventfd::EventFd,
 };
 use podbay_protocol::{
@@ -286,7 +286,7 @@ impl Session {
         pty::kill(-self.pid, signal).map_err(|e| system(&format!("signal {signal}"), e))
     }
 
-    /// TERM to the process group; KILL to all of the kernel session after the grace.
+    /// TERM to the process group, HUP where its leader ignores that; KILL to all of the kernel session after the grace.
     pub fn stop(&mut self, grace: Duration, reactor: &mut Reactor) {
         if self.ended {
             return;
@@ -294,6 +294,10 @@ impl Session {
         self.stopping = true;
         // What is gone already needs no signal. A stopped program must run to see its TERM.
         pty::kill(-self.pid, SIGTERM).ok();
+        if procs::ignores(self.pid, SIGTERM) {
+            // An interactive shell: it ignores TERM and ends by the hang-up of its terminal.
+            pty::kill(-self.pid, SIGHUP).ok();
+        }
         pty::kill(-self.pid, SIGCONT).ok();
         reactor.after(grace, Timer::Kill(self.key));
     }

@@ -185,6 +185,20 @@ fn stop_ends_also_what_ignores_it() {
 }
 
 #[test]
+fn an_interactive_shell_is_stopped_by_its_hang_up_long_before_the_grace_is_over() {
+    let mut worker = Worker::start();
+    let (_, mut client) = worker.shell("s", "PS1='ready> ' exec bash --norc --noprofile -i");
+    client.until("ready> ");
+    worker
+        .ask(ToAgentBody::Stop {
+            session: "s".into(),
+            grace_ms: 3_600_000,
+        })
+        .unwrap();
+    assert_eq!(worker.exited("s"), ExitStatus::Signal(1));
+}
+
+#[test]
 fn a_session_is_stopped_when_its_time_is_up() {
     let mut worker = Worker::start();
     let mut start = session("s", &["sleep", "1000"]);

@@ -3,7 +3,7 @@
 use crate::wire::{ApiError, ErrorKind};
 use axum::{
     Json,
-    extract::{FromRequest, Request, rejection::JsonRejection},
+    extract::{FromRequest, Request},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -37,14 +37,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        match Json::<T>::from_request(request, state).await {
-            Ok(Json(value)) => Ok(Self(value)),
-            Err(rejection) => Err(Failure(refusal(&rejection))),
+        // By way of a value: structs would also be read from arrays, position by position.
+        match Json::<serde_json::Value>::from_request(request, state).await {
+            Ok(Json(value @ serde_json::Value::Object(_))) => serde_json::from_value(value)
+                .map(Self)
+                .map_err(|error| Failure(invalid(error.to_string()))),
+            Ok(_) => Err(Failure(invalid("the body is no JSON object".to_owned()))),
+            Err(rejection) => Err(Failure(invalid(rejection.body_text()))),
         }
     }
 }
 
-fn refusal(rejection: &JsonRejection) -> ApiError {
-    ApiError::new(ErrorKind::Invalid, rejection.body_text())
+fn invalid(why: String) -> ApiError {
+    ApiError::new(ErrorKind::Invalid, why)
         .hint("send a JSON body with content-type application/json; wire/API.md lists the types")
 }

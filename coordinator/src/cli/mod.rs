@@ -211,7 +211,7 @@ fn dispatch(cli: Cli, handlers: &Handlers) -> Result<ExitCode, Failure> {
         .map_err(|error| Failure::new(1, format!("cannot start threads: {error}")))?;
     let code = runtime.block_on(async {
         match cli.command {
-            Command::Up(args) => up::run(globals, args).await,
+            Command::Up(args) => up::run(globals, args, &handlers.config).await,
             Command::Down(args) => down::run(globals, &args).await,
             Command::Status(args) => status::run(globals, &args).await,
             Command::Doctor(args) => doctor::run(globals, &args).await,

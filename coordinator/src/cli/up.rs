@@ -1,7 +1,7 @@
 //! `podbay up`: the parent container.
 
 use super::{
-    Failure, Globals,
+    ConfigHandlers, Failure, Globals,
     term::{self, Progress},
     text,
 };
@@ -25,6 +25,8 @@ const STATE: &str = "/var/lib/podbay";
 const CONFIG: &str = "/etc/podbay/podbay.toml";
 /// How long the API may take to answer.
 const API_PATIENCE: Duration = Duration::from_secs(60);
+/// A coordinator that ended so often right after its start will not come up.
+const HOPELESS: usize = 3;
 /// How long the pools are waited for.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(8);
 /// How long the pools may take to fill; the parent is up all the same after it.
@@ -78,7 +80,14 @@ enum Pull {
     Never,
 }
 
-pub(super) async fn run(globals: &Globals, args: UpArgs) -> Result<ExitCode, Failure> {
+pub(super) async fn run(
+    globals: &Globals,
+    args: UpArgs,
+    config: &ConfigHandlers,
+) -> Result<ExitCode, Failure> {
+    if let Some(file) = &args.config {
+        (config.check)(file).map_err(Failure::usage)?;
+    }
     let name = globals.discover().parent();
     let engine = engine().await?;
     let mut progress = Progress::default();
@@ -356,12 +365,14 @@ async fn wait_for_api(
             }
             None => true,
         };
-        if dead || Instant::now() >= give_up {
-            let lines = engine.last_lines(name).await;
+        let lines = engine.last_lines(name).await;
+        // The supervisor's word on a coordinator that ends again and again.
+        let ended = lines.matches("; starting it again").count();
+        if dead || ended >= HOPELESS || Instant::now() >= give_up {
             let last = lines
                 .lines()
                 .rev()
-                .find(|line| !line.trim().is_empty())
+                .find(|line| !line.trim().is_empty() && !line.starts_with("worker-agent: "))
                 .unwrap_or_default();
             let why = if last.is_empty() {
                 error.to_string()

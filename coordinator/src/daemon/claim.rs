@@ -173,8 +173,10 @@ impl Daemon {
 
     /// The fleet turned the claim down.
     pub(super) fn reject(self: &Arc<Self>, claim: ClaimId, reason: RejectReason) {
-        let error = explain(reason);
-        if let Some(waiting) = self.lock().waiting.remove(&claim)
+        let waiting = self.lock().waiting.remove(&claim);
+        let name = waiting.as_ref().and_then(|w| w.resolved.name.clone());
+        let error = explain(reason, name.as_ref().map_or("it", WorkerName::as_str));
+        if let Some(waiting) = waiting
             && waiting.verdict.try_send(Verdict::Rejected(error)).is_err()
         {
             tracing::debug!(claim = claim.0, "rejected a claim whose client has gone");
@@ -182,18 +184,18 @@ impl Daemon {
     }
 }
 
-fn explain(reason: RejectReason) -> ApiError {
+fn explain(reason: RejectReason, name: &str) -> ApiError {
     match reason {
         RejectReason::NoProfile(known) => ApiError::new(ErrorKind::NotFound, "no such profile")
             .hint(format!("the profiles are: {}", known.join(", "))),
         RejectReason::NameInUse(WorkerState::Exited) => ApiError::new(
             ErrorKind::Conflict,
-            "the name is in use by a worker whose session has ended",
+            format!("the name {name} is in use by a worker whose session has ended"),
         )
-        .hint("remove it with `podbay rm`, or choose another name"),
+        .hint(format!("remove it with `podbay rm {name}`, or choose another name")),
         RejectReason::NameInUse(state) => ApiError::new(
             ErrorKind::Conflict,
-            format!("the name is in use by a worker that is {}", state.as_str()),
+            format!("the name {name} is in use by a worker that is {}", state.as_str()),
         )
         .hint("choose another name; `podbay ls` shows the ones in use"),
         RejectReason::Exhausted(failure) => {

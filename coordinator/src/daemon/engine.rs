@@ -156,28 +156,11 @@ impl Daemon {
                 containers.push(observed);
             }
         }
-        let seen: Vec<WorkerId> = containers.iter().map(|c| c.worker.clone()).collect();
         self.feed(Event::Relisted {
             asked_at,
             containers,
         });
-        self.bury(&seen);
         Ok(())
-    }
-
-    /// Workers that were removed while the listing was on its way: the fleet takes no note of them,
-    /// so nobody would ever remove the records made for them.
-    pub(super) fn bury(&self, seen: &[WorkerId]) {
-        for id in seen {
-            let buried = {
-                let mut state = self.lock();
-                let ghost = state.fleet.worker(id).is_none();
-                ghost && state.records.remove(id).is_some()
-            };
-            if buried {
-                self.hub.forget(id);
-            }
-        }
     }
 
     /// What the fleet has to know of a listed container; a record is made for an unknown one.
@@ -197,7 +180,13 @@ impl Daemon {
                         .get_or_insert_with(|| listed.container.clone());
                     false
                 }
-                None => true,
+                None => {
+                    if state.gone.contains(&id) {
+                        // Ids are never used again: this list is older than the removal.
+                        return None;
+                    }
+                    true
+                }
             }
         };
         let claim = if unknown {

@@ -14,6 +14,8 @@ use tokio::time::Instant;
 
 /// Finished sessions that are kept; those with unapplied changes do not count.
 const KEPT_SESSIONS: usize = 200;
+/// Removed workers that are remembered, for lists that were made before their removal.
+const REMEMBERED: usize = 1024;
 /// From the end of the grace to the container's end.
 const REMOVAL_DEADLINE: Duration = Duration::from_secs(60);
 /// How long a session may take from TERM's grace to its end's report.
@@ -27,10 +29,7 @@ impl Daemon {
                 record.removing = true;
             }
             match daemon.remove(&worker, &cause).await {
-                Ok(()) => {
-                    daemon.feed(Event::Removed(worker.clone()));
-                    daemon.bury(std::slice::from_ref(&worker));
-                }
+                Ok(()) => daemon.feed(Event::Removed(worker.clone())),
                 Err(reason) => daemon.feed(Event::RemoveFailed {
                     worker: worker.clone(),
                     reason,
@@ -72,15 +71,20 @@ impl Daemon {
 
     /// What is left of a worker whose container is gone: its record and recording, its changes.
     pub(super) async fn settle(self: &Arc<Self>, worker: &WorkerId, cause: &RemoveCause) {
-        // It stays until its end is on record: a listing under way would take it for a stranger.
-        let record = self.lock().records.get(worker).cloned();
+        let record = {
+            let mut state = self.lock();
+            if state.gone.len() >= REMEMBERED {
+                state.gone.pop_front();
+            }
+            state.gone.push_back(worker.clone());
+            state.records.remove(worker)
+        };
         let claim = record
             .as_ref()
             .and_then(|r| r.claim.clone())
             .or_else(|| self.state_dir.worker(worker).claim());
         let Some(claim) = claim else {
             self.remove_folder(worker).await;
-            self.lock().records.remove(worker);
             let id = worker.to_string();
             self.bus.send(EventBody::Removed {
                 name: format!("warm-{id}"),
@@ -112,7 +116,6 @@ impl Daemon {
             claim,
         };
         self.keep(finished).await;
-        self.lock().records.remove(worker);
         self.tell_worker(worker);
     }
 

@@ -46,7 +46,7 @@ use record::Record;
 use session::{ExitLog, PendingExecs};
 use stats::ClaimTimes;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -106,6 +106,8 @@ struct State {
     fleet: Fleet,
     /// What the fleet does not have to know of each worker.
     records: HashMap<WorkerId, Record>,
+    /// Workers whose container was removed: a list that was made before it still shows them.
+    gone: VecDeque<WorkerId>,
     /// Claims that wait for a worker, by the number the fleet knows them by.
     waiting: HashMap<ClaimId, Waiting>,
     /// Sessions that ended and have no container any more.

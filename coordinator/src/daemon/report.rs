@@ -15,6 +15,8 @@ use tokio::sync::mpsc;
 
 /// How often the readings of running workers are taken.
 const READINGS_INTERVAL: Duration = Duration::from_secs(2);
+/// Said of a worker that was started before the parent was.
+const CUT_OFF: &str = "its network is gone: the parent was started anew since";
 /// A change of memory below this is no news.
 const MEMORY_STEP: u64 = 1 << 20;
 /// A change of CPU time below this is no news, in microseconds.
@@ -140,11 +142,19 @@ impl Daemon {
             }
         }
         let has_ended = ended.is_some();
+        let cut_off = !has_ended && self.cut_off(description.netns);
+        if cut_off && main.is_none() {
+            self.lose(worker);
+            return;
+        }
         self.feed(Event::Ready {
             worker: worker.clone(),
             claimed_as,
             ended: has_ended,
         });
+        if cut_off {
+            self.lose(worker);
+        }
         if has_ended {
             self.ended.notify_waiters();
             self.feed(Event::SessionEnded {
@@ -153,6 +163,20 @@ impl Daemon {
             });
         }
         self.tell_worker(worker);
+    }
+
+    /// Whether a worker's network is not the parent's (any more).
+    fn cut_off(&self, netns: u64) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let own = std::fs::metadata("/proc/self/ns/net").map_or(0, |meta| meta.ino());
+        own != 0 && netns != 0 && own != netns
+    }
+
+    fn lose(self: &Arc<Self>, worker: &WorkerId) {
+        self.feed(Event::Lost {
+            worker: worker.clone(),
+            reason: CUT_OFF.to_owned(),
+        });
     }
 
     fn hear(self: &Arc<Self>, worker: &WorkerId, event: AgentEvent) {

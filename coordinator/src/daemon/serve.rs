@@ -16,7 +16,7 @@ use crate::{
 };
 use anyhow::Context;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     path::PathBuf,
     sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
@@ -82,6 +82,7 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         state: Mutex::new(State {
             fleet: Fleet::new(u64::from_le_bytes(seed), config.engine.max_parallel),
             records: HashMap::new(),
+            gone: VecDeque::new(),
             waiting: HashMap::new(),
             finished: BTreeMap::new(),
             execs: PendingExecs::default(),

@@ -136,7 +136,7 @@ impl WorkerSpec {
                 readonly_rootfs: Some(self.read_only),
                 memory: self.limits.memory_bytes.map(saturate),
                 memory_swap: self.limits.memory_bytes.map(saturate),
-                nano_cpus: self.limits.nano_cpus.map(saturate),
+                nano_cpus: self.limits.nano_cpus.map(cpus),
                 pids_limit: self.limits.pids.map(saturate),
                 cap_drop: Some(vec!["ALL".to_owned()]),
                 cap_add: Some(capabilities(self.security)),
@@ -197,6 +197,12 @@ pub(super) fn bind(source: &Path, target: &str, read_only: bool) -> Mount {
         bind_options: Some(MountBindOptions::default()),
         ..Mount::default()
     }
+}
+
+/// Billionths of a CPU as the engine takes them: it refuses more than the machine has.
+pub(super) fn cpus(limit: u64) -> i64 {
+    let all = std::thread::available_parallelism().map_or(u64::MAX, |n| n.get() as u64);
+    saturate(limit.min(all.saturating_mul(1_000_000_000)))
 }
 
 pub(super) fn saturate(value: u64) -> i64 {

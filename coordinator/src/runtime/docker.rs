@@ -2,7 +2,7 @@
 
 use super::{
     HostFolders, Own, RuntimeError, WorkerSpec,
-    container::{bind, labels, log_limits, never_restart, no_new_privileges, saturate},
+    container::{bind, cpus, labels, log_limits, never_restart, no_new_privileges, saturate},
 };
 use crate::model::Limits;
 use bollard::{
@@ -464,12 +464,16 @@ impl Docker {
     /// # Errors
     /// [`RuntimeError`]: below what is in use, for example.
     pub async fn update_limits(&self, container: &str, limits: Limits) -> Result<(), RuntimeError> {
-        // The engine reads 0 as "leave it" and -1 as "no limit".
-        let memory = limits.memory_bytes.map_or(-1, saturate);
+        // The engine reads 0 as "leave it". It takes -1 as "no limit" for processes and swap, but
+        // refuses it for memory, and has no such word for CPUs: all there are.
+        let (memory, memory_swap) = match limits.memory_bytes {
+            Some(bytes) => (saturate(bytes), saturate(bytes)),
+            None => (UNLIMITED_MEMORY, -1),
+        };
         let body = ContainerUpdateBody {
             memory: Some(memory),
-            memory_swap: Some(memory),
-            nano_cpus: limits.nano_cpus.map(saturate),
+            memory_swap: Some(memory_swap),
+            nano_cpus: Some(cpus(limits.nano_cpus.unwrap_or(u64::MAX))),
             pids_limit: Some(limits.pids.map_or(-1, saturate)),
             ..ContainerUpdateBody::default()
         };
@@ -480,6 +484,9 @@ impl Docker {
         .await
     }
 }
+
+/// More than any machine has.
+const UNLIMITED_MEMORY: i64 = 1 << 50;
 
 fn hint(event: EventMessage) -> EngineEvent {
     let attributes = event

@@ -298,6 +298,7 @@ impl Session {
         shown: &mut Shown,
     ) -> Result<Over, Failure> {
         let mut next = first;
+        let mut watching = false;
         while let Some(incoming) = next {
             match incoming {
                 Ok(Incoming::Output(bytes)) => {
@@ -307,6 +308,10 @@ impl Session {
                         bytes
                     };
                     shown.output.write(Stream::Stdout, bytes).await?;
+                    // After the first piece, which paints the screen anew.
+                    if std::mem::take(&mut watching) {
+                        shown.watching().await?;
+                    }
                 }
                 Ok(Incoming::Stderr(bytes)) => shown.output.write(Stream::Stderr, bytes).await?,
                 Ok(Incoming::Message(ServerMessage::Exited { status, oom })) => {
@@ -314,12 +319,8 @@ impl Session {
                 }
                 Ok(Incoming::Message(ServerMessage::Error(error))) => return Err(error.into()),
                 Ok(Incoming::Message(ServerMessage::Attached { writer, .. })) => {
-                    let watching = !writer && self.mode == AttachMode::Write;
-                    if watching && shown.terminal && !shown.quiet {
-                        let text =
-                            "someone else types here: you are watching; --takeover changes that";
-                        shown.notice(text).await?;
-                    }
+                    let unasked = !writer && self.mode == AttachMode::Write;
+                    watching = unasked && shown.terminal && !shown.quiet;
                 }
                 Ok(Incoming::Message(ServerMessage::Spawned(_))) => {}
                 Err(error) if error.is_transient() => return Ok(Over::Gone),
@@ -420,6 +421,13 @@ impl Shown {
         let mut out = Vec::with_capacity(bytes.len());
         self.filter.filter(bytes, &mut out);
         out.into()
+    }
+
+    /// Says in the last row, and moves nothing by it, why nothing that is typed is heard.
+    async fn watching(&self) -> std::io::Result<()> {
+        let text = "someone else types here: you are watching; --takeover changes that";
+        let line = format!("\x1b7\x1b[9999;1H\x1b[2m[podbay: {text}]\x1b[22m\x1b8");
+        self.output.write(Stream::Stderr, line.into()).await
     }
 
     /// A dim line of Podbay's own.
