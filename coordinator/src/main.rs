@@ -57,7 +57,9 @@ fn mounter(_args: MounterArgs) -> ExitCode {
 }
 
 fn open_dashboard(discover: Discover, _args: DashboardArgs) -> ExitCode {
-    let opened = Client::discover(&discover).map_err(Into::into).and_then(dashboard::open);
+    let opened = Client::discover(&discover)
+        .map_err(Into::into)
+        .and_then(dashboard::open);
     report("dashboard", opened)
 }
 

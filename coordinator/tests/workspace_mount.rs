@@ -38,11 +38,7 @@ fn sigterm_ends_it_at_once() {
     use std::os::unix::{fs::PermissionsExt, process::ExitStatusExt};
     let dir = tempfile::tempdir().unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "mounter_process",
-            "--exact",
-            "--test-threads=1",
-        ])
+        .args(["mounter_process", "--exact", "--test-threads=1"])
         .env("PODBAY_TEST_STATE", dir.path())
         .stdout(Stdio::null())
         .spawn()

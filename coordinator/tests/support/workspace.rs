@@ -184,6 +184,7 @@ impl Stage {
         let me = std::env::current_exe().unwrap();
         let me = format!("{}:/mounter:ro", me.display());
         let state = format!("{}:{STATE}", self.state.display());
+        let folder = format!("PODBAY_TEST_STATE={STATE}");
         let mut args = vec![
             "run",
             "-d",
@@ -195,7 +196,7 @@ impl Stage {
             "--cap-drop=ALL",
             "--security-opt=no-new-privileges",
             "-e",
-            &format!("PODBAY_TEST_STATE={STATE}"),
+            &folder,
             "-v",
             &state,
             "-v",
