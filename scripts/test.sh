@@ -91,7 +91,9 @@ main() {
     PODBAY_BIN=$(static_dir)/podbay
     export PODBAY_BIN
   else
-    filter=(-E 'not (package(e2e) and binary(e2e))')
+    # What starts containers.
+    filter=(-E 'not (binary(e2e) or binary(cli_relay) or binary(cli_up) or binary(workspace_mount)
+      or binary(container) or test(any_bytes_pass_both_ways))')
   fi
   step "documentation tests" cargo test --locked --doc --workspace --quiet
 

@@ -1,6 +1,7 @@
 //! `podbay`: the coordinator, its command line and its dashboard in one binary.
 
 use coordinator::{
+    api,
     cli::{self, ConfigHandlers, DashboardArgs, Handlers, MounterArgs, ServeArgs},
     client::{
         Client, Discover,
@@ -40,7 +41,7 @@ fn serve(args: ServeArgs) -> ExitCode {
 
 fn start(state: PathBuf, config: Config, sources: Sources) -> anyhow::Result<()> {
     match engine_address::find(&SystemEnv)?.endpoint {
-        Endpoint::Unix(socket) => daemon::start(state, socket, config, sources),
+        Endpoint::Unix(socket) => daemon::start(state, socket, config, sources, api::listen),
         Endpoint::Tcp(host) => anyhow::bail!("the engine at {host}: give the coordinator a socket"),
     }
 }
@@ -56,19 +57,10 @@ fn mounter(_args: MounterArgs) -> ExitCode {
 }
 
 fn open_dashboard(discover: Discover, _args: DashboardArgs) -> ExitCode {
-    let run = || -> anyhow::Result<()> {
-        let client = Client::discover(&discover)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()?;
-        let options = dashboard::DashboardOptions::default();
-        let result = runtime.block_on(dashboard::run(client, options));
-        // A thread may still be blocked in a read of the terminal; it must not hold the exit up.
-        runtime.shutdown_background();
-        result
-    };
-    report("dashboard", run())
+    let opened = Client::discover(&discover)
+        .map_err(Into::into)
+        .and_then(dashboard::open);
+    report("dashboard", opened)
 }
 
 fn report(what: &str, result: anyhow::Result<()>) -> ExitCode {

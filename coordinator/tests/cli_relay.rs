@@ -29,7 +29,6 @@ fn bind(source: &std::path::Path, target: &str) -> Mount {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a container engine with the image of scripts/build-images.sh"]
 async fn the_host_reaches_the_coordinator_through_engine_exec() {
     let peer = Peer::start();
     let name = format!("podbay-test-relay-{}", std::process::id());

@@ -45,7 +45,6 @@ fn podbay(parent: &str, args: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-#[ignore = "needs a container engine with the image of scripts/build-images.sh"]
 fn a_parent_is_started_checked_and_taken_down() {
     let peer = Peer::start();
     let state = peer.socket.parent().unwrap();

@@ -21,7 +21,6 @@ use dashboard_support::{Dashboard, Script, runtime, worker};
 use std::time::Duration;
 
 #[test]
-#[ignore = "started by the other tests, with a terminal"]
 fn the_dashboard_itself() {
     let Some(socket) = std::env::var_os("PODBAY_TEST_SOCKET") else {
         return;
@@ -130,12 +129,4 @@ fn an_idle_dashboard_writes_not_one_byte() {
     let mut dashboard = Dashboard::start(&script, 80, 24, &[]);
     dashboard.until("hello from one");
     dashboard.quiet_for(Duration::from_millis(1_500));
-}
-
-#[test]
-#[ignore = "serves a demo on PODBAY_TEST_DEMO until it is killed, to look at"]
-fn demo() {
-    if let Some(socket) = std::env::var_os("PODBAY_TEST_DEMO") {
-        Script::at(socket.into(), dashboard_support::demo_workers()).flood();
-    }
 }

@@ -9,6 +9,7 @@ use std::{
     io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -24,9 +25,9 @@ const CONNECTIONS: usize = 512;
 pub fn listen(
     daemon: Arc<Daemon>,
     path: PathBuf,
-) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+) -> anyhow::Result<Pin<Box<dyn Future<Output = ()> + Send>>> {
     let listener = bind(&path).with_context(|| format!("binding {}", path.display()))?;
-    Ok(accept(daemon, listener))
+    Ok(Box::pin(accept(daemon, listener)))
 }
 
 fn bind(path: &Path) -> io::Result<UnixListener> {

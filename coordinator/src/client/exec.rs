@@ -264,7 +264,6 @@ mod tests {
     }
 
     #[tokio::test]
-    #[ignore = "needs a container engine with the image of scripts/build-images.sh"]
     async fn any_bytes_pass_both_ways_and_failures_are_told() {
         let address = engine_address::find(&SystemEnv).unwrap();
         let engine = Engine::connect(address.clone()).await.unwrap();

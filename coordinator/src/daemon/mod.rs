@@ -27,6 +27,7 @@ mod view;
 pub use bus::{Bus, BusMessage};
 pub use log::LogReader;
 pub use place::Placed;
+pub use serve::Listen;
 pub use session::{Attached, SessionEnd};
 pub use start::start;
 pub(crate) use view::version;

@@ -6,7 +6,6 @@ use super::{
 };
 use crate::{
     agent::AgentHub,
-    api,
     config::{Config, LogConfig, LogFormat},
     fleet::Fleet,
     runtime::{Docker, PullPolicy},
@@ -17,7 +16,9 @@ use crate::{
 use anyhow::Context;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    os::unix::fs::MetadataExt,
     path::PathBuf,
+    pin::Pin,
     sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
 };
@@ -28,8 +29,14 @@ use tokio::{
 
 /// Reports from agents that wait to be heard; an agent that reports more waits.
 const NOTICES: usize = 1024;
+/// How often the configuration's files are looked at.
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 /// Requests under way when the coordinator stops may take so long to end.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Binds the API's socket and gives what serves it: `api` comes after this module.
+pub type Listen =
+    fn(Arc<Daemon>, PathBuf) -> anyhow::Result<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
 /// Loads the configuration anew.
 type Reload = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
@@ -48,8 +55,12 @@ pub(super) struct ServeOptions {
     pub pull: PullPolicy,
     /// What is copied into a fresh state volume.
     pub seeds: PathBuf,
-    /// Loads the configuration anew, for SIGHUP and when its file changes.
+    /// Loads the configuration anew, for SIGHUP and when one of `watched` changes.
     pub reload: Reload,
+    /// Binds the API's socket.
+    pub listen: Listen,
+    /// The configuration's files and folders.
+    pub watched: Vec<PathBuf>,
 }
 
 /// Runs the coordinator until SIGTERM or SIGINT. Workers and their sessions go on after it.
@@ -104,13 +115,13 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         state_dir: state_dir.clone(),
     });
     let socket = state_dir.join("run/podbay.sock");
-    let serving = tokio::spawn(api::listen(daemon.clone(), socket.clone())?);
+    let serving = tokio::spawn((options.listen)(daemon.clone(), socket.clone())?);
     tracing::info!(socket = %socket.display(), version = env!("CARGO_PKG_VERSION"), "serving");
     daemon.background(
         "come up",
         daemon.clone().come_up(options.agent_binary, heard),
     );
-    wait_for_signals(&daemon, &options.reload).await?;
+    wait_for_signals(&daemon, &options.reload, &options.watched).await?;
     tracing::info!("stopping; workers and their sessions go on");
     daemon.stop();
     if tokio::time::timeout(DRAIN_DEADLINE, serving).await.is_err() {
@@ -119,17 +130,57 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn wait_for_signals(daemon: &Arc<Daemon>, reload: &Reload) -> anyhow::Result<()> {
+async fn wait_for_signals(
+    daemon: &Arc<Daemon>,
+    reload: &Reload,
+    watched: &[PathBuf],
+) -> anyhow::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
     let mut hup = signal(SignalKind::hangup())?;
+    let mut look = tokio::time::interval(WATCH_INTERVAL);
+    let mut last = fingerprint(watched);
     loop {
         tokio::select! {
             _ = term.recv() => return Ok(()),
             _ = int.recv() => return Ok(()),
             _ = hup.recv() => daemon.reload(reload).await,
+            _ = look.tick() => {
+                let now = fingerprint(watched);
+                if now != last {
+                    last = now;
+                    daemon.reload(reload).await;
+                }
+            }
         }
     }
+}
+
+/// Inode, size and time of change of the files, and of what is in the folders.
+fn fingerprint(watched: &[PathBuf]) -> Vec<(PathBuf, u64, u64, i64)> {
+    let entries = watched
+        .iter()
+        .filter_map(|path| std::fs::read_dir(path).ok())
+        .flatten();
+    let inside = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut found: Vec<_> = watched
+        .iter()
+        .cloned()
+        .chain(inside)
+        .filter_map(|path| {
+            let meta = std::fs::metadata(&path)
+                .ok()
+                .filter(std::fs::Metadata::is_file)?;
+            Some((
+                path,
+                meta.ino(),
+                meta.len(),
+                meta.mtime_nsec() ^ meta.mtime(),
+            ))
+        })
+        .collect();
+    found.sort_unstable();
+    found
 }
 
 impl Daemon {
@@ -141,6 +192,8 @@ impl Daemon {
                     .config
                     .lock()
                     .unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(config);
+                let parallel = self.config().engine.max_parallel;
+                self.lock().fleet.set_max_parallel(parallel);
                 let specs = self.pool_specs().await;
                 self.feed(crate::fleet::Event::Configured(specs));
                 tracing::info!("took a new configuration");

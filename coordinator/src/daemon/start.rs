@@ -1,6 +1,6 @@
 //! From checked arguments to a running coordinator.
 
-use super::serve::{ServeOptions, serve};
+use super::serve::{Listen, ServeOptions, serve};
 use crate::config::{Config, Sources, load};
 use crate::runtime::PullPolicy;
 use std::path::PathBuf;
@@ -20,6 +20,7 @@ pub fn start(
     engine_socket: PathBuf,
     config: Config,
     sources: Sources,
+    listen: Listen,
 ) -> anyhow::Result<()> {
     let pull = match (config.pool.skip_image_pull, config.pool.lazy_image_pull) {
         (true, _) => PullPolicy::Never,
@@ -38,6 +39,13 @@ pub fn start(
         seeds: SEEDS.into(),
         config,
         pull,
+        listen,
+        watched: sources
+            .file
+            .iter()
+            .chain(&sources.profiles_dir)
+            .cloned()
+            .collect(),
         reload: Box::new(move || load(&sources).map_err(|errors| errors.to_string())),
     }))
 }

@@ -26,7 +26,7 @@ mod theme;
 mod update;
 mod view;
 
-pub use run::{DashboardOptions, run};
+pub use run::{DashboardOptions, open, run};
 
 #[cfg(test)]
 mod tests;

@@ -58,6 +58,21 @@ impl Default for DashboardOptions {
     }
 }
 
+/// Opens the dashboard and blocks until it is left.
+///
+/// # Errors
+/// There is no terminal, or it is lost.
+pub fn open(client: Client) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(run(client, DashboardOptions::default()));
+    // A thread may still be blocked in a read of the terminal; it must not hold the exit up.
+    runtime.shutdown_background();
+    result
+}
+
 /// Runs the dashboard on the terminal of stdin and stdout until the user leaves it or a signal
 /// ends it (SIGTERM, SIGHUP, SIGINT: an ordinary return). Workers and sessions are not touched by
 /// its end.

@@ -4,7 +4,7 @@ mod pty;
 mod script;
 
 pub use pty::Dashboard;
-pub use script::{Script, demo_workers, worker};
+pub use script::{Script, worker};
 
 pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()

@@ -44,13 +44,7 @@ impl Dashboard {
         let before = tcgetattr(&slave).unwrap();
         let stdio = || Stdio::from(slave.try_clone().unwrap());
         let child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "the_dashboard_itself",
-                "--ignored",
-                "--nocapture",
-                "--quiet",
-            ])
+            .args(["--exact", "the_dashboard_itself", "--nocapture", "--quiet"])
             .env("PODBAY_TEST_SOCKET", &script.socket)
             .env("TERM", "xterm-256color")
             .env_remove("NO_COLOR")

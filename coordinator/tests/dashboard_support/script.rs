@@ -112,30 +112,6 @@ impl Script {
             std::thread::park_timeout(Duration::from_millis(20));
         }
     }
-
-    /// Output of every worker and changing readings, for ever.
-    pub fn flood(&self) {
-        for n in 0u64.. {
-            let mut workers = self.inner.workers.lock().unwrap().clone();
-            for worker in &mut workers {
-                let line = format!(
-                    "\r\n\x1b[3{}mline {n} of {}\x1b[m 日本語",
-                    n % 8,
-                    worker.name
-                );
-                drop(self.inner.output.send((worker.name.clone(), line)));
-            }
-            let count = workers.len();
-            if count > 0 {
-                let mut worker = workers.swap_remove(n as usize % count);
-                worker.readings.cpu_us = Some(n * 120_000);
-                drop(self.inner.events.send(EventBody::Worker {
-                    worker: Box::new(worker),
-                }));
-            }
-            std::thread::park_timeout(Duration::from_millis(300));
-        }
-    }
 }
 
 type Shared = State<Arc<Inner>>;
@@ -359,29 +335,4 @@ pub fn worker(name: &str) -> WorkerView {
         unapplied: true,
         remove: true,
     }
-}
-
-/// Workers in several states.
-pub fn demo_workers() -> Vec<WorkerView> {
-    use ActivityState::{Done, Idle, Waiting, Working};
-    let running = [
-        ("fix-login", Working),
-        ("add-search", Waiting),
-        ("docs", Done),
-        ("db", Idle),
-    ];
-    let mut workers: Vec<_> = running
-        .into_iter()
-        .map(|(name, state)| {
-            let mut view = worker(name);
-            view.activity.as_mut().unwrap().state = state;
-            view
-        })
-        .collect();
-    for name in ["a-warm-1", "b-warm-2"] {
-        let mut view = worker(name);
-        (view.state, view.activity, view.claimed_ms) = (WorkerState::Warm, None, None);
-        workers.push(view);
-    }
-    workers
 }

@@ -184,6 +184,7 @@ impl Stage {
         let me = std::env::current_exe().unwrap();
         let me = format!("{}:/mounter:ro", me.display());
         let state = format!("{}:{STATE}", self.state.display());
+        let folder = format!("PODBAY_TEST_STATE={STATE}");
         let mut args = vec![
             "run",
             "-d",
@@ -194,6 +195,8 @@ impl Stage {
             "--read-only",
             "--cap-drop=ALL",
             "--security-opt=no-new-privileges",
+            "-e",
+            &folder,
             "-v",
             &state,
             "-v",
@@ -207,7 +210,7 @@ impl Stage {
             "/usr/lib:/usr/lib:ro",
         ];
         let caps = std::env::var("PODBAY_TEST_CAPS").unwrap_or_else(|_| {
-            "SYS_ADMIN SYS_CHROOT SYS_PTRACE SETUID SETGID CHOWN FOWNER DAC_OVERRIDE".into()
+            "SYS_ADMIN SYS_CHROOT SYS_PTRACE SETUID SETGID CHOWN FOWNER DAC_OVERRIDE SETFCAP".into()
         });
         let caps: Vec<_> = caps.split(' ').map(|c| format!("--cap-add={c}")).collect();
         args.extend(caps.iter().map(String::as_str));
@@ -216,7 +219,6 @@ impl Stage {
             "/mounter",
             "mounter_process",
             "--exact",
-            "--ignored",
             "--nocapture",
             "--test-threads=1",
         ]);

@@ -67,10 +67,15 @@ mod tests {
     use nix::{pty::openpty, sys::termios::LocalFlags};
     use std::process::{Command, Stdio};
 
+    /// Tells the process below that it is the one to panic.
+    const ON_PURPOSE: &str = "PODBAY_TEST_PANIC_WHILE_RAW";
+
     /// Run by the test below, in a process of its own with a terminal as stdin.
     #[test]
-    #[ignore = "a helper, not a test"]
     fn panics_while_raw() {
+        if std::env::var_os(ON_PURPOSE).is_none() {
+            return;
+        }
         let _guard = TermGuard::raw().unwrap();
         assert!(
             !tcgetattr(io::stdin())
@@ -95,11 +100,11 @@ mod tests {
         let before = tcgetattr(&pty.slave).unwrap();
         let output = Command::new(std::env::current_exe().unwrap())
             .args([
-                "--ignored",
                 "--exact",
                 "cli::attach::guard::tests::panics_while_raw",
                 "--nocapture",
             ])
+            .env(ON_PURPOSE, "1")
             .stdin(Stdio::from(pty.slave.try_clone().unwrap()))
             .output()
             .unwrap();
