@@ -36,6 +36,14 @@ fn clean(terminal: &Terminal) {
     );
 }
 
+/// Waits until the session called `sh` has this size: keys and sizes go separate ways.
+fn inside(instance: &Instance, cols: u16, rows: u16) {
+    wait::until_true(&format!("{cols}x{rows} inside"), SOON, || {
+        let worker = instance.worker("sh").expect("the worker");
+        worker["size"]["cols"] == cols && worker["size"]["rows"] == rows
+    });
+}
+
 #[test]
 fn detaching_and_attaching_again_shows_the_same_screen_at_the_right_size() {
     let instance = Instance::start(&instance::config(2, 2));
@@ -71,6 +79,7 @@ fn detaching_and_attaching_again_shows_the_same_screen_at_the_right_size() {
     wide.send("stty size\r");
     wide.wait_for("43 132");
     wide.resize(61, 17);
+    inside(&instance, 61, 17);
     wide.send("stty size\r");
     wide.wait_for("17 61");
     // A full-screen program: its screen comes back, and the shell's under it.
@@ -147,6 +156,7 @@ fn several_clients_share_a_session_and_none_waits_for_another() {
     detach(second, DETACH);
     let mut taker = instance.terminal(&["attach", "sh", "--takeover"], 90, 20);
     taker.wait_for("from-first");
+    inside(&instance, 90, 20);
     taker.send("clear; stty size\r");
     taker.wait_for("20 90");
     wait::until_true("three clients", SOON, || {
@@ -196,16 +206,12 @@ fn attaching_works_through_docker_exec_and_inside_tmux() {
     ];
     let mut through = Terminal::start(&exec.map(OsStr::new), &[], 77, 19);
     // The engine tells the size a moment after the start.
-    wait::until_true("the size inside", SOON, || {
-        instance.worker("sh").unwrap()["size"]["cols"] == 77
-    });
+    inside(&instance, 77, 19);
     through.send("PS1='$ '; clear; stty size; echo in-$((4+1))\r");
     through.wait_for("in-5");
     through.wait_for("19 77");
     through.resize(66, 22);
-    wait::until_true("the new size inside", SOON, || {
-        instance.worker("sh").unwrap()["size"]["cols"] == 66
-    });
+    inside(&instance, 66, 22);
     through.send("clear; stty size\r");
     through.wait_for("22 66");
     // The engine's own keys come first there; the coordinator's other ones work.
@@ -235,17 +241,13 @@ fn attaching_works_through_docker_exec_and_inside_tmux() {
     let argv: Vec<&str> = args.into_iter().chain([line.as_str()]).collect();
     let argv: Vec<&OsStr> = argv.into_iter().map(OsStr::new).collect();
     let mut nested = Terminal::start(&argv, &[], 80, 24);
-    wait::until_true("the size inside tmux", SOON, || {
-        instance.worker("sh").unwrap()["size"]["rows"] == 23
-    });
+    inside(&instance, 80, 23);
     nested.send("clear; stty size; echo nested-$((5+1))\r");
     nested.wait_for("nested-6");
     // One row is tmux's status line.
     nested.wait_for("23 80");
     nested.resize(100, 31);
-    wait::until_true("the new size inside tmux", SOON, || {
-        instance.worker("sh").unwrap()["size"]["cols"] == 100
-    });
+    inside(&instance, 100, 30);
     nested.send("clear; stty size; seq 1 200 | less\r");
     nested.wait_until("less in tmux", |rows| rows[0] == "1");
     nested.send("q");

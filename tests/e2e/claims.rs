@@ -165,7 +165,9 @@ fn a_spawn_returns_the_commands_code_and_a_timeout_ends_it() {
     let output = spawn(&instance, &late, &["sleep", "1000"]);
     assert!(began.elapsed() < SLOW, "{:?}", began.elapsed());
     let code = output.status.code();
-    assert_eq!(code, Some(143), "{}", text(&output.stderr));
+    let said = text(&output.stderr);
+    assert_eq!(code, Some(124), "{said}");
+    assert!(said.contains("late was stopped after 1s"), "{said}");
     instance.wait_state("late", "exited");
 
     // Killed from inside or by `stop`, the record says how it ended.

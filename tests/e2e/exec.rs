@@ -92,7 +92,8 @@ fn exec_returns_the_commands_code_and_keeps_its_streams_apart_byte_for_byte() {
 fn exec_with_a_terminal_gives_the_command_one_of_the_same_size() {
     let instance = Instance::start(&instance::config(1, 2));
     instance.session("box", &["sleep", "1000"]);
-    let script = "tty; stty size; read line; echo \"got $line\"; stty size; exit 7";
+    let script = "tty; stty size; read line; echo \"got $line\"; \
+                  until test \"$(stty size)\" = '30 70'; do sleep 0.05; done; stty size; exit 7";
     let mut terminal = instance.terminal(&["exec", "box", "sh", "-c", script], 91, 23);
     terminal.wait_for("23 91");
     assert!(

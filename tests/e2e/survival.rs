@@ -69,7 +69,7 @@ fn an_attached_session_goes_on_when_the_coordinator_is_killed() {
         let began = Instant::now();
         kill_coordinator(&instance);
         terminal.send(format!("back {round}\r"));
-        terminal.wait_for(&format!("TYPED BACK {round}"));
+        terminal.wait_output(&format!("TYPED BACK {round}"));
         slowest = slowest.max(began.elapsed());
         assert_eq!(
             processes::marked("E2E_MARK", &mark)[0],

@@ -137,6 +137,16 @@ impl Terminal {
         });
     }
 
+    /// Waits until a text was among the output, whether or not it is on the screen still.
+    ///
+    /// # Panics
+    /// It was not in time; the screen is in the message.
+    pub fn wait_output(&self, needle: &str) {
+        self.wait_until(&format!("{needle:?} in the output"), |_| {
+            String::from_utf8_lossy(&self.raw()).contains(needle)
+        });
+    }
+
     /// Waits until a predicate holds of the rows.
     ///
     /// # Panics

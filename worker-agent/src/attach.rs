@@ -215,11 +215,26 @@ impl Session {
                 rounds -= 1;
             }
         }
-        if gone {
+        if gone && !self.close_lane(key, lane, reactor) {
             self.detach(key, reactor);
         } else if self.ended {
             self.finish_clients(reactor);
         }
+    }
+
+    /// Of an ended session's client, a connection that both sides have shut is done with, and no
+    /// more than that while the other one still has something to send. Whether that is so.
+    fn close_lane(&mut self, key: ClientKey, lane: Lane, reactor: &mut Reactor) -> bool {
+        let Some(client) = self.clients.iter_mut().find(|c| c.key == key) else {
+            return false;
+        };
+        if !self.ended || !client.owes_beside(lane) {
+            return false;
+        }
+        if let Some(channel) = client.lane(lane) {
+            channel.close(reactor);
+        }
+        true
     }
 
     /// A client's socket has room.

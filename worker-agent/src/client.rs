@@ -176,6 +176,15 @@ impl Client {
         self.main.queued() + self.error.as_ref().map_or(0, Channel::queued)
     }
 
+    /// Whether there is something to send on the other connection than this one.
+    #[must_use]
+    pub fn owes_beside(&self, lane: Lane) -> bool {
+        match lane {
+            Lane::Main => self.error.as_ref().is_some_and(|c| c.queued() > 0),
+            Lane::Error => self.stale || self.main.queued() > 0,
+        }
+    }
+
     /// Says that nothing more comes, on each connection that has sent everything.
     pub fn finish(&mut self) {
         for channel in [Some(&mut self.main), self.error.as_mut()]

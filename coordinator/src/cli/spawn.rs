@@ -83,6 +83,9 @@ pub struct SpawnArgs {
     command: Vec<String>,
 }
 
+/// The session starts before its answer is here, by so much at most.
+const STARTED_BEFORE: Duration = Duration::from_millis(500);
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Empty {
     /// Start a worker for this one.
@@ -169,7 +172,7 @@ pub(super) async fn run(globals: &Globals, args: SpawnArgs) -> Result<ExitCode, 
         }
     );
     match timeout {
-        Some(timeout) if stopped && begin.elapsed() >= timeout => {
+        Some(timeout) if stopped && begin.elapsed() + STARTED_BEFORE >= timeout => {
             let after = humantime::format_duration(timeout);
             Err(Failure::new(
                 124,

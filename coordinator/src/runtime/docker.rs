@@ -464,15 +464,12 @@ impl Docker {
     /// # Errors
     /// [`RuntimeError`]: below what is in use, for example.
     pub async fn update_limits(&self, container: &str, limits: Limits) -> Result<(), RuntimeError> {
-        // The engine reads 0 as "leave it". It takes -1 as "no limit" for processes and swap, but
-        // refuses it for memory, and has no such word for CPUs: all there are.
-        let (memory, memory_swap) = match limits.memory_bytes {
-            Some(bytes) => (saturate(bytes), saturate(bytes)),
-            None => (UNLIMITED_MEMORY, -1),
-        };
+        // The engine reads 0 as "leave it". It takes -1 as "no limit" for processes, but refuses it
+        // for memory, ignores it for swap, and has no such word for CPUs: all there are.
+        let memory = limits.memory_bytes.map_or(UNLIMITED_MEMORY, saturate);
         let body = ContainerUpdateBody {
             memory: Some(memory),
-            memory_swap: Some(memory_swap),
+            memory_swap: Some(memory),
             nano_cpus: Some(cpus(limits.nano_cpus.unwrap_or(u64::MAX))),
             pids_limit: Some(limits.pids.map_or(-1, saturate)),
             ..ContainerUpdateBody::default()
