@@ -1,7 +1,7 @@
 //! The dashboard: one terminal for all workers.
 //!
-//! Everything that happens becomes an [`event::Msg`]; [`update::update`] changes the state and
-//! nothing else; [`view::draw`] draws it and nothing else; [`run`] carries the effects out. It
+//! Everything that happens becomes an `event::Msg`; `update::update` changes the state and
+//! nothing else; `view::draw` draws it and nothing else; [`run`] carries the effects out. It
 //! knows the coordinator through the client and the wire types alone, draws only from parsed grids
 //! and escaped text, and never leaves a terminal other than it found it.
 
