@@ -172,7 +172,7 @@ fn changes_exit_codes_and_finished_sessions_outlive_the_coordinator() {
     let session = processes::marked("E2E_MARK", &mark)[0];
 
     let coordinator = instance.coordinator().unwrap();
-    assert!(processes::signal(coordinator, Signal::SIGSTOP));
+    processes::stop(coordinator);
     assert!(processes::signal(session, Signal::SIGKILL));
     wait::until_true("the session's end", SLOW, || {
         processes::marked("E2E_MARK", &mark).is_empty()
