@@ -67,9 +67,7 @@ make_rootfs() { # BINARIES_DIR TARGET_TAR
   install -d "$root"/{bin,etc/ssl/certs,proc,sys,dev,run,var/run,var/lib/podbay,usr/share/podbay}
   install -d -m 1777 "$root/tmp"
   install -m 755 "$bin/podbay" "$bin/worker-agent" "$root/bin/"
-  for name in dashboard; do
-    ln -s podbay "$root/bin/$name"
-  done
+  ln -s podbay "$root/bin/dashboard"
   install -m 644 "$certificates" "$root/etc/ssl/certs/ca-certificates.crt"
   printf 'root:x:0:0:root:/:/bin/podbay\nnobody:x:65534:65534:nobody:/:/bin/podbay\n' >"$root/etc/passwd"
   printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
