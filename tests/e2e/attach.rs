@@ -99,8 +99,9 @@ fn detaching_and_attaching_again_shows_the_same_screen_at_the_right_size() {
 
     // As small as can be: nobody dies of it.
     let mut tiny = instance.terminal(&["attach", "sh"], 1, 1);
-    wait::until_true("a client", SOON, || {
-        instance.worker("sh").unwrap()["clients"] == 1
+    // Before it is raw, a terminal keeps Ctrl-Q for itself.
+    wait::until_true("a raw terminal with the session on it", SOON, || {
+        tiny.modes() != *tiny.first_modes() && !tiny.raw().is_empty()
     });
     tiny.send("clear\r");
     tiny.resize(2, 1);

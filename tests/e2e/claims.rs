@@ -176,7 +176,7 @@ fn a_spawn_returns_the_commands_code_and_a_timeout_ends_it() {
         &[
             "sh",
             "-c",
-            "trap '' TERM; echo up; while :; do sleep 1; done",
+            "trap '' TERM HUP; echo up; while :; do sleep 1; done",
         ],
     );
     wait::until_true("the session's output", SLOW, || {

@@ -1,7 +1,14 @@
 //! `podbay exec`: codes, pipes, terminals.
 
-use e2e::instance::{self, Instance, SLOW, text};
-use std::{io::Write, process::Stdio, time::Instant};
+use e2e::{
+    instance::{self, Instance, SLOW, text},
+    processes, unique, wait,
+};
+use std::{
+    io::{Read, Write},
+    process::Stdio,
+    time::Instant,
+};
 
 #[test]
 fn exec_returns_the_commands_code_and_keeps_its_streams_apart_byte_for_byte() {
@@ -56,6 +63,36 @@ fn exec_returns_the_commands_code_and_keeps_its_streams_apart_byte_for_byte() {
         "{} bytes on stderr",
         output.stderr.len()
     );
+
+    // A reader that begins when the program has long ended still gets all of it.
+    let mark = unique("slow");
+    let marked = format!("E2E_MARK={mark}");
+    let script = "head -c 400000 /dev/zero; head -c 200000 /dev/zero >&2; exit 3";
+    let mut late = instance.command(["exec", "-e", &marked, "box", "sh", "-c", script]);
+    let mut late = late
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut out, mut err) = (late.stdout.take().unwrap(), late.stderr.take().unwrap());
+    let first = |pipe: &mut dyn Read| {
+        let mut byte = [1];
+        pipe.read_exact(&mut byte).expect("a first byte");
+        byte[0]
+    };
+    assert_eq!(first(&mut out), 0);
+    wait::until_true("the program's end", SLOW, || {
+        processes::marked("E2E_MARK", &mark).is_empty()
+    });
+    let rest = std::thread::spawn(move || {
+        let mut all = Vec::new();
+        err.read_to_end(&mut all).expect("reading stderr");
+        all.len()
+    });
+    let mut all = Vec::new();
+    out.read_to_end(&mut all).unwrap();
+    assert_eq!((all.len(), rest.join().unwrap()), (399_999, 200_000));
+    assert_eq!(late.wait().unwrap().code(), Some(3));
 
     let env = instance.ok([
         "exec",

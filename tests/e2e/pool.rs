@@ -60,9 +60,16 @@ fn storm(instance: &Instance, when_empty: &str, given: &mut HashSet<String>) {
         .ask(["pool", "pause", "--json"])
         .expect("a coordinator");
     let flags = ["--when-empty", when_empty];
-    let claims: Vec<Child> = (0..8).map(|_| claim(instance, &flags, &["true"])).collect();
+    let mut claims: Vec<Child> = (0..8).map(|_| claim(instance, &flags, &["true"])).collect();
     if when_empty == "queue" {
         wait::until_true("four claims in the queue", SLOW, || {
+            for claim in &mut claims {
+                let ended = claim.try_wait().expect("waiting for podbay");
+                assert!(
+                    ended.is_none_or(|s| s.success()),
+                    "a claim failed: {ended:?}"
+                );
+            }
             instance
                 .pool("default")
                 .is_some_and(|pool| pool["queued"] == 4)

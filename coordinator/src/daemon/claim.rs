@@ -21,6 +21,8 @@ pub(super) enum Verdict {
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub resolved: Arc<Resolved>,
+    /// The name it is to have, given or made up.
+    pub name: WorkerName,
     pub verdict: mpsc::Sender<Verdict>,
 }
 
@@ -112,6 +114,7 @@ impl Daemon {
         let mut state = self.lock();
         let taken = |name: &WorkerName| {
             state.fleet.by_name(name).is_some()
+                || state.waiting.values().any(|w| w.name == *name)
                 || state
                     .finished
                     .values()
@@ -146,6 +149,7 @@ impl Daemon {
             claim,
             Waiting {
                 resolved: resolved.clone(),
+                name: name.clone(),
                 verdict,
             },
         );
