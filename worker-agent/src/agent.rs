@@ -27,7 +27,7 @@ use nix::{
 use podbay_protocol::{ExitStatus, FromAgent, paths};
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -38,6 +38,8 @@ const BUFFER: usize = 64 << 10;
 pub const GRACE: Duration = Duration::from_millis(800);
 /// Ended sessions that are kept besides the primary ones.
 const KEEP_ENDED: usize = 32;
+/// Name of a worker's own user.
+const USER: &str = "podbay";
 /// Grace of a session that ran out of time.
 const TIMEOUT_GRACE: Duration = Duration::from_secs(5);
 
@@ -136,6 +138,8 @@ impl Agent {
     /// Runs until told to stop and everything is gone.
     pub fn run(&mut self) {
         self.control.dial(&self.config.dialer, &mut self.reactor);
+        // While the coordinator takes note of this worker.
+        self.accounts.foresee(Path::new(paths::HOME), USER);
         let mut ready = Vec::new();
         loop {
             // With something to be written to a recording: a look first, the disk when idle.

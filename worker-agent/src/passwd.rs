@@ -7,6 +7,7 @@ use std::{
     collections::HashSet,
     fs::OpenOptions,
     io::Write,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -25,6 +26,18 @@ impl Accounts {
         Self {
             folder,
             checked: HashSet::new(),
+        }
+    }
+
+    /// Makes the entries of the user that `home` belongs to, before a session asks for them. The
+    /// first change of an image's file copies it up to the disk, which is nothing for a claim to
+    /// wait for. A home of root's names no user.
+    pub fn foresee(&mut self, home: &Path, user: &str) {
+        let Ok(owner) = std::fs::metadata(home) else {
+            return;
+        };
+        if owner.uid() != 0 {
+            self.ensure(owner.uid(), owner.gid(), user, &home.to_string_lossy());
         }
     }
 
@@ -113,6 +126,18 @@ mod tests {
         );
         assert_eq!(read("passwd").lines().count(), 1);
         assert_eq!(read("group"), "dev:x:1001:\n");
+    }
+
+    #[test]
+    fn the_owner_of_the_home_is_foreseen_unless_it_is_root() {
+        let dir = tempfile::tempdir().unwrap();
+        let (etc, home) = (dir.path().join("etc"), dir.path().join("home"));
+        std::fs::create_dir(&home).unwrap();
+        let owner = std::fs::metadata(&home).unwrap().uid();
+        let mut accounts = Accounts::new(Some(etc.clone()));
+        accounts.foresee(&dir.path().join("none"), "dev");
+        accounts.foresee(&home, "dev");
+        assert_eq!(etc.join("passwd").exists(), owner != 0);
     }
 
     #[test]
