@@ -10,6 +10,7 @@ use crate::{
     control::Control,
     hook::HookServer,
     passwd::Accounts,
+    pty,
     pump::Pump,
     reactor::{Reactor, SessionKey, Source, Timer, unix_ms},
     reap::reap,
@@ -83,6 +84,25 @@ impl Config {
     }
 }
 
+/// Runs a shell that does nothing, as the worker's user. The first program in a container pays for
+/// finding the shell, the loader and the C library in the image's layers; a claim's should not. It
+/// is reaped like any orphan; an image without a shell is no error.
+fn rehearse(user: (u32, u32)) {
+    let argv = [c"/bin/sh".to_owned(), c"-c".to_owned(), c":".to_owned()];
+    let rehearsal = pty::Exec {
+        candidates: argv.get(..1).unwrap_or_default(),
+        argv: &argv,
+        env: &[],
+        cwd: None,
+        stdio: None,
+        terminal: false,
+        session: true,
+        identity: Some(user),
+        oom_score_adj: None,
+    };
+    pty::spawn(&rehearsal).ok();
+}
+
 /// The agent's state. Shared with `requests` and `shutdown` only.
 #[derive(Debug)]
 pub struct Agent {
@@ -139,7 +159,9 @@ impl Agent {
     pub fn run(&mut self) {
         self.control.dial(&self.config.dialer, &mut self.reactor);
         // While the coordinator takes note of this worker.
-        self.accounts.foresee(Path::new(paths::HOME), USER);
+        if let Some(user) = self.accounts.foresee(Path::new(paths::HOME), USER) {
+            rehearse(user);
+        }
         let mut ready = Vec::new();
         loop {
             // With something to be written to a recording: a look first, the disk when idle.

@@ -31,14 +31,15 @@ impl Accounts {
 
     /// Makes the entries of the user that `home` belongs to, before a session asks for them. The
     /// first change of an image's file copies it up to the disk, which is nothing for a claim to
-    /// wait for. A home of root's names no user.
-    pub fn foresee(&mut self, home: &Path, user: &str) {
-        let Ok(owner) = std::fs::metadata(home) else {
-            return;
-        };
-        if owner.uid() != 0 {
-            self.ensure(owner.uid(), owner.gid(), user, &home.to_string_lossy());
+    /// wait for. Gives the user's ids; a home of root's names no user.
+    pub fn foresee(&mut self, home: &Path, user: &str) -> Option<(u32, u32)> {
+        let owner = std::fs::metadata(home).ok()?;
+        let ids = (owner.uid(), owner.gid());
+        if ids.0 == 0 || self.folder.is_none() {
+            return None;
         }
+        self.ensure(ids.0, ids.1, user, &home.to_string_lossy());
+        Some(ids)
     }
 
     /// Makes sure that both ids have an entry. Looks only once for each pair.
@@ -135,8 +136,8 @@ mod tests {
         std::fs::create_dir(&home).unwrap();
         let owner = std::fs::metadata(&home).unwrap().uid();
         let mut accounts = Accounts::new(Some(etc.clone()));
-        accounts.foresee(&dir.path().join("none"), "dev");
-        accounts.foresee(&home, "dev");
+        assert_eq!(accounts.foresee(&dir.path().join("none"), "dev"), None);
+        assert_eq!(accounts.foresee(&home, "dev").is_some(), owner != 0);
         assert_eq!(etc.join("passwd").exists(), owner != 0);
     }
 
