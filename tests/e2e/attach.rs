@@ -166,7 +166,7 @@ fn several_clients_share_a_session_and_none_waits_for_another() {
 
     // A client that is stopped holds nobody up, whatever comes out.
     let stopped = watcher.program();
-    assert!(processes::signal(stopped, Signal::SIGSTOP));
+    processes::stop(stopped);
     taker.send("seq 1 300000 > /tmp/n; clear; cat /tmp/n; echo all-$((2+1))\r");
     taker.wait_for("all-3");
     assert!(processes::signal(stopped, Signal::SIGCONT));

@@ -126,7 +126,7 @@ fn signals_end_the_dashboard_cleanly_and_a_dead_coordinator_does_not() {
     let coordinator = instance.coordinator().unwrap();
     let parent = e2e::engine::docker(&["inspect", "-f", "{{.State.Pid}}", &instance.name]);
     let parent: i32 = parent.parse().unwrap();
-    assert!(processes::signal(parent, Signal::SIGSTOP));
+    processes::stop(parent);
     assert!(processes::signal(coordinator, Signal::SIGKILL));
     terminal.wait_for("unreachable");
     assert!(has(&terminal.rows(), &["there"]), "what was known is gone");

@@ -68,6 +68,11 @@ fn an_attached_session_goes_on_when_the_coordinator_is_killed() {
     for round in 0..3 {
         let began = Instant::now();
         kill_coordinator(&instance);
+        // What is typed once the client knows is kept until it is back; before, it goes nowhere.
+        terminal.wait_until("the client's notice", |_| {
+            let seen = e2e::instance::text(&terminal.raw());
+            seen.matches("coordinator went away").count() > round
+        });
         terminal.send(format!("back {round}\r"));
         terminal.wait_output(&format!("TYPED BACK {round}"));
         slowest = slowest.max(began.elapsed());
@@ -167,7 +172,7 @@ fn changes_exit_codes_and_finished_sessions_outlive_the_coordinator() {
     let session = processes::marked("E2E_MARK", &mark)[0];
 
     let coordinator = instance.coordinator().unwrap();
-    assert!(processes::signal(coordinator, Signal::SIGSTOP));
+    processes::stop(coordinator);
     assert!(processes::signal(session, Signal::SIGKILL));
     wait::until_true("the session's end", SLOW, || {
         processes::marked("E2E_MARK", &mark).is_empty()

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::OnceLock,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Bound for what the engine has a hand in.
@@ -272,9 +272,18 @@ impl Instance {
     /// # Panics
     /// It does not within [`SLOW`].
     pub fn wait_state(&self, name: &str, state: &str) -> Value {
-        wait::until(&format!("{name} to be {state}"), SLOW, || {
-            self.worker(name).filter(|w| w["state"] == state)
-        })
+        let start = Instant::now();
+        loop {
+            let worker = self.worker(name);
+            if let Some(worker) = worker.as_ref().filter(|w| w["state"] == state) {
+                return worker.clone();
+            }
+            assert!(
+                start.elapsed() < SLOW,
+                "waited {SLOW:?} in vain for {name} to be {state}; it is {worker:?}"
+            );
+            wait::pause(Duration::from_millis(10));
+        }
     }
 
     /// The pool of a profile.

@@ -1,6 +1,7 @@
 //! Processes of this machine, by what they are and what they were given.
 
-use std::{fs, path::PathBuf};
+use crate::wait;
+use std::{fs, path::PathBuf, time::Duration};
 
 fn proc(pid: i32, file: &str) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/{file}"))
@@ -64,4 +65,32 @@ pub fn marked(name: &str, value: &str) -> Vec<i32> {
 /// Sends a signal; whether there was anyone to get it.
 pub fn signal(pid: i32, signal: nix::sys::signal::Signal) -> bool {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).is_ok()
+}
+
+/// Stops a process and waits until each of its threads has stopped: on a busy machine the others
+/// run on until the one that got the signal is scheduled.
+///
+/// # Panics
+/// It does not stop in time.
+pub fn stop(pid: i32) {
+    assert!(
+        signal(pid, nix::sys::signal::Signal::SIGSTOP),
+        "no process {pid}"
+    );
+    wait::until_true(
+        "every thread to be stopped",
+        Duration::from_secs(20),
+        || {
+            let tasks = fs::read_dir(proc(pid, "task"))
+                .into_iter()
+                .flatten()
+                .flatten();
+            let mut states = tasks.map(|task| {
+                let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+                stat.rsplit_once(") ")
+                    .is_some_and(|(_, rest)| rest.starts_with('T'))
+            });
+            states.all(|stopped| stopped)
+        },
+    );
 }
