@@ -67,9 +67,7 @@ make_rootfs() { # BINARIES_DIR TARGET_TAR
   install -d "$root"/{bin,etc/ssl/certs,proc,sys,dev,run,var/run,var/lib/podbay,usr/share/podbay}
   install -d -m 1777 "$root/tmp"
   install -m 755 "$bin/podbay" "$bin/worker-agent" "$root/bin/"
-  for name in dashboard; do
-    ln -s podbay "$root/bin/$name"
-  done
+  ln -s podbay "$root/bin/dashboard"
   install -m 644 "$certificates" "$root/etc/ssl/certs/ca-certificates.crt"
   printf 'root:x:0:0:root:/:/bin/podbay\nnobody:x:65534:65534:nobody:/:/bin/podbay\n' >"$root/etc/passwd"
   printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
@@ -88,17 +86,17 @@ build_parent() {
   cp "$ROOT/images/parent/Dockerfile" "$context/"
   make_rootfs "$(static_dir)" "$context/rootfs.tar"
   inputs=$(hash_of "$context")
-  if up_to_date "$PARENT_IMAGE" "$inputs"; then
-    say "$PARENT_IMAGE: up to date ($(image_size "$PARENT_IMAGE") MB)"
+  if up_to_date "$PARENT_TAG" "$inputs"; then
+    say "$PARENT_TAG: up to date ($(image_size "$PARENT_TAG") MB)"
     return 0
   fi
-  old=$(image_id "$PARENT_IMAGE")
-  docker_build --label "$INPUTS_LABEL=$inputs" -t "$PARENT_IMAGE" "$context" </dev/null
-  drop_replaced "$PARENT_IMAGE" "$old"
-  say "$PARENT_IMAGE: $(image_size "$PARENT_IMAGE") MB"
-  bytes=$(docker image inspect --format '{{.Size}}' "$PARENT_IMAGE")
+  old=$(image_id "$PARENT_TAG")
+  docker_build --label "$INPUTS_LABEL=$inputs" -t "$PARENT_TAG" "$context" </dev/null
+  drop_replaced "$PARENT_TAG" "$old"
+  say "$PARENT_TAG: $(image_size "$PARENT_TAG") MB"
+  bytes=$(docker image inspect --format '{{.Size}}' "$PARENT_TAG")
   if ((bytes > MAX_PARENT_MB * 1000000)); then
-    fail "$PARENT_IMAGE is larger than $MAX_PARENT_MB MB"
+    fail "$PARENT_TAG is larger than $MAX_PARENT_MB MB"
   fi
 }
 
@@ -111,16 +109,16 @@ choose_base() {
   if [[ -z $BASE ]]; then
     if have_image "$SLIM"; then
       BASE=$SLIM
-    elif have_image "$BASE_IMAGE"; then
-      BASE=$BASE_IMAGE
+    elif have_image "$BASE_TAG"; then
+      BASE=$BASE_TAG
     elif timeout "${PODBAY_PULL_TIMEOUT:-60}" docker pull --quiet "$SLIM" >"$work/pull.log" 2>&1; then
       BASE=$SLIM
     else
       say "$SLIM cannot be pulled ($(tail -n 1 "$work/pull.log")); using Debian packages instead"
-      BASE=$BASE_IMAGE
+      BASE=$BASE_TAG
     fi
   fi
-  if [[ $BASE == "$BASE_IMAGE" ]]; then
+  if [[ $BASE == "$BASE_TAG" ]]; then
     "$ROOT/images/base/build.sh" ${FORCE:+"$FORCE"}
   fi
 }
@@ -134,8 +132,8 @@ build_worker() {
   image_id "$BASE" >"$context/base"
   inputs=$(hash_of "$context")
   rm -f "$context/base"
-  if up_to_date "$WORKER_IMAGE" "$inputs"; then
-    say "$WORKER_IMAGE: up to date ($(image_size "$WORKER_IMAGE") MB)"
+  if up_to_date "$WORKER_TAG" "$inputs"; then
+    say "$WORKER_TAG: up to date ($(image_size "$WORKER_TAG") MB)"
     return 0
   fi
   for name in http https; do
@@ -144,12 +142,12 @@ build_worker() {
   done
   [[ -z ${no_proxy:-} ]] || args+=(--build-arg "no_proxy=$no_proxy")
   [[ -z $FORCE ]] || args+=(--no-cache)
-  old=$(image_id "$WORKER_IMAGE")
+  old=$(image_id "$WORKER_TAG")
   # The host's network: an engine's bridge may reach nothing, and a proxy may be on loopback.
   docker_build --network=host --target minimal --build-arg "BASE=$BASE" "${args[@]}" \
-    --label "$INPUTS_LABEL=$inputs" -t "$WORKER_IMAGE" "$context" </dev/null
-  drop_replaced "$WORKER_IMAGE" "$old"
-  say "$WORKER_IMAGE: $(image_size "$WORKER_IMAGE") MB"
+    --label "$INPUTS_LABEL=$inputs" -t "$WORKER_TAG" "$context" </dev/null
+  drop_replaced "$WORKER_TAG" "$old"
+  say "$WORKER_TAG: $(image_size "$WORKER_TAG") MB"
 }
 
 # --- all --------------------------------------------------------------------------------------

@@ -8,11 +8,11 @@ set -euo pipefail
 ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 export ROOT
 
-PARENT_IMAGE=${PODBAY_PARENT_IMAGE:-podbay/parent:latest}
-WORKER_IMAGE=${PODBAY_WORKER_IMAGE:-podbay/worker:minimal}
-BASE_IMAGE=${PODBAY_BASE_IMAGE:-podbay/base:bookworm}
+PARENT_TAG=${PODBAY_PARENT_IMAGE:-podbay/parent:latest}
+WORKER_TAG=${PODBAY_WORKER_IMAGE:-podbay/worker:minimal}
+BASE_TAG=${PODBAY_BASE_IMAGE:-podbay/base:bookworm}
 INPUTS_LABEL=dev.podbay.image.inputs
-export PARENT_IMAGE WORKER_IMAGE BASE_IMAGE INPUTS_LABEL
+export PARENT_TAG WORKER_TAG BASE_TAG INPUTS_LABEL
 
 # Logs of steps whose output is only interesting when they fail.
 LOG_DIR=${PODBAY_LOG_DIR:-${TMPDIR:-/tmp}/podbay-$(id -u)}

@@ -105,7 +105,7 @@ down() {
 purge() {
   local image
   docker volume rm --force "$VOLUME" >/dev/null
-  for image in "$PARENT_IMAGE" "$WORKER_IMAGE" "$BASE_IMAGE"; do
+  for image in "$PARENT_TAG" "$WORKER_TAG" "$BASE_TAG"; do
     docker image rm "$image" >/dev/null 2>&1 || say "    $image: not there, or still in use"
   done
 }

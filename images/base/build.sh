@@ -45,11 +45,11 @@ main() {
   local lines inputs old
   lines=$(sources)
   inputs=$({ cat "${BASH_SOURCE[0]}"; printf '%s\n' "$lines" "$(uname -m)"; } | sha256sum | cut -c1-16)
-  if [[ -z $FORCE && $(image_inputs "$BASE_IMAGE") == "$inputs" ]]; then
-    say "$BASE_IMAGE: up to date ($(image_size "$BASE_IMAGE") MB)"
+  if [[ -z $FORCE && $(image_inputs "$BASE_TAG") == "$inputs" ]]; then
+    say "$BASE_TAG: up to date ($(image_size "$BASE_TAG") MB)"
     return 0
   fi
-  ((EUID == 0)) || fail "$BASE_IMAGE is made from packages, which only root can do; run: sudo $0"
+  ((EUID == 0)) || fail "$BASE_TAG is made from packages, which only root can do; run: sudo $0"
   apt_install mmdebstrap debian-archive-keyring ca-certificates
 
   # Not local: the trap runs after this function.
@@ -78,7 +78,7 @@ main() {
   # shellcheck disable=SC2016 # the hook's shell expands $1, the image's root
   options+=(--customize-hook='cd "$1" && rm -rf etc/apt/preferences.d/no-usrmerge etc/apt/apt.conf.d/99mmdebstrap etc/hostname etc/resolv.conf var/lib/apt/lists/* var/cache/apt/*.bin var/cache/debconf/*-old var/log/*')
 
-  say "making $BASE_IMAGE from packages"
+  say "making $BASE_TAG from packages"
   printf '%s\n' "$lines" >"$work/sources.list"
   local from=()
   [[ -z $lines ]] || from=("$work/sources.list")
@@ -88,11 +88,11 @@ main() {
     tail -n 15 "$LOG_DIR/base-image.log" | cut -c1-400 | sed 's/^/    | /' >&2
     fail "mmdebstrap could not make the root file system (log: $LOG_DIR/base-image.log)"
   fi
-  old=$(image_id "$BASE_IMAGE")
+  old=$(image_id "$BASE_TAG")
   docker import --change 'CMD ["bash"]' --change 'ENV LANG=C.UTF-8' \
-    --change "LABEL $INPUTS_LABEL=$inputs" "$work/rootfs.tar" "$BASE_IMAGE" >/dev/null
-  drop_replaced "$BASE_IMAGE" "$old"
-  say "$BASE_IMAGE: $(image_size "$BASE_IMAGE") MB"
+    --change "LABEL $INPUTS_LABEL=$inputs" "$work/rootfs.tar" "$BASE_TAG" >/dev/null
+  drop_replaced "$BASE_TAG" "$old"
+  say "$BASE_TAG: $(image_size "$BASE_TAG") MB"
 }
 
 main

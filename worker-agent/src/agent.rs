@@ -10,6 +10,7 @@ use crate::{
     control::Control,
     hook::HookServer,
     passwd::Accounts,
+    pty,
     pump::Pump,
     reactor::{Reactor, SessionKey, Source, Timer, unix_ms},
     reap::reap,
@@ -27,7 +28,7 @@ use nix::{
 use podbay_protocol::{ExitStatus, FromAgent, paths};
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -38,6 +39,8 @@ const BUFFER: usize = 64 << 10;
 pub const GRACE: Duration = Duration::from_millis(800);
 /// Ended sessions that are kept besides the primary ones.
 const KEEP_ENDED: usize = 32;
+/// Name of a worker's own user.
+const USER: &str = "podbay";
 /// Grace of a session that ran out of time.
 const TIMEOUT_GRACE: Duration = Duration::from_secs(5);
 
@@ -79,6 +82,25 @@ impl Config {
             log,
         }
     }
+}
+
+/// Runs a shell that does nothing, as the worker's user. The first program in a container pays for
+/// finding the shell, the loader and the C library in the image's layers; a claim's should not. It
+/// is reaped like any orphan; an image without a shell is no error.
+fn rehearse(user: (u32, u32)) {
+    let argv = [c"/bin/sh".to_owned(), c"-c".to_owned(), c":".to_owned()];
+    let rehearsal = pty::Exec {
+        candidates: argv.get(..1).unwrap_or_default(),
+        argv: &argv,
+        env: &[],
+        cwd: None,
+        stdio: None,
+        terminal: false,
+        session: true,
+        identity: Some(user),
+        oom_score_adj: None,
+    };
+    pty::spawn(&rehearsal).ok();
 }
 
 /// The agent's state. Shared with `requests` and `shutdown` only.
@@ -136,6 +158,10 @@ impl Agent {
     /// Runs until told to stop and everything is gone.
     pub fn run(&mut self) {
         self.control.dial(&self.config.dialer, &mut self.reactor);
+        // While the coordinator takes note of this worker.
+        if let Some(user) = self.accounts.foresee(Path::new(paths::HOME), USER) {
+            rehearse(user);
+        }
         let mut ready = Vec::new();
         loop {
             // With something to be written to a recording: a look first, the disk when idle.

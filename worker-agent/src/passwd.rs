@@ -7,6 +7,7 @@ use std::{
     collections::HashSet,
     fs::OpenOptions,
     io::Write,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -26,6 +27,19 @@ impl Accounts {
             folder,
             checked: HashSet::new(),
         }
+    }
+
+    /// Makes the entries of the user that `home` belongs to, before a session asks for them. The
+    /// first change of an image's file copies it up to the disk, which is nothing for a claim to
+    /// wait for. Gives the user's ids; a home of root's names no user.
+    pub fn foresee(&mut self, home: &Path, user: &str) -> Option<(u32, u32)> {
+        let owner = std::fs::metadata(home).ok()?;
+        let ids = (owner.uid(), owner.gid());
+        if ids.0 == 0 || self.folder.is_none() {
+            return None;
+        }
+        self.ensure(ids.0, ids.1, user, &home.to_string_lossy());
+        Some(ids)
     }
 
     /// Makes sure that both ids have an entry. Looks only once for each pair.
@@ -113,6 +127,18 @@ mod tests {
         );
         assert_eq!(read("passwd").lines().count(), 1);
         assert_eq!(read("group"), "dev:x:1001:\n");
+    }
+
+    #[test]
+    fn the_owner_of_the_home_is_foreseen_unless_it_is_root() {
+        let dir = tempfile::tempdir().unwrap();
+        let (etc, home) = (dir.path().join("etc"), dir.path().join("home"));
+        std::fs::create_dir(&home).unwrap();
+        let owner = std::fs::metadata(&home).unwrap().uid();
+        let mut accounts = Accounts::new(Some(etc.clone()));
+        assert_eq!(accounts.foresee(&dir.path().join("none"), "dev"), None);
+        assert_eq!(accounts.foresee(&home, "dev").is_some(), owner != 0);
+        assert_eq!(etc.join("passwd").exists(), owner != 0);
     }
 
     #[test]

@@ -158,11 +158,30 @@ fn a_stopped_client_blocks_nobody_and_gets_a_fresh_screen() {
 
 /// The numbers `nN.` in a text; a piece without its end is left out.
 fn numbers(bytes: &[u8]) -> Vec<u32> {
-    let text = String::from_utf8_lossy(bytes).into_owned();
+    let text = plain(&String::from_utf8_lossy(bytes));
     let parts = text.split('n').skip(1);
     parts
         .filter_map(|part| part.split_once('.')?.0.parse().ok())
         .collect()
+}
+
+/// A text without its control sequences: a restored screen may end in the middle of a line, and
+/// what sets the modes then stands before the rest of it.
+fn plain(text: &str) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, sequence)) = rest.split_once('\x1b') {
+        out.push_str(before);
+        let end = match sequence.chars().next() {
+            Some('[') => sequence[1..]
+                .find(|c| ('@'..='~').contains(&c))
+                .map(|n| n + 2),
+            Some(']') => sequence.find(['\x07', '\x1b']).map(|n| n + 1),
+            Some('(' | ')' | '#') => Some(2),
+            _ => Some(1),
+        };
+        rest = end.and_then(|end| sequence.get(end..)).unwrap_or_default();
+    }
+    out + rest
 }
 
 #[test]

@@ -204,8 +204,8 @@ fn dispatch(cli: Cli, handlers: &Handlers) -> Result<ExitCode, Failure> {
         Command::Man => return man::run(),
         _ => {}
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // One thread: with more, every answer and every key typed would wake another one.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(1, format!("cannot start threads: {error}")))?;

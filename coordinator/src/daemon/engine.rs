@@ -11,6 +11,7 @@ use crate::{
 };
 use futures_util::StreamExt;
 use std::{
+    collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
     path::Path,
     sync::Arc,
@@ -314,9 +315,10 @@ impl Daemon {
         let config = self.config();
         let mut specs = Vec::new();
         for (name, profile) in &config.profiles {
-            let image = match self.docker.image_id(&profile.image).await {
-                Ok(Some(id)) => {
-                    self.lock().images.insert(name.clone(), id.clone());
+            let image = match self.docker.image(&profile.image).await {
+                Ok(Some(image)) => {
+                    let id = image.id.clone();
+                    self.lock().images.insert(name.clone(), image);
                     id
                 }
                 Ok(None) => {
@@ -325,7 +327,12 @@ impl Daemon {
                 }
                 Err(error) => {
                     self.engine_said(&error);
-                    self.lock().images.get(name).cloned().unwrap_or_default()
+                    let state = self.lock();
+                    state
+                        .images
+                        .get(name)
+                        .map(|i| i.id.clone())
+                        .unwrap_or_default()
                 }
             };
             specs.push(pool_spec(name, profile, self.spec_hash(profile, &image)));
@@ -351,15 +358,26 @@ impl Daemon {
         name: &str,
         profile: &Profile,
     ) -> Result<String, RuntimeError> {
-        if let Some(id) = self.lock().images.get(name).cloned() {
-            return Ok(id);
+        if let Some(image) = self.lock().images.get(name) {
+            return Ok(image.id.clone());
         }
-        let id = self
+        let image = self
             .docker
             .ensure_image(&profile.image, self.pull != PullPolicy::Never)
             .await?;
-        self.lock().images.insert(name.to_owned(), id.clone());
+        let id = image.id.clone();
+        self.lock().images.insert(name.to_owned(), image);
         Ok(id)
+    }
+
+    /// The environment of a profile's image: what every session of it begins with.
+    pub(super) fn image_env(&self, profile: &str) -> BTreeMap<String, String> {
+        let state = self.lock();
+        state
+            .images
+            .get(profile)
+            .map(|image| image.env.clone())
+            .unwrap_or_default()
     }
 
     /// Hash of all that goes into a container of this profile.

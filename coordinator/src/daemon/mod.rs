@@ -37,7 +37,7 @@ use crate::{
     config::Config,
     fleet::{Action, ClaimId, Event, Fleet, Millis},
     model::WorkerId,
-    runtime::{Docker, HostFolders, Own, PullPolicy},
+    runtime::{Docker, HostFolders, Image, Own, PullPolicy},
     store::{FinishedRecord, StateDir},
     wire::{ApiError, EngineView, ErrorKind, HotMounts},
     workspace::MounterClient,
@@ -121,8 +121,8 @@ struct State {
     engine: EngineView,
     /// Whether projects get into warm workers.
     hot: HotMounts,
-    /// Image ids by profile, as last seen.
-    images: HashMap<String, String>,
+    /// Images by profile, as last seen.
+    images: HashMap<String, Image>,
     /// Claim times by profile.
     times: HashMap<String, ClaimTimes>,
     /// Next claim's number.

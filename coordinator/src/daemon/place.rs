@@ -244,7 +244,7 @@ impl Daemon {
         })
     }
 
-    /// The session's environment: the profile's and the request's, and where it is.
+    /// The session's environment: the image's, the profile's and the request's, and where it is.
     fn session_env(
         &self,
         record: &ClaimRecord,
@@ -256,7 +256,8 @@ impl Daemon {
             .get(&record.id)
             .map_or(0, |r| self.slot_of(r.uid));
         let port = FIRST_PORT + slot * PORTS_PER_WORKER % 40_000;
-        let mut env = asked.clone();
+        let mut env = self.image_env(&record.profile);
+        env.extend(asked.clone());
         for (key, value) in [
             ("PODBAY_NAME", record.name.to_string()),
             ("PODBAY_WORKER", record.id.to_string()),

@@ -292,12 +292,10 @@ impl Daemon {
             (SessionIo::Pty { .. }, Some(size)) => SessionIo::Pty { size },
             (io, _) => io,
         };
-        let mut env = self
-            .config()
-            .profiles
-            .get(&claim.profile)
-            .map(|p| p.env.clone())
-            .unwrap_or_default();
+        let mut env = self.image_env(&claim.profile);
+        if let Some(profile) = self.config().profiles.get(&claim.profile) {
+            env.extend(profile.env.clone());
+        }
         env.extend(request.env);
         let start = StartSession {
             session,

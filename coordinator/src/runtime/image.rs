@@ -3,6 +3,7 @@
 use super::{Docker, RuntimeError};
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt;
+use std::collections::BTreeMap;
 
 /// When images are pulled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,27 +16,44 @@ pub enum PullPolicy {
     Never,
 }
 
+/// What a worker has to know of its image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// The engine's id of it.
+    pub id: String,
+    /// Its environment (`ENV`): sessions have it, with the profile's and the claim's on top.
+    pub env: BTreeMap<String, String>,
+}
+
 impl Docker {
-    /// The image's id, or `None` when it is not on this engine.
+    /// The image, or `None` when it is not on this engine.
     ///
     /// # Errors
     /// [`RuntimeError`] when the engine does not answer.
-    pub async fn image_id(&self, image: &str) -> Result<Option<String>, RuntimeError> {
+    pub async fn image(&self, image: &str) -> Result<Option<Image>, RuntimeError> {
         let call = self.api().inspect_image(image);
         match self.call("inspecting an image", call).await {
-            Ok(found) => Ok(found.id),
+            Ok(found) => {
+                let env = found
+                    .config
+                    .and_then(|config| config.env)
+                    .unwrap_or_default();
+                let pairs = env.iter().filter_map(|pair| pair.split_once('='));
+                let env = pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+                Ok(found.id.map(|id| Image { id, env }))
+            }
             Err(RuntimeError::Refused { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// The image's id; pulls it first when it is absent and `pull` allows.
+    /// The image; pulls it first when it is absent and `pull` allows.
     ///
     /// # Errors
     /// [`RuntimeError::NoImage`] with what to do.
-    pub async fn ensure_image(&self, image: &str, pull: bool) -> Result<String, RuntimeError> {
-        if let Some(id) = self.image_id(image).await? {
-            return Ok(id);
+    pub async fn ensure_image(&self, image: &str, pull: bool) -> Result<Image, RuntimeError> {
+        if let Some(found) = self.image(image).await? {
+            return Ok(found);
         }
         let absent = |advice: String| RuntimeError::NoImage {
             image: image.to_owned(),
@@ -71,7 +89,7 @@ impl Docker {
                 }
             }
         }
-        self.image_id(image)
+        self.image(image)
             .await?
             .ok_or_else(|| absent("the pull left no image".to_owned()))
     }

@@ -12,5 +12,5 @@ mod own;
 pub use container::{HostFolders, ProjectMount, WorkerSpec, labels};
 pub use docker::{Docker, EngineEvent, Listed, MounterSpec, Started};
 pub use error::RuntimeError;
-pub use image::PullPolicy;
+pub use image::{Image, PullPolicy};
 pub use own::{Own, own_container};

@@ -6,20 +6,27 @@ use super::{
     report::Figure,
     stats::{Series, ms},
 };
-use crate::{cli::Failure, wire::WorkerView};
+use crate::{
+    cli::Failure,
+    model::{Isolation, WorkerState},
+};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
-/// Warm workers.
+/// Workers.
 pub(super) const WORKERS: u32 = 32;
 /// Milliseconds allowed.
 const LIMIT: f64 = 1000.0;
+/// Workers claimed between two refills.
+const ROUND: u32 = 8;
+/// Between two kills.
+const SETTLE: Duration = Duration::from_secs(3);
 /// They are not coming any more.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -29,47 +36,70 @@ pub(super) fn coordinator(bench: &Bench) -> Result<i32, Failure> {
         .ok_or_else(|| Failure::new(1, "the parent's PID 1 has no child `podbay serve` here"))
 }
 
-fn ids(workers: Vec<WorkerView>) -> BTreeSet<String> {
-    workers.into_iter().map(|worker| worker.id).collect()
+/// Processes of the sessions, by worker; only of those that are known to run.
+async fn sessions(bench: &Bench) -> Result<BTreeMap<String, i32>, Failure> {
+    let workers = bench.client.workers(false).await?;
+    let running = workers.into_iter().filter_map(|worker| {
+        let known = worker.state == WorkerState::Running && worker.name.starts_with("bench-");
+        Some((worker.id, worker.pid.filter(|_| known)?))
+    });
+    Ok(running.collect())
+}
+
+/// Claims the workers; their names.
+async fn claim(bench: &Bench) -> Result<Vec<String>, Failure> {
+    let mut names = Vec::new();
+    let project = bench.scratch.folder("adopt")?;
+    while names.len() < WORKERS as usize {
+        bench.fill(ROUND).await?;
+        for _ in 0..ROUND {
+            let request = bench.request(&project, Isolation::Bind, "exec sleep 3600");
+            names.push(bench.client.spawn(&request).await?.worker.name);
+        }
+    }
+    bench.scale(0).await?;
+    Ok(names)
 }
 
 /// The figure.
 pub(super) async fn measure(bench: &Bench) -> Result<Vec<Figure>, Failure> {
     let rounds = if bench.quick { 3 } else { 10 };
+    let names = claim(bench).await?;
     let (mut adopted, mut answered) = (Vec::new(), Vec::new());
     for round in 0..rounds {
-        bench.fill(WORKERS).await?;
-        let before = ids(bench.warm().await?);
+        // A coordinator that ends soon after its start is restarted later.
+        tokio::time::sleep(SETTLE).await;
+        let before = sessions(bench).await?;
+        if before.len() < names.len() {
+            let message = format!("only {} of {} sessions run", before.len(), names.len());
+            return Err(Failure::new(1, message));
+        }
         let pid = coordinator(bench)?;
         let began = Instant::now();
         kill(Pid::from_raw(pid), Signal::SIGKILL)
             .map_err(|errno| Failure::new(1, format!("killing the coordinator: {errno}")))?;
         let mut first = None;
         loop {
-            if let Ok(pool) = bench.pool().await {
+            if let Ok(after) = sessions(bench).await {
                 first.get_or_insert_with(|| began.elapsed());
-                if pool.warm >= WORKERS {
+                if after == before {
                     break;
                 }
             }
             if began.elapsed() > PATIENCE {
-                let message = format!("not all workers are back after {PATIENCE:?}");
+                let message = format!("not all sessions are back after {PATIENCE:?}");
                 return Err(Failure::new(1, message));
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         adopted.push(ms(began.elapsed()));
         answered.push(ms(first.unwrap_or_default()));
-        let after = ids(bench.warm().await?);
-        let same = before.intersection(&after).count();
-        if same < before.len() {
-            let message = format!("only {same} of {} are the same workers", before.len());
-            return Err(Failure::new(1, message));
-        }
         bench.say(&format!("adopt: {} of {rounds}", round + 1));
     }
+    bench.remove(names).await?;
     let note = format!(
-        "from kill -9 to the API showing the same 32 warm; it answered after {} ms",
+        "from kill -9 to the API showing the same 32 sessions running with the same processes; it \
+         answered after {} ms",
         Series::of(answered).p50
     );
     Ok(vec![Figure::limited(

@@ -148,8 +148,13 @@ async fn measure(globals: &Globals, args: &BenchArgs) -> Result<Report, Failure>
     };
     bench.say("cleaning up");
     let cleaned = bench.clean().await;
-    let (figures, failures) = outcome?;
-    cleaned?;
+    let (figures, mut failures) = outcome?;
+    if let Err(failure) = cleaned {
+        failures.push(NotMeasured {
+            what: "clean-up".to_owned(),
+            reason: failure.message,
+        });
+    }
     Ok(Report {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         at_ms,
