@@ -16,7 +16,7 @@ use std::{
 
 /// First pause between two dials; doubled up to [`SLOWEST`], less a random part.
 const FASTEST: Duration = Duration::from_millis(10);
-const SLOWEST: Duration = Duration::from_millis(500);
+const SLOWEST: Duration = Duration::from_millis(200);
 /// A coordinator that accepts and does not answer is dialled anew after this.
 const WELCOME: Duration = Duration::from_secs(5);
 /// Bytes that may wait for the coordinator. Over it the connection is closed: it will ask anew.

@@ -28,9 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// What is left after the command's end has this long.
 const REST: Duration = Duration::from_millis(500);
 /// A command that lived this long did not die quickly.
-const LONG_ENOUGH: Duration = Duration::from_secs(5);
+const LONG_ENOUGH: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why the command is being ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

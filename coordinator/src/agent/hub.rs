@@ -103,7 +103,7 @@ impl AgentHub {
             .join(worker.as_str())
             .join("run")
             .join(paths::SOCKET_NAME);
-        let listener = bind(&path)?;
+        let listener = bind_private(&path)?;
         let hub = self.clone();
         let id = worker.clone();
         let task = tokio::spawn(async move { hub.accept(id, listener, token).await });
@@ -312,7 +312,7 @@ async fn read_hello(socket: &mut UnixStream, decoder: &mut FrameDecoder) -> Resu
 }
 
 /// Binds a fresh socket in place of a stale one; mode 0600.
-fn bind(path: &Path) -> io::Result<UnixListener> {
+pub(crate) fn bind_private(path: &Path) -> io::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

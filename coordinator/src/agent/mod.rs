@@ -9,4 +9,5 @@ mod hub;
 
 pub(crate) use connection::kind_of;
 pub use connection::{AgentHandle, AgentRequestError};
+pub(crate) use hub::bind_private;
 pub use hub::{AgentHub, AgentNotice, RawStream};

@@ -7,7 +7,6 @@ use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use std::{
     future::Future,
     io,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
@@ -37,14 +36,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
             "another coordinator answers here: one serves a state volume",
         ));
     }
-    match std::fs::remove_file(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    crate::agent::bind_private(path)
 }
 
 async fn accept(daemon: Arc<Daemon>, listener: UnixListener) {

@@ -39,13 +39,10 @@ impl Daemon {
                 let mut state = self.lock();
                 for finished in found {
                     let id = finished.claim.id.clone();
-                    state.exits.add(
-                        finished.claim.session.clone(),
-                        finished
-                            .exit
-                            .unwrap_or(podbay_protocol::ExitStatus::Signal(9)),
-                        finished.oom,
-                    );
+                    if let Some(exit) = finished.exit {
+                        let session = finished.claim.session.clone();
+                        state.exits.add(session, exit, finished.oom);
+                    }
                     state.finished.insert(id, finished);
                 }
             }

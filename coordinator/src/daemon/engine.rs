@@ -186,6 +186,12 @@ impl Daemon {
                         // Ids are never used again: this list is older than the removal.
                         return None;
                     }
+                    if state.finished.contains_key(&id) {
+                        // Its end is on record: a coordinator died while it removed the container.
+                        drop(state);
+                        self.finish_removal(listed.container.clone());
+                        return None;
+                    }
                     true
                 }
             }
@@ -228,6 +234,17 @@ impl Daemon {
             claimed,
             name,
         })
+    }
+
+    fn finish_removal(self: &Arc<Self>, container: String) {
+        let daemon = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = daemon.docker.remove(&container).await
+                && !error.is_gone()
+            {
+                tracing::warn!(container, %error, "left over; the next relist tries again");
+            }
+        });
     }
 
     /// An adopted worker: its agent is listened for, its host pid is looked up.

@@ -56,6 +56,7 @@ impl Daemon {
                 format!("{instance}-warm-{worker}")
             })
         };
+        self.note_end(worker).await;
         match self.docker.remove(&container).await {
             Ok(()) => {}
             Err(error) if error.is_gone() => {}
@@ -67,6 +68,31 @@ impl Daemon {
         self.hub.forget(worker);
         self.settle(worker, cause).await;
         Ok(())
+    }
+
+    /// How the session ended, on disk before the container goes: nobody could tell afterwards, should
+    /// the coordinator die in between.
+    async fn note_end(&self, worker: &WorkerId) {
+        let ended = {
+            let state = self.lock();
+            state.records.get(worker).and_then(|record| {
+                let exit = record.session.exit?;
+                let claim = record.claim.clone()?;
+                Some(FinishedRecord {
+                    exit: Some(exit),
+                    oom: record.session.oom,
+                    ended_ms: record.session.ended_ms.unwrap_or_else(unix_ms),
+                    why: None,
+                    unapplied: claim.isolation == Isolation::Overlay,
+                    claim,
+                })
+            })
+        };
+        let Some(ended) = ended else { return };
+        let store = self.state_dir.clone();
+        if let Err(error) = blocking(move || store.write_finished(&ended)).await {
+            tracing::error!(%worker, %error, "the session's end is not on disk");
+        }
     }
 
     /// What is left of a worker whose container is gone: its record and recording, its changes.

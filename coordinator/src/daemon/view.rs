@@ -3,7 +3,7 @@
 use super::{Daemon, State, record::Record, unix_ms};
 use crate::{
     fleet::PoolNumbers,
-    model::{Isolation, WorkerId, WorkerState},
+    model::{Isolation, Limits, WorkerId, WorkerState},
     store::{ClaimRecord, FinishedRecord},
     wire::{ApiError, ErrorKind, PoolFailure, PoolView, Status, Version, WorkerView},
 };
@@ -193,7 +193,12 @@ fn not_found(name: &str) -> ApiError {
 fn of_record(record: &Record) -> WorkerView {
     let mut view = match &record.claim {
         Some(claim) => of_claim(claim),
-        None => empty(record),
+        None => blank(
+            &record.id,
+            &record.profile,
+            &record.image,
+            record.created_ms,
+        ),
     };
     view.container.clone_from(&record.container);
     view.limits = record.limits;
@@ -212,33 +217,18 @@ fn of_record(record: &Record) -> WorkerView {
 /// What a claim alone says.
 pub(super) fn of_claim(claim: &ClaimRecord) -> WorkerView {
     WorkerView {
-        id: claim.id.to_string(),
         name: claim.name.to_string(),
-        profile: claim.profile.clone(),
         state: WorkerState::Running,
-        why: None,
-        created_ms: claim.created_ms,
         claimed_ms: Some(claim.claimed_ms()),
-        ended_ms: None,
-        container: None,
-        image: claim.image.clone(),
         project: claim.project.clone(),
         isolation: claim.isolation,
         warm_start: claim.warm_start,
         limits: claim.limits,
         argv: claim.argv.clone(),
         session: Some(claim.session.clone()),
-        pid: None,
         uid: Some(claim.uid),
-        activity: None,
-        title: String::new(),
-        size: None,
-        clients: 0,
-        readings: Readings::default(),
-        exit: None,
-        oom: false,
-        unapplied: false,
         remove: claim.remove,
+        ..blank(&claim.id, &claim.profile, &claim.image, claim.created_ms)
     }
 }
 
@@ -254,22 +244,23 @@ fn of_finished(finished: &FinishedRecord) -> WorkerView {
     }
 }
 
-fn empty(record: &Record) -> WorkerView {
+/// A worker that nobody has claimed.
+fn blank(id: &WorkerId, profile: &str, image: &str, created_ms: u64) -> WorkerView {
     WorkerView {
-        id: record.id.to_string(),
-        name: format!("warm-{}", record.id),
-        profile: record.profile.clone(),
+        id: id.to_string(),
+        name: format!("warm-{id}"),
+        profile: profile.to_owned(),
         state: WorkerState::Creating,
         why: None,
-        created_ms: record.created_ms,
+        created_ms,
         claimed_ms: None,
         ended_ms: None,
         container: None,
-        image: record.image.clone(),
+        image: image.to_owned(),
         project: None,
         isolation: Isolation::None,
         warm_start: false,
-        limits: record.limits,
+        limits: Limits::default(),
         argv: Vec::new(),
         session: None,
         pid: None,

@@ -178,11 +178,15 @@ impl WorkerFolder {
         ] {
             make_dir(&self.0.join(name), mode)?;
         }
-        write_whole(
-            &self.0.join("run").join(paths::TOKEN_NAME),
-            token.as_bytes(),
-            0o400,
-        )
+        // Not synced: a worker that a power cut interrupts is not there afterwards.
+        let path = self.0.join("run").join(paths::TOKEN_NAME);
+        let mut options = fs::OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o400)
+            .open(path)?;
+        file.write_all(token.as_bytes())
     }
 
     /// Opens the home to any uid: for the fallback without a mounter, where nobody can give it to
