@@ -33,7 +33,7 @@ fn nothing_given_is_the_documented_defaults() {
     assert_eq!(profile.limits, Limits::default());
     assert_eq!(config.attach.detach_keys, ["ctrl-p,ctrl-q", "ctrl-\\"]);
     assert_eq!(config.api.max_body, 1 << 20);
-    assert_eq!(config.engine.max_parallel, 4);
+    assert_eq!(config.engine.max_parallel, 8);
     assert!(config.pool.enabled && !config.pool.skip_image_pull);
 }
 

@@ -126,7 +126,7 @@ impl Checker<'_> {
             max_parallel: self.value(
                 "engine.max_parallel",
                 &raw.engine.max_parallel,
-                4,
+                8,
                 |given| fields::whole(given, 1..=64),
             ),
         };

@@ -25,8 +25,8 @@ pub(super) const WORKERS: u32 = 32;
 const LIMIT: f64 = 1000.0;
 /// Workers claimed between two refills.
 const ROUND: u32 = 8;
-/// Between two kills.
-const SETTLE: Duration = Duration::from_secs(3);
+/// Between two kills: one that ran for less than 5 s is started again after a pause.
+const SETTLE: Duration = Duration::from_secs(6);
 /// They are not coming any more.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -63,11 +63,10 @@ async fn claim(bench: &Bench) -> Result<Vec<String>, Failure> {
 
 /// The figure.
 pub(super) async fn measure(bench: &Bench) -> Result<Vec<Figure>, Failure> {
-    let rounds = if bench.quick { 3 } else { 10 };
+    let rounds = if bench.quick { 2 } else { 8 };
     let names = claim(bench).await?;
     let (mut adopted, mut answered) = (Vec::new(), Vec::new());
     for round in 0..rounds {
-        // A coordinator that ends soon after its start is restarted later.
         tokio::time::sleep(SETTLE).await;
         let before = sessions(bench).await?;
         if before.len() < names.len() {

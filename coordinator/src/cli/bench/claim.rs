@@ -22,6 +22,9 @@ use std::{
 pub(super) const COMMAND: &str = "echo ready; exec sleep 60";
 /// Warm workers at the beginning of a round.
 const ROUND: u32 = 8;
+/// Between two claims: what follows a claim beside its path (the record, the container's name) is
+/// done by then.
+const PAUSE: Duration = Duration::from_millis(50);
 /// A command has written something by then.
 const SILENCE: Duration = Duration::from_secs(30);
 
@@ -128,6 +131,7 @@ async fn one_mode(bench: &Bench, project: &Path, mode: Isolation) -> Result<Samp
             samples.add(&claimed);
             container = claimed.response.worker.container.clone();
             names.push(claimed.name);
+            tokio::time::sleep(PAUSE).await;
         }
         if let Some(container) = container {
             let took = rivals::docker_exec(&container, COMMAND).await?;
@@ -146,7 +150,7 @@ async fn one_mode(bench: &Bench, project: &Path, mode: Isolation) -> Result<Samp
     Ok(samples)
 }
 
-/// Claims with the pool refilling beside them, one every half second.
+/// Claims with the pool refilling beside them, 150 ms apart.
 async fn refilling(bench: &Bench, project: &Path, mode: Isolation) -> Result<Vec<f64>, Failure> {
     let mut claims = Vec::new();
     let count = (bench.count / 5).clamp(5, 40);
@@ -184,7 +188,7 @@ fn report(mode: Isolation, samples: Samples, busy: Vec<f64>) -> Vec<Figure> {
     let part = |samples: Vec<f64>| Series::of(samples).p50;
     let busy = Series::of(busy);
     let note = format!(
-        "8 claims a round, pool paused; the coordinator's part {} ms (mount {}, start {}); with the \
+        "8 claims a round 50 ms apart, pool paused; the coordinator's part {} ms (mount {}, start {}); with the \
          pool refilling beside: p50 {} p99 {} ms (n {})",
         part(samples.total),
         part(samples.mount),
