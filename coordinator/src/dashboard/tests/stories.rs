@@ -4,7 +4,7 @@ use super::fixtures::*;
 use crate::{
     dashboard::{
         dialog::Dialog,
-        event::{ActionDone, AttachEnd, Effect, Failure, Msg, PreviewBody, PreviewMsg},
+        event::{ActionDone, AttachEnd, Effect, Failure, LiveBody, LiveMsg, Msg},
         painter::Painter,
         state::{Level, PreviewStream},
         update::{spawn_words, update},
@@ -54,7 +54,7 @@ fn enter_attaches_and_only_where_there_is_a_session() {
     assert!(
         matches!(
             &effects[..],
-            [Effect::Attach {
+            [Effect::Zoom {
                 takeover: false,
                 ..
             }]
@@ -163,9 +163,9 @@ fn a_late_message_of_another_preview_is_dropped() {
     let worker = "ffffffffffff".to_owned();
     update(
         &mut state,
-        Msg::Preview(PreviewMsg {
+        Msg::Live(LiveMsg {
             worker,
-            body: PreviewBody::Attached,
+            body: LiveBody::Attached { writer: false },
         }),
     );
     assert_eq!(state.preview.stream, PreviewStream::Opening);
@@ -176,7 +176,7 @@ fn coming_back_from_an_attach_draws_anew() {
     let mut state = state_with(80, 24, workers(1));
     let effects = update(
         &mut state,
-        Msg::AttachEnded(AttachEnd::Detached { writer: false }),
+        Msg::ZoomEnded(AttachEnd::Detached { writer: false }),
     );
     assert_eq!(effects, [Effect::Redraw]);
     assert!(state.notice.unwrap().hint.unwrap().contains("takes over"));
