@@ -1,9 +1,10 @@
 //! What keys do: the part of `update` that answers the user. Pure, as `update` is.
 
 use super::{
+    allowed::allowed,
     dialog::{Confirm, Confirmed, Dialog, SpawnForm},
     event::{Act, Effect},
-    keymap::{self, Action},
+    keymap::{Action, Context},
     losses,
     state::State,
     update::{STOP_ALL_WORDS, remove_words, spawn_words, stop_words},
@@ -34,7 +35,7 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
         return;
     }
     let ctrl_c = key.code == KeyCode::Char('c') && key.modifiers == KeyModifiers::CONTROL;
-    match keymap::lookup(key) {
+    match state.keymap.action(&[Context::List], key) {
         Some(Action::Suspend) => return effects.push(Effect::Suspend),
         Some(Action::Redraw) => return effects.push(Effect::Redraw),
         _ => {}
@@ -43,17 +44,17 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
         Some(_) if ctrl_c => {}
         Some(Dialog::Help(lines)) => {
             let last = pages::last_scroll(state.size, &pages::help(state));
-            state.dialog = scroll(key, lines, last).map(Dialog::Help);
+            state.dialog = scroll(state, key, lines, last).map(Dialog::Help);
         }
         Some(Dialog::Details(lines)) => {
             let last = pages::last_scroll(state.size, &pages::details(state));
-            state.dialog = scroll(key, lines, last).map(Dialog::Details);
+            state.dialog = scroll(state, key, lines, last).map(Dialog::Details);
         }
         Some(Dialog::Confirm(confirm)) => confirm_key(state, confirm, key, effects),
         Some(Dialog::Spawn(form)) => spawn_key(state, form, key, effects),
         None if state.filtering => filter_key(state, key),
         None => {
-            if let Some(action) = keymap::lookup(key) {
+            if let Some(action) = state.keymap.action(&[Context::List], key) {
                 list_action(state, action, effects);
             }
         }
@@ -61,8 +62,8 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
 }
 
 /// Lines scrolled after a key in a text dialog; `None` closes it.
-fn scroll(key: KeyEvent, lines: u16, last: u16) -> Option<u16> {
-    match keymap::lookup(key) {
+fn scroll(state: &State, key: KeyEvent, lines: u16, last: u16) -> Option<u16> {
+    match state.keymap.action(&[Context::Page], key) {
         Some(Action::Down) => Some(lines.saturating_add(1)),
         Some(Action::Up) => Some(lines.saturating_sub(1)),
         Some(Action::PageDown) => Some(lines.saturating_add(10)),
@@ -186,7 +187,7 @@ fn move_by(state: &mut State, by: isize) {
 }
 
 fn list_action(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
-    if let Err(why) = keymap::allowed(state, action) {
+    if let Err(why) = allowed(state, action) {
         if !why.is_empty() {
             state.refuse(why);
         }
@@ -207,11 +208,13 @@ fn list_action(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
         .selected_worker()
         .map(|w| (w.view.id.clone(), w.view.name.clone()));
     match (action, selected) {
-        (Action::Zoom | Action::Takeover, Some((id, _))) => effects.push(Effect::Zoom {
-            id,
-            session: None,
-            takeover: action == Action::Takeover,
-        }),
+        (Action::Enter | Action::Zoom | Action::Takeover, Some((id, _))) => {
+            effects.push(Effect::Zoom {
+                id,
+                session: None,
+                takeover: action == Action::Takeover,
+            })
+        }
         (Action::Stop, Some((id, name))) => {
             let losses = state.selected_worker().map(|w| losses::of_stop(state, w));
             ask(

@@ -5,6 +5,7 @@
 //! knows the coordinator through the client and the wire types alone, draws only from parsed grids
 //! and escaped text, and never leaves a terminal other than it found it.
 
+mod allowed;
 mod attach;
 mod detach;
 mod dialog;

@@ -4,6 +4,7 @@ use super::{
     dialog::{Dialog, SpawnMemory},
     event::{Failure, Picture},
     grid::Grid,
+    keymap::Keymap,
     order::{self, Group},
     text,
     theme::Theme,
@@ -20,6 +21,8 @@ use std::{collections::BTreeMap, sync::Arc};
 pub struct State {
     /// Colours and glyphs.
     pub theme: Theme,
+    /// Which key does what.
+    pub keymap: Keymap,
     /// The terminal's size.
     pub size: Size,
     /// Unix milliseconds on the coordinator's clock.
@@ -139,6 +142,7 @@ impl State {
     pub fn new(theme: Theme, size: Size, now_ms: u64) -> Self {
         Self {
             theme,
+            keymap: Keymap::default(),
             size,
             now_ms,
             link: Link::Connecting,

@@ -1,7 +1,7 @@
 //! The texts of the help and of the details, line by line.
 
 use crate::dashboard::{
-    keymap,
+    keymap::{self, Context},
     order::Group,
     state::{State, Worker, exit_words},
     text,
@@ -40,12 +40,14 @@ fn pair(term: impl Into<String>, meaning: impl Into<String>) -> Line {
 
 /// Every key, and what the markers mean.
 pub fn help(state: &State) -> Vec<Line> {
-    let mut lines = vec![Line::Heading("Keys".to_owned())];
-    lines.extend(keymap::BINDINGS.iter().map(|b| {
-        let keys: Vec<String> = b.keys.iter().map(|k| k.label()).collect();
-        pair(keys.join(", "), b.help)
-    }));
-    lines.push(Line::Blank);
+    let mut lines = Vec::new();
+    for section in state.keymap.help(&[Context::List]) {
+        lines.push(Line::Heading(section.context.title().to_owned()));
+        for (keys, action) in section.rows {
+            lines.push(pair(keys.join(", "), keymap::help_text(action)));
+        }
+        lines.push(Line::Blank);
+    }
     lines.push(Line::Heading("While attached".to_owned()));
     lines.push(pair(
         state.detach_label.as_str(),
