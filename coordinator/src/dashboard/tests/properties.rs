@@ -102,11 +102,12 @@ proptest! {
                         prop_assert!(state.is_live());
                         prop_assert_eq!(Some(&id), state.selected.as_ref());
                     }
-                    Effect::Preview(Some(target)) => {
-                        prop_assert_eq!(Some(&target.id), state.selected.as_ref());
+                    Effect::Watch(targets) => {
+                        for target in targets {
+                            prop_assert_eq!(Some(&target.id), state.selected.as_ref());
+                        }
                     }
-                    Effect::Stop { .. } | Effect::Remove { .. } | Effect::StopAll
-                    | Effect::Spawn(_) => prop_assert!(state.is_live()),
+                    Effect::Act { .. } => prop_assert!(state.is_live()),
                     _ => {}
                 }
             }

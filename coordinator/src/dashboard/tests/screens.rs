@@ -3,7 +3,7 @@
 use super::fixtures::*;
 use crate::{
     dashboard::{
-        event::{LiveBody, LiveMsg, Msg},
+        event::{LiveBody, LiveMsg, Msg, Picture},
         grid::{Grid, GridCell},
         state::State,
         update::update,
@@ -85,7 +85,10 @@ fn with_preview(mut state: State) -> State {
     grid.cursor = Some((8, 4));
     for body in [
         LiveBody::Attached { writer: false },
-        LiveBody::Screen(Arc::new(grid)),
+        LiveBody::Screen(Arc::new(Picture {
+            grid,
+            ..Picture::default()
+        })),
     ] {
         let worker = id.clone();
         update(&mut state, Msg::Live(LiveMsg { worker, body }));
