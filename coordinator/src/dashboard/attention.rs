@@ -29,7 +29,7 @@ pub fn changed(state: &mut State, id: &str, before: Option<Group>, effects: &mut
     }
     notify(state, &name, &text, effects);
     if now == Group::NeedsYou {
-        let key = state.keymap.label_of(super::keymap::Action::NextWaiting);
+        let key = state.key(super::keymap::Action::NextWaiting);
         say(
             state,
             format!("{name} {text}"),

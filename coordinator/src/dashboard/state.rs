@@ -5,7 +5,7 @@ use super::{
     dialog::{Dialog, SpawnMemory},
     event::{Failure, LiveTarget, Picture},
     filter,
-    keymap::{Chord, Context, Keymap},
+    keymap::{Action, Chord, Context, Keymap},
     logs::LogsTab,
     order::{self, Group, Sort},
     settings::Settings,
@@ -414,6 +414,23 @@ impl State {
             (_, Focus::Pane, Tab::Changes) => &[Changes, Global],
             (_, Focus::Pane, Tab::Logs) => &[Logs, Global],
             (_, Focus::Pane, Tab::Details) => &[Page, Global],
+        }
+    }
+
+    /// The key of an action, for people: where the keys are now, or else in the list.
+    pub fn key(&self, action: Action) -> String {
+        let contexts = self.contexts();
+        self.keymap
+            .label(action, contexts)
+            .unwrap_or_else(|| action.name().replace('_', " "))
+    }
+
+    /// Goes back within the tab that has the keys; `false` when there is nothing to go back from.
+    pub fn tab_back(&mut self) -> bool {
+        match self.tab {
+            Tab::Changes => self.changes.back(),
+            Tab::Logs => self.logs.back(),
+            Tab::Terminal | Tab::Details => false,
         }
     }
 

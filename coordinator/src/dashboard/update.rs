@@ -220,7 +220,7 @@ fn on_live(state: &mut State, msg: LiveMsg, effects: &mut Vec<Effect>) {
             terminal.writer = writer;
             if !writer && state.typing.as_ref() == Some(&msg.worker) {
                 state.typing = None;
-                let takeover = state.keymap.label_of(super::keymap::Action::Takeover);
+                let takeover = state.key(super::keymap::Action::Takeover);
                 state.inform(
                     "someone else types here: you are watching",
                     Some(format!("{takeover} takes over")),
@@ -326,7 +326,7 @@ fn zoom_ended(state: &mut State, end: AttachEnd, effects: &mut Vec<Effect>) {
     match end {
         AttachEnd::Detached { writer: true } => {}
         AttachEnd::Detached { writer: false } => {
-            let takeover = state.keymap.label_of(super::keymap::Action::Takeover);
+            let takeover = state.key(super::keymap::Action::Takeover);
             state.inform(
                 "you watched only: another client is the writer",
                 Some(format!("{takeover} takes over")),

@@ -31,7 +31,7 @@ pub fn header(state: &State, area: Rect, pen: &mut Pen<'_>) {
             if !status.warnings.is_empty() {
                 let count = status.warnings.len();
                 let s = if count == 1 { "" } else { "s" };
-                let key = state.keymap.label_of(Action::ShowDetails);
+                let key = state.key(Action::ShowDetails);
                 let said = format!("{count} warning{s} ({key})");
                 pieces.push(pen.piece(said, Role::Warning));
             }

@@ -176,7 +176,7 @@ fn title(state: &State, area: Rect, pen: &mut Pen<'_>) -> Option<Position> {
 }
 
 fn empty(state: &State, area: Rect, pen: &mut Pen<'_>) {
-    let key = |action| state.keymap.label_of(action);
+    let key = |action| state.key(action);
     use crate::dashboard::keymap::Action;
     let lines: Vec<(String, Role)> = match &state.link {
         Link::Connecting => vec![("Connecting to the coordinator…".into(), Role::Muted)],
