@@ -13,8 +13,8 @@ mod worker;
 
 pub use attach::{AttachQuery, ClientMessage, STDERR_CHANNEL, STDOUT_CHANNEL, ServerMessage};
 pub use changes::{
-    ApplyRequest, ApplyResult, Change, ChangeKind, Changes, Conflict, DiscardRequest, EntryType,
-    FileDiff,
+    ApplyRequest, ApplyResult, Change, ChangeCount, ChangeKind, Changes, Conflict, DiscardRequest,
+    EntryType, FileDiff,
 };
 pub use error::{ApiError, ErrorKind};
 pub use event::{ApiEvent, EventBody};
@@ -24,9 +24,7 @@ pub use spawn::{
     ExecRequest, ExecResponse, LimitsRequest, SpawnRequest, SpawnResponse, Timings, WhenEmpty,
 };
 pub use status::{EngineView, HotMounts, Status, Version};
-pub use worker::{
-    ChangeCount, ListeningPort, LogsQuery, RenameRequest, ScreenView, StopRequest, WorkerView,
-};
+pub use worker::{ListeningPort, LogsQuery, RenameRequest, ScreenView, StopRequest, WorkerView};
 
 /// The API's version, as in the `/v1` prefix.
 pub const API_VERSION: u32 = 1;

@@ -1,5 +1,6 @@
 //! Workers as clients see them.
 
+use super::ChangeCount;
 use crate::model::{HostPath, Isolation, Limits, WorkerState};
 use podbay_protocol::{Activity, ExitStatus, Readings, Size};
 use serde::{Deserialize, Serialize};
@@ -89,17 +90,6 @@ pub struct ListeningPort {
     pub port: u16,
     /// The address without the port: `127.0.0.1`, `0.0.0.0`, `::`.
     pub address: String,
-}
-
-/// How much a copy-on-write worker changed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChangeCount {
-    /// Changed paths; folders do not count.
-    pub files: u64,
-    /// Lines added in them.
-    pub added: u64,
-    /// Lines removed.
-    pub removed: u64,
 }
 
 /// Body of `…/rename`.
