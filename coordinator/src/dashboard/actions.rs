@@ -17,7 +17,6 @@ use super::{
     worker::Worker,
 };
 use crate::model::WorkerName;
-use crossterm::event::KeyEvent;
 
 /// Does it, or says why not.
 pub fn perform(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
@@ -124,7 +123,12 @@ fn everywhere(state: &mut State, action: Action, effects: &mut Vec<Effect>) -> b
         }
         Action::Shell => {
             if let Some((id, name)) = selected(state) {
-                act(state, format!("shell in {name}"), Act::Shell { id }, effects);
+                act(
+                    state,
+                    format!("shell in {name}"),
+                    Act::Shell { id },
+                    effects,
+                );
             }
         }
         Action::Stop => ask_stop(state),
@@ -483,11 +487,7 @@ fn in_tab(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
     take_outcome(state, outcome, effects);
 }
 
-fn take_outcome(
-    state: &mut State,
-    outcome: super::changes::TabOutcome,
-    effects: &mut Vec<Effect>,
-) {
+fn take_outcome(state: &mut State, outcome: super::changes::TabOutcome, effects: &mut Vec<Effect>) {
     for effect in outcome.effects {
         match effect {
             Effect::Act { what, act: call } => act(state, what, call, effects),

@@ -39,9 +39,11 @@ pub fn allowed(state: &State, action: Action) -> Result<(), String> {
         Action::Stop => {
             live(state)?;
             let key = state.key(Action::Remove);
-            any(state, |w| !w.ended(), |name| {
-                format!("{name} has ended already; {key} removes it")
-            })
+            any(
+                state,
+                |w| !w.ended(),
+                |name| format!("{name} has ended already; {key} removes it"),
+            )
         }
         Action::Remove => {
             live(state)?;

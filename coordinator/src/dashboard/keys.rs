@@ -116,10 +116,7 @@ fn seen(state: &mut State, effects: &mut Vec<Effect>) {
 
 fn help_key(state: &mut State, scrolled: u16, key: KeyEvent) {
     let last = pages::last_scroll(state.size, &pages::help(state));
-    let contexts = [
-        super::keymap::Context::Page,
-        super::keymap::Context::Global,
-    ];
+    let contexts = [super::keymap::Context::Page, super::keymap::Context::Global];
     let next = match state.keymap.lookup(&contexts, &[], key) {
         Lookup::Action(Action::Back | Action::Quit | Action::Help | Action::Enter) => None,
         Lookup::Action(action) => Some(actions::scrolled(scrolled, action, last)),
@@ -245,12 +242,7 @@ fn line_key(state: &mut State, mut line: Line, key: KeyEvent, effects: &mut Vec<
     }
 }
 
-fn palette_key(
-    state: &mut State,
-    mut palette: Palette,
-    key: KeyEvent,
-    effects: &mut Vec<Effect>,
-) {
+fn palette_key(state: &mut State, mut palette: Palette, key: KeyEvent, effects: &mut Vec<Effect>) {
     match palette.key(state, key) {
         palette::Outcome::Stay => state.dialog = Some(Dialog::Palette(palette)),
         palette::Outcome::Close => {}

@@ -21,9 +21,9 @@ pub fn cursor(state: &State) -> (u16, u16) {
 /// Back to the live terminal.
 pub fn leave(state: &mut State, effects: &mut Vec<Effect>) {
     if let Some(id) = state.selected.clone()
-        && state.picture(&id).is_some_and(|p| {
-            p.offset > 0 || p.found_at.is_some() || !p.selected.is_empty()
-        })
+        && state
+            .picture(&id)
+            .is_some_and(|p| p.offset > 0 || p.found_at.is_some() || !p.selected.is_empty())
     {
         effects.push(Effect::Scroll {
             id,
@@ -46,10 +46,7 @@ pub fn perform(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
     let cols = state.terminal_area(&id).map_or(1, |a| a.width).max(1);
     let page = i32::from(rows.saturating_sub(1).max(1));
     let mut scroll = |to| {
-        effects.push(Effect::Scroll {
-            id: id.clone(),
-            to,
-        });
+        effects.push(Effect::Scroll { id: id.clone(), to });
     };
     let mut selecting = state.selecting.unwrap_or_default();
     let (col, row) = selecting.at;

@@ -1,6 +1,11 @@
 //! The spawn form.
 
-use super::{event::{Effect, Failure}, field::Field, state::State, text};
+use super::{
+    event::{Effect, Failure},
+    field::Field,
+    state::State,
+    text,
+};
 use crate::{
     model::{HostPath, Isolation, ProfileName, WorkerName},
     wire::SpawnRequest,
@@ -9,27 +14,58 @@ use crossterm::event::{KeyCode, KeyEvent};
 use podbay_protocol::{SessionIo, Size};
 
 /// What a key did.
-pub enum FormKey { Stay(Vec<Effect>), Cancel, Spawn(Box<SpawnRequest>) }
+pub enum FormKey {
+    Stay(Vec<Effect>),
+    Cancel,
+    Spawn(Box<SpawnRequest>),
+}
 
 impl SpawnForm {
-    pub fn open(state: &State) -> (Self, Vec<Effect>) { (Self::new(&state.spawn_memory, state.pools.keys().cloned().collect()), vec![]) }
-    pub fn paste(&mut self, t: &str) -> Vec<Effect> { if let Some(f) = self.text_field() { f.insert(t); } vec![] }
+    pub fn open(state: &State) -> (Self, Vec<Effect>) {
+        (
+            Self::new(&state.spawn_memory, state.pools.keys().cloned().collect()),
+            vec![],
+        )
+    }
+    pub fn paste(&mut self, t: &str) -> Vec<Effect> {
+        if let Some(f) = self.text_field() {
+            f.insert(t);
+        }
+        vec![]
+    }
     pub fn recent_came(&mut self, _r: &[String]) {}
     pub fn folders_came(&mut self, _p: &str, _f: Result<Vec<String>, Failure>) {}
-    pub fn refuse(&mut self, w: &str) { self.error = Some((self.focus, w.to_owned())); }
-    pub fn hints(&self) -> Vec<(&'static str, &'static str)> { vec![("Enter", "spawn"), ("Tab", "next field"), ("Esc", "cancel")] }
+    pub fn refuse(&mut self, w: &str) {
+        self.error = Some((self.focus, w.to_owned()));
+    }
+    pub fn hints(&self) -> Vec<(&'static str, &'static str)> {
+        vec![("Enter", "spawn"), ("Tab", "next field"), ("Esc", "cancel")]
+    }
     pub fn key(&mut self, key: KeyEvent, size: Size) -> FormKey {
         match key.code {
             KeyCode::Esc => return FormKey::Cancel,
             KeyCode::Enter => match self.request(size) {
                 Ok(r) => return FormKey::Spawn(Box::new(r)),
-                Err((field, wrong)) => { self.focus = field; self.error = Some((field, wrong)); }
+                Err((field, wrong)) => {
+                    self.focus = field;
+                    self.error = Some((field, wrong));
+                }
             },
             KeyCode::Tab | KeyCode::Down => self.move_focus(true),
             KeyCode::BackTab | KeyCode::Up => self.move_focus(false),
-            _ => { self.error = None; match self.text_field() { Some(f) => { f.key(key); } None => match key.code {
-                KeyCode::Right | KeyCode::Char(' ' | 'l') => self.cycle(true),
-                KeyCode::Left | KeyCode::Char('h') => self.cycle(false), _ => {} } } }
+            _ => {
+                self.error = None;
+                match self.text_field() {
+                    Some(f) => {
+                        f.key(key);
+                    }
+                    None => match key.code {
+                        KeyCode::Right | KeyCode::Char(' ' | 'l') => self.cycle(true),
+                        KeyCode::Left | KeyCode::Char('h') => self.cycle(false),
+                        _ => {}
+                    },
+                }
+            }
         }
         FormKey::Stay(vec![])
     }

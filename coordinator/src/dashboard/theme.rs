@@ -120,9 +120,15 @@ impl Theme {
         }
     }
 
-    pub fn colour(self) -> bool { self.colour }
-    pub fn next(self) -> Self { self }
-    pub fn word(self) -> &'static str { "x" }
+    pub fn colour(self) -> bool {
+        self.colour
+    }
+    pub fn next(self) -> Self {
+        self
+    }
+    pub fn word(self) -> &'static str {
+        "x"
+    }
     /// One of two glyphs: with Unicode, or ASCII.
     pub fn glyph(self, unicode: &'static str, ascii: &'static str) -> &'static str {
         if self.unicode { unicode } else { ascii }

@@ -3,9 +3,7 @@
 
 use super::{
     attention,
-    event::{
-        ActionDone, AttachEnd, Effect, Failure, Fetched, LiveBody, LiveMsg, LiveTarget, Msg,
-    },
+    event::{ActionDone, AttachEnd, Effect, Failure, Fetched, LiveBody, LiveMsg, LiveTarget, Msg},
     keys, mouse,
     state::{Focus, Link, LiveTerminal, State, Stream, Tab},
     text,
@@ -14,7 +12,6 @@ use super::{
 };
 use crate::wire::{ApiEvent, EventBody, SpawnRequest, WorkerView};
 use podbay_protocol::Size;
-use std::sync::Arc;
 
 /// Takes in what happened; says what is to be done.
 pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
@@ -316,6 +313,7 @@ fn action_done(state: &mut State, what: &str, done: ActionDone, effects: &mut Ve
             session: Some(session),
             takeover: false,
         }),
+        ActionDone::Quiet => {}
         ActionDone::Done(sentence) => state.inform(sentence, None),
         ActionDone::Failed(error) => state.fail(what, &error),
     }

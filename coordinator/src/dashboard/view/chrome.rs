@@ -104,10 +104,7 @@ pub fn notice_lines(state: &State, width: u16) -> Vec<(String, Role)> {
             (format!("{mark}{}{hint}", notice.text), role)
         }
         None if under_way(state).is_empty() => return Vec::new(),
-        None => (
-            format!("{}…", under_way(state)),
-            Role::Working,
-        ),
+        None => (format!("{}…", under_way(state)), Role::Working),
     };
     let mut lines = text::wrap(&said, columns);
     if lines.len() > NOTICE_LINES {
@@ -188,6 +185,10 @@ pub fn tabs(state: &State, area: Rect, pen: &mut Pen<'_>) {
         return;
     };
     let mut pieces = vec![pen.piece(format!(" {}", worker.view.name), Role::Heading)];
+    let reason = worker.reason();
+    if !reason.is_empty() && state.is_live() {
+        pieces.push(pen.piece(reason, worker.group().role()));
+    }
     if state.tab == Tab::Terminal {
         pieces.extend(super::terminal::status(state, worker, pen));
     }
@@ -214,11 +215,9 @@ fn footer_keys(state: &State) -> Vec<FooterKey> {
         Some(Dialog::Help(_)) => plain(&[("j/k", "scroll"), ("Esc", "close")]),
         Some(Dialog::Confirm(confirm)) => plain(&[("y", confirm.verb), ("n/Esc", "cancel")]),
         Some(Dialog::Spawn(form)) => plain(&form.hints()),
-        Some(Dialog::Palette(_)) => plain(&[
-            ("Enter", "do it"),
-            ("Up/Down", "choose"),
-            ("Esc", "close"),
-        ]),
+        Some(Dialog::Palette(_)) => {
+            plain(&[("Enter", "do it"), ("Up/Down", "choose"), ("Esc", "close")])
+        }
         Some(Dialog::Line(line)) => match line.what {
             LineFor::Reply { .. } => plain(&[("Enter", "send"), ("Esc", "cancel")]),
             LineFor::Rename { .. } => plain(&[("Enter", "rename"), ("Esc", "cancel")]),
@@ -245,7 +244,7 @@ fn footer_keys(state: &State) -> Vec<FooterKey> {
             .footer(state.contexts())
             .into_iter()
             .filter(|(_, _, action)| allowed(state, *action).is_ok())
-            .map(|(key, label, action)| (key, label, Some(action)))
+            .map(|(key, label, action)| (key, label.to_owned(), Some(action)))
             .collect(),
     }
 }

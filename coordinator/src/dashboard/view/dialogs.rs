@@ -117,16 +117,10 @@ fn question(confirm: &Confirm, area: Rect, pen: &mut Pen<'_>) {
     }
 }
 
-
 /// Most rows of a worker's screen above an answer.
 const PEEK: u16 = 12;
 
-fn one_line(
-    state: &State,
-    line: &dialog::Line,
-    area: Rect,
-    pen: &mut Pen<'_>,
-) -> Option<Position> {
+fn one_line(state: &State, line: &dialog::Line, area: Rect, pen: &mut Pen<'_>) -> Option<Position> {
     let (title, id) = match &line.what {
         LineFor::Reply { id, name } => (format!("Answer {name}"), id),
         LineFor::Rename { id, name } => (format!("Rename {name}"), id),

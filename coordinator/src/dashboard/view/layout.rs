@@ -127,7 +127,7 @@ fn body(state: &State, whole: Rect, mut rest: Rect, areas: &mut Areas) {
     } else if whole.width >= BESIDE_FROM {
         let width = match state.divider {
             Some(column) => column.clamp(NARROWEST, whole.width - NARROWEST),
-            None => (whole.width * 9 / 20).clamp(46, 90),
+            None => (whole.width * 2 / 5).clamp(46, 90),
         };
         areas.list = Rect { width, ..rest };
         areas.divider = Some(rest.x + width);
@@ -266,7 +266,12 @@ pub fn neighbour(state: &State, across: isize, down: isize) -> Option<String> {
     let Some(here) = here else {
         return tiles.first().map(|(id, _)| (*id).clone());
     };
-    let middle = |a: &Rect| (i32::from(a.x) * 2 + i32::from(a.width), i32::from(a.y) * 2 + i32::from(a.height));
+    let middle = |a: &Rect| {
+        (
+            i32::from(a.x) * 2 + i32::from(a.width),
+            i32::from(a.y) * 2 + i32::from(a.height),
+        )
+    };
     let (x, y) = middle(&here);
     let ahead = |a: &Rect| {
         let (ax, ay) = middle(a);
@@ -297,7 +302,9 @@ pub fn neighbour(state: &State, across: isize, down: isize) -> Option<String> {
             true => tiles.last(),
             false => tiles.first(),
         };
-        let place = ids.iter().position(|id| edge.is_some_and(|(e, _)| e == id))?;
+        let place = ids
+            .iter()
+            .position(|id| edge.is_some_and(|(e, _)| e == id))?;
         let next = place.checked_add_signed((across + down).signum())?;
         ids.get(next).map(|id| (*id).clone())
     })

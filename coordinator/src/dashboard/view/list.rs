@@ -13,8 +13,8 @@ use ratatui::{
     style::Style,
 };
 
-/// From this many rows on, groups have headings.
-const HEADINGS_FROM: u16 = 9;
+/// From this many rows on, groups have headings also when not everything fits.
+const HEADINGS_FROM: u16 = 18;
 
 /// A row of the list.
 enum Item<'a> {
@@ -37,7 +37,7 @@ pub fn draw(state: &State, area: Rect, pen: &mut Pen<'_>) -> Option<Position> {
         empty(state, rows, pen);
         return cursor;
     }
-    let columns = Columns::fit(area.width, state, grouped(area));
+    let columns = Columns::fit(area.width, state, grouped(state, area));
     for (y, item) in items(state, area) {
         let row = Rect {
             y,
@@ -58,8 +58,10 @@ pub fn draw(state: &State, area: Rect, pen: &mut Pen<'_>) -> Option<Position> {
     cursor
 }
 
-fn grouped(area: Rect) -> bool {
-    area.height >= HEADINGS_FROM
+/// Whether groups have headings: when there is room for them.
+fn grouped(state: &State, area: Rect) -> bool {
+    let wanted = state.rows.len() + state.groups().len() + 1;
+    area.height >= HEADINGS_FROM || wanted <= usize::from(area.height)
 }
 
 /// What is in the rows below the title, and where: around the selected worker.
@@ -69,7 +71,7 @@ fn items(state: &State, area: Rect) -> Vec<(u16, Item<'_>)> {
     let mut group = None;
     for worker in state.listed() {
         let now = worker.group();
-        if grouped(area) && group != Some(now) {
+        if grouped(state, area) && group != Some(now) {
             group = Some(now);
             items.push(Item::Heading(now, groups.get(&now).copied().unwrap_or(0)));
         }
@@ -78,9 +80,7 @@ fn items(state: &State, area: Rect) -> Vec<(u16, Item<'_>)> {
     let height = usize::from(area.height.saturating_sub(1)).max(1);
     let here = items
         .iter()
-        .position(
-            |i| matches!(i, Item::Worker(w) if state.selected.as_ref() == Some(&w.view.id)),
-        )
+        .position(|i| matches!(i, Item::Worker(w) if state.selected.as_ref() == Some(&w.view.id)))
         .unwrap_or(0);
     let first = here
         .saturating_sub(height / 2)
@@ -105,7 +105,11 @@ fn heading(state: &State, group: Group, count: usize, row: Rect, pen: &mut Pen<'
         false => Role::Stale,
     };
     let (unicode, ascii) = group.marker();
-    let mut said = format!("{} {} {count}", pen.theme.glyph(unicode, ascii), group.word());
+    let mut said = format!(
+        "{} {} {count}",
+        pen.theme.glyph(unicode, ascii),
+        group.word()
+    );
     if !state.is_live() {
         said.push_str(", stale");
     }
@@ -155,14 +159,14 @@ fn title(state: &State, area: Rect, pen: &mut Pen<'_>) -> Option<Position> {
     if !state.marked.is_empty() {
         pieces.push(pen.piece(format!("{} marked", state.marked.len()), Role::Marked));
     }
-    if !grouped(area) || state.waiting() > 0 {
+    if !grouped(state, area) || state.waiting() > 0 {
         for (group, count) in state.groups() {
             let role = if state.is_live() {
                 group.role()
             } else {
                 Role::Stale
             };
-            if !grouped(area) || group == Group::NeedsYou {
+            if !grouped(state, area) || group == Group::NeedsYou {
                 pieces.push(pen.piece(format!("{count} {}", group.word()), role));
             }
         }
@@ -300,7 +304,9 @@ impl Columns {
                 room -= columns + 1;
             }
         }
-        let order = [Profile, Why, Changes, Ports, Age, Memory, Cpu, History, Clients];
+        let order = [
+            Profile, Why, Changes, Ports, Age, Memory, Cpu, History, Clients,
+        ];
         let mut columns = vec![(Column::State, state_width - 1), (Name, name)];
         for column in order {
             match column {
@@ -365,7 +371,11 @@ impl Columns {
                 let (unicode, ascii) = group.marker();
                 let word = if live { group.word() } else { "stale" };
                 let marker = pen.theme.glyph(unicode, ascii);
-                (format!("{marker} {word}"), style(group.role()))
+                let text = match self.0.first() {
+                    Some((Column::State, 1)) => marker.to_owned(),
+                    _ => format!("{marker} {word}"),
+                };
+                (text, style(group.role()))
             }
             Column::Name => {
                 let role = match group.role() {

@@ -91,7 +91,10 @@ pub fn screen(state: &State, worker: &Worker, area: Rect, pen: &mut Pen<'_>) -> 
     };
     let typed = state.typing.as_ref() == Some(id);
     let cursor = paint(picture, area, typed, pen);
-    if let Some(selecting) = state.selecting.filter(|_| state.selected.as_ref() == Some(id)) {
+    if let Some(selecting) = state
+        .selecting
+        .filter(|_| state.selected.as_ref() == Some(id))
+    {
         let (col, row) = selecting.at;
         let style = Style::new().add_modifier(Modifier::REVERSED);
         if col < area.width && row < area.height {
@@ -129,7 +132,10 @@ pub fn paint(picture: &Picture, area: Rect, typed: bool, pen: &mut Pen<'_>) -> O
             y: area.y + down,
         })
     };
-    for (marks, role) in [(&picture.found, Role::Match), (&picture.selected, Role::Selected)] {
+    for (marks, role) in [
+        (&picture.found, Role::Match),
+        (&picture.selected, Role::Selected),
+    ] {
         let style = pen.theme.style(role);
         for (row, columns) in marks {
             for at in columns.clone().filter_map(|col| place(*row, col)) {

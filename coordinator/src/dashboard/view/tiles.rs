@@ -12,7 +12,13 @@ pub fn draw(state: &State, area: Rect, pen: &mut Pen<'_>) -> Option<Position> {
         for (y, line) in (area.top() + 1..area.bottom())
             .zip(text::wrap(said, usize::from(area.width.saturating_sub(4))))
         {
-            pen.put_as(area.x + 2, y, area.width.saturating_sub(2), &line, Role::Muted);
+            pen.put_as(
+                area.x + 2,
+                y,
+                area.width.saturating_sub(2),
+                &line,
+                Role::Muted,
+            );
         }
         return None;
     }
@@ -60,6 +66,12 @@ fn tile(state: &State, worker: &Worker, place: Rect, pen: &mut Pen<'_>) -> Optio
         ..place
     };
     let x = pen.pieces(line, &pieces, 6);
-    pen.put_as(x, place.y, u16::from(x + 1 < place.right()), " ", Role::Text);
+    pen.put_as(
+        x,
+        place.y,
+        u16::from(x + 1 < place.right()),
+        " ",
+        Role::Text,
+    );
     terminal::screen(state, worker, layout::inside(place), pen)
 }
