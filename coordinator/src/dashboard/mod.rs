@@ -21,6 +21,7 @@ mod order;
 mod painter;
 mod preview;
 mod run;
+mod settings;
 mod state;
 mod term_guard;
 mod text;

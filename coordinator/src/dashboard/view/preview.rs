@@ -119,7 +119,7 @@ fn paint(grid: &Grid, area: Rect, pen: &mut Pen<'_>) {
 }
 
 fn paint_cell(cell: &GridCell, x: u16, y: u16, area: Rect, leftmost: bool, pen: &mut Pen<'_>) {
-    let style = match pen.theme.colour {
+    let style = match pen.theme.colour() {
         true => cell.style,
         false => Style {
             fg: None,
