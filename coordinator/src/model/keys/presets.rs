@@ -215,7 +215,7 @@ const TMUX: &[Row] = &[
     (Action::Back, &[Changes], &["q", "left"]),
     (Action::Palette, &[Global], &["ctrl-b :", "ctrl-k"]),
     (Action::ToggleMouse, &[Global], &["ctrl-b m"]),
-    (Action::Help, &[Global], &["ctrl-b ?", "f1"]),
+    (Action::Help, &[Global], &["ctrl-b ?", "?", "f1"]),
     (Action::Quit, WORKERS, &["q"]),
     (Action::Quit, &[Global], &["ctrl-b d", "ctrl-c"]),
 ];
