@@ -61,8 +61,6 @@ impl Agent {
         let (Some(again), Some(origin)) = (session.again.take(), session.origin.take()) else {
             return;
         };
-        // What ran beside the program must not hold its ports and files.
-        procs::kill_session(session.pid);
         let old = session.id.clone();
         let next = again.next.clone();
         let mut start = *origin;
