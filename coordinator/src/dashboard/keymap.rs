@@ -1,50 +1,10 @@
 //! Which key does what. The footer and the help are made from this table, so they cannot lie.
 
-use super::state::State;
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+mod action;
 
-/// What a key can ask for in the list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// One row down.
-    Down,
-    /// One row up.
-    Up,
-    /// A page down.
-    PageDown,
-    /// A page up.
-    PageUp,
-    /// First row.
-    First,
-    /// Last row.
-    Last,
-    /// Full-screen attach.
-    Attach,
-    /// Full-screen attach as the writer, whoever writes now.
-    Takeover,
-    /// Open the spawn form.
-    Spawn,
-    /// Stop the selected worker.
-    Stop,
-    /// Remove the selected worker, which has ended.
-    Remove,
-    /// Show all about the selected worker and the coordinator.
-    Details,
-    /// Stop every worker.
-    StopAll,
-    /// Filter the list.
-    Filter,
-    /// Clear the filter.
-    ClearFilter,
-    /// Show the keys.
-    Help,
-    /// Draw anew.
-    Redraw,
-    /// Stop the process until it is continued.
-    Suspend,
-    /// Leave.
-    Quit,
-}
+use super::state::State;
+pub use action::Action;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 /// A line of the table.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +37,7 @@ const fn ch(c: char) -> Key {
 /// The table, in the order of the footer.
 pub const BINDINGS: &[Binding] = &[
     bind(
-        Action::Attach,
+        Action::Zoom,
         &[Plain(KeyCode::Enter)],
         "attach",
         "attach full screen",
@@ -101,13 +61,13 @@ pub const BINDINGS: &[Binding] = &[
         "remove a worker that has ended",
     ),
     bind(
-        Action::Details,
+        Action::ShowDetails,
         &[ch('s')],
         "details",
         "all about the worker and the coordinator",
     ),
     bind(
-        Action::ClearFilter,
+        Action::Back,
         &[Plain(KeyCode::Esc)],
         "clear",
         "clear filter and messages",
@@ -253,7 +213,7 @@ pub fn allowed(state: &State, action: Action) -> Result<(), String> {
             .ok_or_else(|| "no worker is selected".to_owned())
     };
     match action {
-        Action::Attach | Action::Takeover => {
+        Action::Zoom | Action::Takeover => {
             live()?;
             let worker = selected()?;
             let (name, group) = (&worker.view.name, worker.group().word());
@@ -294,7 +254,7 @@ pub fn allowed(state: &State, action: Action) -> Result<(), String> {
             }
         }
         Action::Spawn => live(),
-        Action::ClearFilter => match state.filter.is_empty() && state.notice.is_none() {
+        Action::Back => match state.filter.is_empty() && state.notice.is_none() {
             true => Err(String::new()),
             false => Ok(()),
         },

@@ -2,7 +2,7 @@
 
 use super::{
     dialog::{Confirm, Confirmed, Dialog, SpawnForm},
-    event::Effect,
+    event::{Act, Effect},
     keymap::{self, Action},
     losses,
     state::State,
@@ -121,13 +121,13 @@ fn confirm_key(state: &mut State, mut confirm: Confirm, key: KeyEvent, effects: 
     if !state.is_live() {
         return state.refuse("not done: the coordinator is unreachable");
     }
-    let (what, effect) = match confirm.what {
-        Confirmed::Stop { id, name } => (stop_words(&name), Effect::Stop { id, name }),
-        Confirmed::Remove { id, name } => (remove_words(&name), Effect::Remove { id, name }),
-        Confirmed::StopAll => (STOP_ALL_WORDS.to_owned(), Effect::StopAll),
+    let (what, act) = match confirm.what {
+        Confirmed::Stop { id, name } => (stop_words(&name), Act::Stop(vec![(id, name)])),
+        Confirmed::Remove { id, name } => (remove_words(&name), Act::Remove(vec![(id, name)])),
+        Confirmed::StopAll => (STOP_ALL_WORDS.to_owned(), Act::StopAll),
     };
-    state.pending.push(what);
-    effects.push(effect);
+    state.pending.push(what.clone());
+    effects.push(Effect::Act { what, act });
 }
 
 fn spawn_key(
@@ -145,7 +145,10 @@ fn spawn_key(
             Ok(request) if state.is_live() => {
                 state.spawn_memory = form.memory();
                 state.pending.push(spawn_words(&request));
-                effects.push(Effect::Spawn(Box::new(request)));
+                effects.push(Effect::Act {
+                    what: spawn_words(&request),
+                    act: Act::Spawn(Box::new(request)),
+                });
                 return;
             }
             Ok(_) => {
@@ -204,8 +207,9 @@ fn list_action(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
         .selected_worker()
         .map(|w| (w.view.id.clone(), w.view.name.clone()));
     match (action, selected) {
-        (Action::Attach | Action::Takeover, Some((id, _))) => effects.push(Effect::Attach {
+        (Action::Zoom | Action::Takeover, Some((id, _))) => effects.push(Effect::Zoom {
             id,
+            session: None,
             takeover: action == Action::Takeover,
         }),
         (Action::Stop, Some((id, name))) => {
@@ -252,10 +256,10 @@ fn list_action(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
             let form = SpawnForm::new(&state.spawn_memory, profiles);
             state.dialog = Some(Dialog::Spawn(Box::new(form)));
         }
-        (Action::Details, _) => state.dialog = Some(Dialog::Details(0)),
+        (Action::ShowDetails, _) => state.dialog = Some(Dialog::Details(0)),
         (Action::Help, _) => state.dialog = Some(Dialog::Help(0)),
         (Action::Filter, _) => state.filtering = true,
-        (Action::ClearFilter, _) => state.filter.clear(),
+        (Action::Back, _) => state.filter.clear(),
         (Action::Quit, _) => effects.push(Effect::Quit),
         _ => {}
     }

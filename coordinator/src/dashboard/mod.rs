@@ -8,6 +8,7 @@
 mod attach;
 mod detach;
 mod dialog;
+mod effects;
 mod event;
 mod field;
 mod grid;

@@ -2,7 +2,7 @@
 //! terminal model, and sends pictures of its grid. Bytes of a worker go no further than this file.
 
 use super::{
-    event::{Msg, PreviewBody, PreviewMsg, PreviewTarget},
+    event::{LiveBody, LiveMsg, LiveTarget, Msg, Picture},
     grid::{Grid, GridCell},
     term_guard::contained,
 };
@@ -41,7 +41,7 @@ impl Drop for Watch {
 
 impl Watch {
     /// Starts to watch.
-    pub fn start(client: Client, target: PreviewTarget, to: mpsc::Sender<Msg>) -> Self {
+    pub fn start(client: Client, target: LiveTarget, to: mpsc::Sender<Msg>) -> Self {
         let (size, sizes) = watch::channel(target.size);
         let watcher = Watcher {
             client,
@@ -71,7 +71,7 @@ struct Watcher {
 /// How one attach ended.
 enum End {
     /// Nothing more will come.
-    Final(PreviewBody),
+    Final(LiveBody),
     /// It broke; why.
     Broken(String),
 }
@@ -85,7 +85,7 @@ impl Watcher {
             match self.attach().await {
                 End::Final(body) => return self.say(body).await,
                 End::Broken(reason) => {
-                    self.say(PreviewBody::Broken {
+                    self.say(LiveBody::Broken {
                         reason,
                         last: false,
                     })
@@ -102,13 +102,9 @@ impl Watcher {
     }
 
     /// The dashboard that does not listen any more has ended this task as well.
-    async fn say(&self, body: PreviewBody) {
+    async fn say(&self, body: LiveBody) {
         let worker = self.worker.clone();
-        drop(
-            self.to
-                .send(Msg::Preview(PreviewMsg { worker, body }))
-                .await,
-        );
+        drop(self.to.send(Msg::Live(LiveMsg { worker, body })).await);
     }
 
     async fn attach(&mut self) -> End {
@@ -126,7 +122,7 @@ impl Watcher {
                 self.follow(receiver).await
             }
             Err(error) if error.is_transient() => End::Broken(error.to_string()),
-            Err(error) => End::Final(PreviewBody::Broken {
+            Err(error) => End::Final(LiveBody::Broken {
                 reason: error.to_string(),
                 last: true,
             }),
@@ -142,8 +138,8 @@ impl Watcher {
             tokio::select! {
                 () = sleep_until(due.unwrap_or(last)), if due.is_some() => {
                     (due, last) = (None, Instant::now());
-                    if let Some(grid) = model.picture() {
-                        self.say(PreviewBody::Screen(Arc::new(grid))).await;
+                    if let Some(picture) = model.picture() {
+                        self.say(LiveBody::Screen(Arc::new(picture))).await;
                     }
                     continue;
                 }
@@ -156,17 +152,17 @@ impl Watcher {
                 incoming = receiver.next() => match incoming {
                     Some(Ok(Incoming::Output(bytes))) => model.process(&bytes),
                     Some(Ok(Incoming::Stderr(bytes))) => model.process(&bytes),
-                    Some(Ok(Incoming::Message(ServerMessage::Attached { .. }))) => {
-                        self.say(PreviewBody::Attached).await;
+                    Some(Ok(Incoming::Message(ServerMessage::Attached { writer, .. }))) => {
+                        self.say(LiveBody::Attached { writer }).await;
                     }
                     Some(Ok(Incoming::Message(ServerMessage::Exited { status, .. }))) => {
-                        if let Some(grid) = model.picture() {
-                            self.say(PreviewBody::Screen(Arc::new(grid))).await;
+                        if let Some(picture) = model.picture() {
+                            self.say(LiveBody::Screen(Arc::new(picture))).await;
                         }
-                        return End::Final(PreviewBody::Ended(status));
+                        return End::Final(LiveBody::Ended(status));
                     }
                     Some(Ok(Incoming::Message(ServerMessage::Error(error)))) => {
-                        return End::Final(PreviewBody::Broken { reason: error.message, last: true });
+                        return End::Final(LiveBody::Broken { reason: error.message, last: true });
                     }
                     Some(Ok(Incoming::Message(ServerMessage::Spawned(_)))) => continue,
                     Some(Err(error)) => return End::Broken(error.to_string()),
@@ -218,14 +214,18 @@ impl Model {
         }
     }
 
-    fn picture(&self) -> Option<Grid> {
+    fn picture(&self) -> Option<Picture> {
         let screen = self.screen.as_ref()?;
         contained(|| {
             let (cols, rows) = screen.size();
             let mut grid = Grid::new(cols, rows);
             screen.cells(|row, col, cell| grid.set(row, col, grid_cell(&cell)));
             grid.cursor = screen.cursor();
-            grid
+            Picture {
+                grid,
+                modes: screen.modes(),
+                ..Picture::default()
+            }
         })
     }
 }

@@ -4,19 +4,17 @@
 use super::{
     attach,
     detach::{self, Detach},
-    event::{ActionDone, AttachEnd, Effect, Failure, Msg},
+    effects,
+    event::{AttachEnd, Effect, Msg},
     link,
     painter::Painter,
     preview::Watch,
     state::State,
     term_guard::{self, TermGuard},
     theme::Theme,
-    update::{FALLBACK_SIZE, STOP_ALL_WORDS, remove_words, spawn_words, stop_words, update},
+    update::{FALLBACK_SIZE, update},
 };
-use crate::{
-    client::{Client, ClientError},
-    wire::StopRequest,
-};
+use crate::client::Client;
 use anyhow::Context;
 use crossterm::event::{Event, EventStream};
 use futures_util::StreamExt;
@@ -172,7 +170,7 @@ struct Runner {
     input: Option<EventStream>,
     to: mpsc::Sender<Msg>,
     messages: mpsc::Receiver<Msg>,
-    watch: Option<Watch>,
+    watch: Option<(String, Watch)>,
     attached: Option<Attached>,
     clock: Clock,
     quit: bool,
@@ -228,7 +226,7 @@ impl Runner {
                     self.guard.take_back().context("taking the terminal back")?;
                     self.input = Some(EventStream::new());
                     self.resized()?;
-                    self.take(Msg::AttachEnded(end))?;
+                    self.take(Msg::ZoomEnded(end))?;
                 }
                 Woken::Clock => self.take(Msg::Now(self.clock.now_ms()))?,
                 Woken::Suspend => self.suspend()?,
@@ -307,15 +305,19 @@ impl Runner {
             Effect::Quit => self.quit = true,
             Effect::Suspend => self.suspend()?,
             Effect::Redraw => self.painter.forget(),
-            Effect::Preview(target) => {
-                self.watch = target.map(|t| Watch::start(client, t, self.to.clone()));
-            }
-            Effect::PreviewSize(size) => {
-                if let Some(watch) = &self.watch {
-                    watch.resize(size);
+            Effect::Watch(targets) => {
+                let target = targets.into_iter().next();
+                match (target, &self.watch) {
+                    (Some(target), Some((id, watch))) if target.id == *id => {
+                        watch.resize(target.size);
+                    }
+                    (target, _) => {
+                        self.watch = target
+                            .map(|t| (t.id.clone(), Watch::start(client, t, self.to.clone())));
+                    }
                 }
             }
-            Effect::Attach { id, takeover } => {
+            Effect::Zoom { id, takeover, .. } => {
                 // Its thread must not take keys that are for the session.
                 self.input = None;
                 self.guard.lend().context("lending the terminal")?;
@@ -326,52 +328,14 @@ impl Runner {
                     self.keys.clone(),
                 )));
             }
-            Effect::Spawn(request) => self.act(spawn_words(&request), async move {
-                let answer = client.spawn(&request).await?;
-                Ok(ActionDone::Spawned {
-                    id: answer.worker.id,
-                    name: answer.worker.name,
-                    cold_reason: match answer.warm {
-                        true => None,
-                        false => Some(answer.cold_reason.unwrap_or_else(|| "asked for".to_owned())),
-                    },
-                    total_us: answer.timings.total_us,
-                    warnings: answer.warnings,
-                })
-            }),
-            Effect::Stop { id, name } => self.act(stop_words(&name), async move {
-                client.stop(&id, &StopRequest::default()).await?;
-                Ok(ActionDone::Done(format!("{name} stopped")))
-            }),
-            Effect::Remove { id, name } => self.act(remove_words(&name), async move {
-                client.remove(&id, false).await?;
-                Ok(ActionDone::Done(format!("{name} removed")))
-            }),
-            Effect::StopAll => self.act(STOP_ALL_WORDS.to_owned(), async move {
-                let names = client.stop_all(&StopRequest::default()).await?;
-                Ok(ActionDone::Done(match names.len() {
-                    1 => "1 worker stopped".to_owned(),
-                    n => format!("{n} workers stopped"),
-                }))
-            }),
+            Effect::Act { what, act } => effects::act(&self.client, &self.to, what, act),
+            Effect::Scroll { .. }
+            | Effect::Clipboard(_)
+            | Effect::Notify { .. }
+            | Effect::Fetch(_)
+            | Effect::Remember(_) => {}
         }
         Ok(())
-    }
-
-    /// Runs an action beside the loop and reports what it came to.
-    fn act(
-        &self,
-        what: String,
-        action: impl Future<Output = Result<ActionDone, ClientError>> + Send + 'static,
-    ) {
-        let to = self.to.clone();
-        tokio::spawn(async move {
-            let done = action
-                .await
-                .unwrap_or_else(|error| ActionDone::Failed(Failure::from(error)));
-            // A dashboard that ended wants to know nothing.
-            drop(to.send(Msg::ActionDone { what, done }).await);
-        });
     }
 
     fn suspend(&mut self) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use super::{
     dialog::{Dialog, SpawnMemory},
-    event::Failure,
+    event::{Failure, Picture},
     grid::Grid,
     order::{self, Group},
     text,
@@ -52,6 +52,8 @@ pub struct State {
     pub select_when_listed: Option<String>,
     /// Actions under way, as the user would call them.
     pub pending: Vec<String>,
+    /// The worker that keys go to, by id.
+    pub typing: Option<String>,
     /// The keys that leave a full-screen attach, for people.
     pub detach_label: String,
 }
@@ -111,7 +113,7 @@ pub struct Preview {
     /// The worker watched.
     pub worker: Option<String>,
     /// The last picture, and the id of the worker it is of.
-    pub picture: Option<(String, Arc<Grid>)>,
+    pub picture: Option<(String, Arc<Picture>)>,
     /// What the stream is doing.
     pub stream: PreviewStream,
 }
@@ -153,6 +155,7 @@ impl State {
             spawn_memory: SpawnMemory::default(),
             select_when_listed: None,
             pending: Vec::new(),
+            typing: None,
             detach_label: "Ctrl-Q".to_owned(),
         }
     }
@@ -246,8 +249,8 @@ impl State {
 
     /// The last picture of the selected worker.
     pub fn picture(&self) -> Option<&Grid> {
-        let (of, grid) = self.preview.picture.as_ref()?;
-        (self.selected.as_ref() == Some(of)).then_some(grid.as_ref())
+        let (of, picture) = self.preview.picture.as_ref()?;
+        (self.selected.as_ref() == Some(of)).then_some(&picture.grid)
     }
 
     /// Clients of a worker other than this dashboard's own preview.

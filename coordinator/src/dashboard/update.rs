@@ -2,7 +2,7 @@
 //! clock.
 
 use super::{
-    event::{ActionDone, AttachEnd, Effect, Failure, Msg, PreviewBody, PreviewMsg, PreviewTarget},
+    event::{ActionDone, AttachEnd, Effect, Failure, LiveBody, LiveMsg, LiveTarget, Msg},
     keys,
     state::{Link, Preview, PreviewStream, State, Worker, exit_words},
     text,
@@ -21,9 +21,10 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
         Msg::Api(event) => on_event(state, *event, &mut effects),
         Msg::Gone { reason } => gone(state, reason),
         Msg::Now(now_ms) => state.now_ms = now_ms,
-        Msg::Preview(msg) => on_preview(state, msg),
+        Msg::Live(msg) => on_live(state, msg),
+        Msg::Mouse(_) | Msg::Leave | Msg::Focus(_) | Msg::Fetched(_) => {}
         Msg::ActionDone { what, done } => action_done(state, &what, done),
-        Msg::AttachEnded(end) => attach_ended(state, end, &mut effects),
+        Msg::ZoomEnded(end) => attach_ended(state, end, &mut effects),
     }
     if state
         .notice
@@ -43,9 +44,11 @@ fn follow_selection(state: &mut State, effects: &mut Vec<Effect>) {
     let target = state
         .selected_worker()
         .filter(|w| w.attachable() && state.is_live() && layout::has_preview(state.size))
-        .map(|w| PreviewTarget {
+        .map(|w| LiveTarget {
             id: w.view.id.clone(),
             size: w.view.size.unwrap_or_default(),
+            write: None,
+            takeover: false,
         });
     let wanted = target.as_ref().map(|t| &t.id);
     if wanted == state.preview.worker.as_ref() {
@@ -61,7 +64,7 @@ fn follow_selection(state: &mut State, effects: &mut Vec<Effect>) {
             None => PreviewStream::Off,
         },
     };
-    effects.push(Effect::Preview(target));
+    effects.push(Effect::Watch(target.into_iter().collect()));
 }
 
 fn on_event(state: &mut State, event: ApiEvent, effects: &mut Vec<Effect>) {
@@ -88,7 +91,12 @@ fn on_event(state: &mut State, event: ApiEvent, effects: &mut Vec<Effect>) {
             if let (true, Some(size)) = (resized, size)
                 && state.preview.worker.as_ref() == Some(&worker.id)
             {
-                effects.push(Effect::PreviewSize(size));
+                effects.push(Effect::Watch(vec![LiveTarget {
+                    id: worker.id.clone(),
+                    size,
+                    write: None,
+                    takeover: false,
+                }]));
             }
             put(state, known, *worker, event.at_ms);
         }
@@ -138,16 +146,17 @@ fn gone(state: &mut State, reason: String) {
     state.link = Link::Gone { since_ms, reason };
 }
 
-fn on_preview(state: &mut State, msg: PreviewMsg) {
+fn on_live(state: &mut State, msg: LiveMsg) {
     let preview = &mut state.preview;
     if preview.worker.as_ref() != Some(&msg.worker) {
         return;
     }
     match msg.body {
-        PreviewBody::Attached => preview.stream = PreviewStream::Live,
-        PreviewBody::Screen(grid) => preview.picture = Some((msg.worker, grid)),
-        PreviewBody::Ended(status) => preview.stream = PreviewStream::Ended(status),
-        PreviewBody::Broken { reason, last } => {
+        LiveBody::Attached { .. } => preview.stream = PreviewStream::Live,
+        LiveBody::Screen(picture) => preview.picture = Some((msg.worker, picture)),
+        LiveBody::Copied(_) => {}
+        LiveBody::Ended(status) => preview.stream = PreviewStream::Ended(status),
+        LiveBody::Broken { reason, last } => {
             let again = if last { "" } else { "; trying again" };
             preview.stream = PreviewStream::Broken(format!("{reason}{again}"));
         }
@@ -175,6 +184,7 @@ fn action_done(state: &mut State, what: &str, done: ActionDone) {
             let hint = (!warnings.is_empty()).then(|| warnings.join("; "));
             state.inform(format!("{name} started in {took} ({how})"), hint);
         }
+        ActionDone::Shell { .. } => {}
         ActionDone::Done(sentence) => state.inform(sentence, None),
         ActionDone::Failed(error) => state.fail(what, &error),
     }

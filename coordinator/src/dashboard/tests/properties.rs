@@ -3,7 +3,7 @@
 use super::fixtures::*;
 use crate::{
     dashboard::{
-        event::{Effect, Msg, PreviewBody, PreviewMsg},
+        event::{Effect, LiveBody, LiveMsg, Msg},
         painter::Painter,
         state::State,
         theme::Theme,
@@ -76,9 +76,9 @@ fn a_msg() -> impl Strategy<Value = Msg> {
         }),
         1 => Just(Msg::Gone { reason: "gone".into() }),
         1 => any::<u64>().prop_map(Msg::Now),
-        1 => (0u64..8).prop_map(|n| Msg::Preview(PreviewMsg {
+        1 => (0u64..8).prop_map(|n| Msg::Live(LiveMsg {
             worker: format!("{n:012x}"),
-            body: PreviewBody::Attached,
+            body: LiveBody::Attached { writer: false },
         })),
     ]
 }
@@ -98,15 +98,16 @@ proptest! {
             }
             for effect in effects {
                 match effect {
-                    Effect::Attach { id, .. } => {
+                    Effect::Zoom { id, .. } => {
                         prop_assert!(state.is_live());
                         prop_assert_eq!(Some(&id), state.selected.as_ref());
                     }
-                    Effect::Preview(Some(target)) => {
-                        prop_assert_eq!(Some(&target.id), state.selected.as_ref());
+                    Effect::Watch(targets) => {
+                        for target in targets {
+                            prop_assert_eq!(Some(&target.id), state.selected.as_ref());
+                        }
                     }
-                    Effect::Stop { .. } | Effect::Remove { .. } | Effect::StopAll
-                    | Effect::Spawn(_) => prop_assert!(state.is_live()),
+                    Effect::Act { .. } => prop_assert!(state.is_live()),
                     _ => {}
                 }
             }

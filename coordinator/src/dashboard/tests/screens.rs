@@ -3,7 +3,7 @@
 use super::fixtures::*;
 use crate::{
     dashboard::{
-        event::{Msg, PreviewBody, PreviewMsg},
+        event::{LiveBody, LiveMsg, Msg, Picture},
         grid::{Grid, GridCell},
         state::State,
         update::update,
@@ -83,9 +83,15 @@ fn with_preview(mut state: State) -> State {
         }
     }
     grid.cursor = Some((8, 4));
-    for body in [PreviewBody::Attached, PreviewBody::Screen(Arc::new(grid))] {
+    for body in [
+        LiveBody::Attached { writer: false },
+        LiveBody::Screen(Arc::new(Picture {
+            grid,
+            ..Picture::default()
+        })),
+    ] {
         let worker = id.clone();
-        update(&mut state, Msg::Preview(PreviewMsg { worker, body }));
+        update(&mut state, Msg::Live(LiveMsg { worker, body }));
     }
     state
 }

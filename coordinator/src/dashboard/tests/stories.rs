@@ -4,7 +4,7 @@ use super::fixtures::*;
 use crate::{
     dashboard::{
         dialog::Dialog,
-        event::{ActionDone, AttachEnd, Effect, Failure, Msg, PreviewBody, PreviewMsg},
+        event::{Act, ActionDone, AttachEnd, Effect, Failure, LiveBody, LiveMsg, Msg},
         painter::Painter,
         state::{Level, PreviewStream},
         update::{spawn_words, update},
@@ -54,7 +54,7 @@ fn enter_attaches_and_only_where_there_is_a_session() {
     assert!(
         matches!(
             &effects[..],
-            [Effect::Attach {
+            [Effect::Zoom {
                 takeover: false,
                 ..
             }]
@@ -77,7 +77,16 @@ fn a_stop_needs_a_yes() {
     assert_eq!(update(&mut state, code(KeyCode::Enter)), []);
     assert_eq!(press(&mut state, "xn"), []);
     let effects = press(&mut state, "xy");
-    assert!(matches!(&effects[..], [Effect::Stop { .. }]), "{effects:?}");
+    assert!(
+        matches!(
+            &effects[..],
+            [Effect::Act {
+                act: Act::Stop(_),
+                ..
+            }]
+        ),
+        "{effects:?}"
+    );
     assert_eq!(state.pending.len(), 1);
 }
 
@@ -99,7 +108,10 @@ fn a_running_worker_is_not_removed_and_an_ended_one_is_not_stopped() {
     assert!(state.notice.as_ref().unwrap().text.contains("D removes it"));
     assert!(matches!(
         &press(&mut state, "Dy")[..],
-        [Effect::Remove { .. }]
+        [Effect::Act {
+            act: Act::Remove(_),
+            ..
+        }]
     ));
 }
 
@@ -110,7 +122,13 @@ fn spawn_sends_the_form_and_remembers_it() {
     update(&mut state, code(KeyCode::Tab));
     press(&mut state, "fix");
     let effects = update(&mut state, code(KeyCode::Enter));
-    let [Effect::Spawn(request)] = &effects[..] else {
+    let [
+        Effect::Act {
+            act: Act::Spawn(request),
+            ..
+        },
+    ] = &effects[..]
+    else {
         panic!("{effects:?}")
     };
     assert_eq!(request.project.as_ref().unwrap().to_string(), "/srv/shop");
@@ -150,11 +168,13 @@ fn nothing_is_done_while_the_coordinator_is_gone_and_it_comes_back_by_itself() {
             reason: "gone".into(),
         },
     );
-    assert_eq!(effects, [Effect::Preview(None)]);
+    assert_eq!(effects, [Effect::Watch(vec![])]);
     assert_eq!(press(&mut state, "x"), []);
     assert!(state.dialog.is_none() && state.notice.is_some());
     let effects = update(&mut state, hello(workers(3)));
-    assert!(matches!(&effects[..], [Effect::Preview(Some(t))] if Some(&t.id) == watched.as_ref()));
+    assert!(
+        matches!(&effects[..], [Effect::Watch(t)] if t.first().map(|t| &t.id) == watched.as_ref())
+    );
 }
 
 #[test]
@@ -163,9 +183,9 @@ fn a_late_message_of_another_preview_is_dropped() {
     let worker = "ffffffffffff".to_owned();
     update(
         &mut state,
-        Msg::Preview(PreviewMsg {
+        Msg::Live(LiveMsg {
             worker,
-            body: PreviewBody::Attached,
+            body: LiveBody::Attached { writer: false },
         }),
     );
     assert_eq!(state.preview.stream, PreviewStream::Opening);
@@ -176,7 +196,7 @@ fn coming_back_from_an_attach_draws_anew() {
     let mut state = state_with(80, 24, workers(1));
     let effects = update(
         &mut state,
-        Msg::AttachEnded(AttachEnd::Detached { writer: false }),
+        Msg::ZoomEnded(AttachEnd::Detached { writer: false }),
     );
     assert_eq!(effects, [Effect::Redraw]);
     assert!(state.notice.unwrap().hint.unwrap().contains("takes over"));
