@@ -12,6 +12,7 @@ mod effects;
 mod event;
 mod field;
 mod grid;
+mod input;
 mod keymap;
 mod keys;
 mod link;
