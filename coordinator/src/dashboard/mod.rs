@@ -16,6 +16,7 @@ mod input;
 mod keymap;
 mod keys;
 mod link;
+mod live;
 mod losses;
 mod order;
 mod painter;
