@@ -5,7 +5,7 @@
 //! by `main`.
 
 mod apply;
-mod attach;
+pub(crate) mod attach;
 mod bench;
 mod completions;
 mod config;
