@@ -5,29 +5,43 @@
 //! knows the coordinator through the client and the wire types alone, draws only from parsed grids
 //! and escaped text, and never leaves a terminal other than it found it.
 
-mod attach;
-mod detach;
+mod actions;
+mod allowed;
+mod attention;
+mod changes;
 mod dialog;
 mod effects;
 mod event;
 mod field;
+mod filter;
+mod fuzzy;
 mod grid;
 mod input;
 mod keymap;
 mod keys;
 mod link;
 mod live;
+mod logs;
 mod losses;
+mod mouse;
 mod order;
+mod outer;
 mod painter;
-mod preview;
+mod palette;
 mod run;
+mod scrollback;
+mod settings;
+mod signals;
+mod spawn;
 mod state;
 mod term_guard;
 mod text;
 mod theme;
 mod update;
 mod view;
+mod worker;
+mod writer;
+mod zoom;
 
 pub use run::{DashboardOptions, open, run};
 
