@@ -114,6 +114,12 @@ pub fn worker(name: &str) -> WorkerView {
         oom: false,
         unapplied: false,
         remove: true,
+        ports: Vec::new(),
+        changes: None,
+        mounts: Vec::new(),
+        security: String::new(),
+        network: String::new(),
+        restarts: 0,
     }
 }
 

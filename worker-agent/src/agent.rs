@@ -306,6 +306,7 @@ impl Agent {
     /// Ends sessions whose program has ended and whose output is read.
     fn look_after_ends(&mut self) {
         let mut ended = false;
+        let mut again = Vec::new();
         for session in self.sessions.values_mut() {
             if session.exit.is_none() || session.ended {
                 continue;
@@ -328,6 +329,12 @@ impl Agent {
             self.oom_kills = self.oom_kills.max(kills);
             session.finish(oom, &mut self.reactor);
             ended = true;
+            if session.again.is_some() {
+                again.push(session.key);
+            }
+        }
+        for key in again {
+            self.start_again(key);
         }
         if ended {
             self.forget_old();

@@ -31,5 +31,6 @@ pub mod pty;
 mod reactor;
 mod reap;
 mod requests;
+mod restart;
 mod shutdown;
 mod signals;

@@ -6,6 +6,7 @@ use crate::{
     agent::Agent,
     command::{prepare, refuse},
     hook,
+    restart::Again,
     session::{Session, Surroundings},
 };
 use podbay_protocol::{
@@ -78,7 +79,23 @@ impl Agent {
             ToAgentBody::Stop { session, grace_ms } => {
                 let key = self.session(&session)?.key;
                 if let Some(session) = self.sessions.get_mut(&key) {
+                    session.again = None;
                     session.stop(Duration::from_millis(grace_ms), &mut self.reactor);
+                }
+            }
+            ToAgentBody::Restart {
+                session,
+                next,
+                grace_ms,
+                claim,
+            } => {
+                let grace = Duration::from_millis(grace_ms);
+                self.restart(&session, Again { next, claim }, grace)?;
+            }
+            ToAgentBody::Carry { session, claim } => {
+                let key = self.session(&session)?.key;
+                if let Some(session) = self.sessions.get_mut(&key) {
+                    session.claim = Some(claim);
                 }
             }
             ToAgentBody::Input { session, data } => {
@@ -105,12 +122,19 @@ impl Agent {
         Ok(Reply::Done)
     }
 
-    fn session(&self, id: &str) -> Result<&Session, AgentError> {
+    pub(crate) fn session(&self, id: &str) -> Result<&Session, AgentError> {
         let found = self.sessions.values().find(|s| s.id == id);
         found.ok_or_else(|| refuse(ErrorCode::NoSuchSession, format!("no session {id}")))
     }
 
     fn start(&mut self, start: StartSession, arrived: Instant) -> Result<Reply, AgentError> {
+        let pid = self.launch(start)?;
+        let exec_us = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Ok(Reply::Started { pid, exec_us })
+    }
+
+    /// Starts a session and gives the id of its first process.
+    pub(crate) fn launch(&mut self, start: StartSession) -> Result<i32, AgentError> {
         if self.session(&start.session).is_ok() {
             let message = format!("session {} exists already", start.session);
             return Err(refuse(ErrorCode::Exists, message));
@@ -146,8 +170,7 @@ impl Agent {
         let session = Session::start(key, start, &prepared, &around, &mut self.reactor)?;
         let pid = session.pid;
         self.sessions.insert(key, session);
-        let exec_us = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
-        Ok(Reply::Started { pid, exec_us })
+        Ok(pid)
     }
 
     fn attach(&mut self, attach: &Attach) -> Result<Reply, AgentError> {

@@ -13,6 +13,7 @@ use crate::{
     pump::{Pump, Watched},
     reactor::{ClientKey, Reactor, SessionKey, Source, Timer, unix_ms},
     recording::{self, Recorder},
+    restart::Again,
     sink::Sink,
 };
 use nix::{
@@ -51,8 +52,12 @@ pub struct Session {
     pub(crate) key: SessionKey,
     pub(crate) id: String,
     argv: Vec<String>,
-    primary: bool,
-    claim: Option<serde_json::Value>,
+    pub(crate) primary: bool,
+    pub(crate) claim: Option<serde_json::Value>,
+    /// What a primary session was started with, its environment included: to start it again.
+    pub(crate) origin: Option<Box<StartSession>>,
+    /// What follows its end, when it is being restarted.
+    pub(crate) again: Option<Again>,
     /// User the session runs as; its hooks must be this one's.
     pub(crate) uid: u32,
     pub(crate) pid: i32,
@@ -134,6 +139,12 @@ impl Session {
             SessionIo::Pty { size } => Some(sane(first_size.and_then(|a| a.size).unwrap_or(size))),
             SessionIo::Pipes => None,
         };
+        let origin = start.primary.then(|| {
+            Box::new(StartSession {
+                attach: None,
+                ..start.clone()
+            })
+        });
         let ends = ends(&start, size)?;
         let client = match &start.attach {
             Some(attach) => Some(Self::dial_first(key, attach, around.dialer, reactor)?),
@@ -200,6 +211,8 @@ impl Session {
             argv: start.argv,
             primary: start.primary,
             claim: start.claim,
+            origin,
+            again: None,
             uid: start.uid,
             pid,
             started_ms,

@@ -11,8 +11,8 @@ use crate::{
     model::HostPath,
     wire::{
         ApplyRequest, ApplyResult, Changes, DiscardRequest, ExecRequest, ExecResponse, FileDiff,
-        LogsQuery, PoolView, ScaleRequest, ScreenView, SpawnRequest, SpawnResponse, Status,
-        StopRequest, Version, WorkerView,
+        Folders, LogsQuery, PoolView, RecentProjects, RenameRequest, ScaleRequest, ScreenView,
+        SpawnRequest, SpawnResponse, Status, StopRequest, Version, WorkerView,
     },
 };
 use bytes::Bytes;
@@ -195,6 +195,68 @@ impl Client {
             self.stop_deadline(request),
         )
         .await
+    }
+
+    /// Starts a worker's command again: in the same worker when it runs, in a new one of the same
+    /// name when it has ended.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn restart(
+        &self,
+        name: &str,
+        request: &StopRequest,
+    ) -> Result<WorkerView, ClientError> {
+        let deadline = self.stop_deadline(request).max(self.deadlines.spawn);
+        self.post(worker_path(name, "/restart"), request, deadline)
+            .await
+    }
+
+    /// Gives a worker another name.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn rename(&self, name: &str, new_name: &str) -> Result<WorkerView, ClientError> {
+        let request = RenameRequest {
+            name: new_name.to_owned(),
+        };
+        self.post(
+            worker_path(name, "/rename"),
+            &request,
+            self.deadlines.ordinary,
+        )
+        .await
+    }
+
+    /// A person sees a worker's screen: an activity of `done` becomes `idle`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn seen(&self, name: &str) -> Result<(), ClientError> {
+        let call = Call::new(Method::POST, worker_path(name, "/seen"));
+        self.http
+            .collect(&call, self.deadlines.ordinary)
+            .await
+            .map(drop)
+    }
+
+    /// What a path on the engine's host, absolute and perhaps half typed, may be completed to.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn folders(&self, path: &HostPath) -> Result<Folders, ClientError> {
+        let query = Query::default()
+            .pair("path", path.as_path().as_os_str().as_bytes())
+            .done();
+        self.get(format!("/v1/folders{query}")).await
+    }
+
+    /// The projects of the last claims, newest first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn recent_projects(&self) -> Result<RecentProjects, ClientError> {
+        self.get("/v1/projects/recent").await
     }
 
     /// Stops every claimed worker; the names of those stopped.

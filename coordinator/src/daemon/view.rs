@@ -1,6 +1,6 @@
 //! Views for clients, made from the fleet's entry and the record.
 
-use super::{Daemon, State, record::Record, unix_ms};
+use super::{Daemon, State, record::Record, stats::ClaimTimes, unix_ms};
 use crate::{
     fleet::PoolNumbers,
     model::{Isolation, Limits, WorkerId, WorkerState},
@@ -126,6 +126,7 @@ impl Daemon {
             misses: pool.misses,
             claim_p50_us: times.and_then(|t| t.percentile(50)),
             claim_p99_us: times.and_then(|t| t.percentile(99)),
+            recent_claims_us: times.map(ClaimTimes::recent).unwrap_or_default(),
             last_failure: pool.last_failure.map(|f| PoolFailure {
                 reason: f.reason,
                 at_ms: unix_ms().saturating_sub(now.saturating_sub(f.at)),
@@ -274,5 +275,11 @@ fn blank(id: &WorkerId, profile: &str, image: &str, created_ms: u64) -> WorkerVi
         oom: false,
         unapplied: false,
         remove: true,
+        ports: Vec::new(),
+        changes: None,
+        mounts: Vec::new(),
+        security: String::new(),
+        network: String::new(),
+        restarts: 0,
     }
 }

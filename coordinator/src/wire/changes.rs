@@ -35,6 +35,35 @@ pub struct Change {
     pub conflict: bool,
 }
 
+/// How much a copy-on-write worker changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeCount {
+    /// Changed paths; folders do not count.
+    pub files: u64,
+    /// Lines added in them.
+    pub added: u64,
+    /// Lines removed.
+    pub removed: u64,
+}
+
+impl ChangeCount {
+    /// Of a list of changes. A folder is no file, whatever became of it.
+    #[must_use]
+    pub fn of(changes: impl IntoIterator<Item = Change>) -> Self {
+        let mut count = Self::default();
+        for change in changes {
+            let folder =
+                |side: Option<EntryType>| side.is_none_or(|side| side == EntryType::Directory);
+            if !(folder(change.before) && folder(change.after)) {
+                count.files += 1;
+            }
+            count.added += change.added.unwrap_or_default();
+            count.removed += change.removed.unwrap_or_default();
+        }
+        count
+    }
+}
+
 /// What happened to a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

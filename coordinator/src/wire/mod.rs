@@ -5,6 +5,7 @@ mod attach;
 mod changes;
 mod error;
 mod event;
+mod folder;
 mod pool;
 mod spawn;
 mod status;
@@ -12,17 +13,18 @@ mod worker;
 
 pub use attach::{AttachQuery, ClientMessage, STDERR_CHANNEL, STDOUT_CHANNEL, ServerMessage};
 pub use changes::{
-    ApplyRequest, ApplyResult, Change, ChangeKind, Changes, Conflict, DiscardRequest, EntryType,
-    FileDiff,
+    ApplyRequest, ApplyResult, Change, ChangeCount, ChangeKind, Changes, Conflict, DiscardRequest,
+    EntryType, FileDiff,
 };
 pub use error::{ApiError, ErrorKind};
 pub use event::{ApiEvent, EventBody};
+pub use folder::{Folder, Folders, RecentProjects};
 pub use pool::{PoolFailure, PoolView, ScaleRequest};
 pub use spawn::{
     ExecRequest, ExecResponse, LimitsRequest, SpawnRequest, SpawnResponse, Timings, WhenEmpty,
 };
 pub use status::{EngineView, HotMounts, Status, Version};
-pub use worker::{LogsQuery, ScreenView, StopRequest, WorkerView};
+pub use worker::{ListeningPort, LogsQuery, RenameRequest, ScreenView, StopRequest, WorkerView};
 
 /// The API's version, as in the `/v1` prefix.
 pub const API_VERSION: u32 = 1;

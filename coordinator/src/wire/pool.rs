@@ -35,6 +35,9 @@ pub struct PoolView {
     pub claim_p50_us: Option<u64>,
     /// The same, 99th percentile.
     pub claim_p99_us: Option<u64>,
+    /// Microseconds of the last warm claims, oldest first, at most 32.
+    #[serde(default)]
+    pub recent_claims_us: Vec<u64>,
     /// The last failure to create a worker.
     pub last_failure: Option<PoolFailure>,
 }

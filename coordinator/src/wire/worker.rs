@@ -1,5 +1,6 @@
 //! Workers as clients see them.
 
+use super::ChangeCount;
 use crate::model::{HostPath, Isolation, Limits, WorkerState};
 use podbay_protocol::{Activity, ExitStatus, Readings, Size};
 use serde::{Deserialize, Serialize};
@@ -61,9 +62,44 @@ pub struct WorkerView {
     pub unapplied: bool,
     /// Whether the worker goes when its session ends.
     pub remove: bool,
+    /// TCP sockets that its processes listen on, sorted; at most a few seconds old.
+    #[serde(default)]
+    pub ports: Vec<ListeningPort>,
+    /// How much there is to review, at most 15 seconds old while it works; `None` when it is not
+    /// copy-on-write, not counted yet, or too much to count.
+    #[serde(default)]
+    pub changes: Option<ChangeCount>,
+    /// What of the host is in the worker, a short sentence each.
+    #[serde(default)]
+    pub mounts: Vec<String>,
+    /// What its processes may do, as a short sentence.
+    #[serde(default)]
+    pub security: String,
+    /// Which network it has, as a short sentence.
+    #[serde(default)]
+    pub network: String,
+    /// How often its session was started again.
+    #[serde(default)]
+    pub restarts: u32,
 }
 
-/// Body of `…/stop` and `/v1/stop-all`.
+/// A TCP socket that a worker's processes listen on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ListeningPort {
+    /// The port.
+    pub port: u16,
+    /// The address without the port: `127.0.0.1`, `0.0.0.0`, `::`.
+    pub address: String,
+}
+
+/// Body of `…/rename`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenameRequest {
+    /// The new name.
+    pub name: String,
+}
+
+/// Body of `…/stop`, `…/restart` and `/v1/stop-all`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopRequest {
     /// Milliseconds between TERM and KILL; the profile's when absent.

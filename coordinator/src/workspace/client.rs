@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     model::HostPath,
-    wire::{ApplyRequest, ApplyResult, Changes, DiscardRequest, FileDiff},
+    wire::{ApplyRequest, ApplyResult, ChangeCount, Changes, DiscardRequest, FileDiff, Folders},
 };
 use podbay_protocol::{FrameDecoder, encode};
 use std::{
@@ -148,6 +148,35 @@ impl MounterClient {
     pub async fn changes(&self, target: ReviewTarget) -> Result<Changes, MounterError> {
         match self.call(MounterRequest::Changes(target), SLOW).await? {
             MounterResponse::Changes(changes) => Ok(changes),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// How much a copy-on-write worker changed; `None` when that is over `most` entries.
+    ///
+    /// # Errors
+    /// As [`Self::changes`].
+    pub async fn count(
+        &self,
+        target: ReviewTarget,
+        most: u64,
+    ) -> Result<Option<ChangeCount>, MounterError> {
+        let request = MounterRequest::Count { target, most };
+        match self.call(request, SLOW).await? {
+            MounterResponse::Counted(count) => Ok(count),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What a path on the engine's host may be completed to, without what `policy` refuses.
+    ///
+    /// # Errors
+    /// `NotAFolder` for what is no absolute path, `Refused` for what is in a refused folder,
+    /// `Unsupported` when the engine's host is out of reach, `System`, `Unreachable`.
+    pub async fn folders(&self, prefix: HostPath, policy: Policy) -> Result<Folders, MounterError> {
+        let request = MounterRequest::Folders { prefix, policy };
+        match self.call(request, QUICK).await? {
+            MounterResponse::Folders(folders) => Ok(folders),
             other => Err(unexpected(&other)),
         }
     }

@@ -146,6 +146,47 @@ pub fn check(project: &Path, rules: &Rules) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Judges a canonical folder that is to be shown to a person on the way to a project: refused is
+/// what no project can be in.
+///
+/// # Errors
+/// [`Refusal`] with the rule that refuses it.
+pub fn check_listing(folder: &Path, rules: &Rules) -> Result<(), Refusal> {
+    let refuse = |rule: &str| {
+        let shown = crate::model::HostPath::new(folder);
+        Err(Refusal {
+            rule: rule.to_owned(),
+            message: format!(
+                "nothing in {shown} can be a project: the rule `{rule}` refuses it; keep it in a \
+                 home or a data folder"
+            ),
+        })
+    };
+    if KERNEL.iter().any(|dir| folder.starts_with(dir)) {
+        return refuse("kernel");
+    }
+    if let Some((_, rule)) = rules.refuse.iter().find(|(dir, _)| folder.starts_with(dir)) {
+        return refuse(rule);
+    }
+    // An allowed folder is shown, with what is in it and what leads to it.
+    let allowed = |subject: &Path| {
+        let mut allow = rules.allow.iter();
+        allow.any(|a| a.starts_with(subject) && (folder.starts_with(a) || a.starts_with(folder)))
+    };
+    if secret(folder).is_some_and(|subject| !allowed(&subject)) {
+        return refuse("secrets");
+    }
+    let system = SYSTEM.iter().find(|dir| folder.starts_with(dir));
+    if system.is_some_and(|dir| !allowed(Path::new(dir))) {
+        return refuse("system");
+    }
+    let towards = |root: &PathBuf| folder.starts_with(root) || root.starts_with(folder);
+    if !rules.roots.is_empty() && !rules.roots.iter().any(towards) {
+        return refuse("roots");
+    }
+    Ok(())
+}
+
 /// The folder with keys that the project is or is in.
 fn secret(project: &Path) -> Option<PathBuf> {
     project

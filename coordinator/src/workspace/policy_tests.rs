@@ -176,3 +176,67 @@ proptest! {
         prop_assert!(check(&project, &less).is_err() || check(&project, &more).is_ok());
     }
 }
+
+#[test]
+fn what_leads_to_a_project_is_listed_and_what_cannot_hold_one_is_not() {
+    let listed = |path: &str, rules: &Rules| {
+        check_listing(Path::new(path), rules)
+            .err()
+            .map(|refusal| refusal.rule)
+    };
+    let rules = rules();
+    for path in [
+        "/",
+        "/home",
+        "/home/u",
+        "/root",
+        "/var",
+        "/data",
+        "/people",
+        "/home/u/p",
+    ] {
+        assert_eq!(listed(path, &rules), None, "{path}");
+    }
+    for (path, rule) in [
+        ("/proc", "kernel"),
+        ("/proc/1", "kernel"),
+        ("/sys", "kernel"),
+        ("/dev", "kernel"),
+        ("/etc/ssl", "kernel"),
+        ("/data/engine", "engine data"),
+        ("/data/state/workers", "state volume"),
+        ("/home/u/.ssh", "secrets"),
+        ("/usr", "system"),
+        ("/usr/local/src", "system"),
+    ] {
+        assert_eq!(listed(path, &rules).as_deref(), Some(rule), "{path}");
+    }
+    let allowing = Rules {
+        allow: vec!["/usr/local/src".into()],
+        ..rules.clone()
+    };
+    for path in ["/usr", "/usr/local", "/usr/local/src", "/usr/local/src/p"] {
+        assert_eq!(listed(path, &allowing), None, "{path}");
+    }
+    assert_eq!(listed("/usr/bin", &allowing).as_deref(), Some("system"));
+    let rooted = Rules {
+        roots: vec!["/srv/code".into()],
+        ..rules
+    };
+    for path in ["/", "/srv", "/srv/code", "/srv/code/p"] {
+        assert_eq!(listed(path, &rooted), None, "{path}");
+    }
+    assert_eq!(listed("/home", &rooted).as_deref(), Some("roots"));
+}
+
+proptest! {
+    #[test]
+    fn what_may_be_a_project_is_listed_with_all_that_leads_to_it(project in path()) {
+        let rules = rules();
+        if check(&project, &rules).is_ok() {
+            for folder in project.ancestors() {
+                prop_assert!(check_listing(folder, &rules).is_ok(), "{folder:?}");
+            }
+        }
+    }
+}

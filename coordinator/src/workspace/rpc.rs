@@ -2,10 +2,12 @@
 //!
 //! An answer that does not fit a frame is sent as parts of its JSON text under the same id.
 
-use super::{MountRequest, Mounted, MounterCaps, MounterError, PrepareRequest, ReviewTarget};
+use super::{
+    MountRequest, Mounted, MounterCaps, MounterError, Policy, PrepareRequest, ReviewTarget,
+};
 use crate::{
     model::HostPath,
-    wire::{ApplyRequest, ApplyResult, Changes, DiscardRequest, FileDiff},
+    wire::{ApplyRequest, ApplyResult, ChangeCount, Changes, DiscardRequest, FileDiff, Folders},
 };
 use podbay_protocol::{FrameError, encode};
 use serde::{Deserialize, Serialize};
@@ -29,7 +31,21 @@ pub enum MounterRequest {
     },
     /// List an overlay's changes; answered with `Changes`.
     Changes(ReviewTarget),
-    /// Show them; answered with `Diff`.
+    /// Count them; answered with `Counted`.
+    Count {
+        /// Whose.
+        target: ReviewTarget,
+        /// The most entries worth the work.
+        most: u64,
+    },
+    /// List folders that a path may be completed to; answered with `Folders`.
+    Folders {
+        /// Absolute, perhaps half typed.
+        prefix: HostPath,
+        /// What is left out.
+        policy: Policy,
+    },
+    /// Show an overlay's changes; answered with `Diff`.
     Diff {
         /// Whose.
         target: ReviewTarget,
@@ -69,6 +85,10 @@ pub enum MounterResponse {
     Mounted(Mounted),
     /// To `Changes` and `Discard`.
     Changes(Changes),
+    /// To `Count`; `None` when there are more than was asked for.
+    Counted(Option<ChangeCount>),
+    /// To `Folders`.
+    Folders(Folders),
     /// To `Diff`.
     Diff(Vec<FileDiff>),
     /// To `Apply`.

@@ -283,6 +283,7 @@ fn status() -> Status {
             misses: 3,
             claim_p50_us: Some(1_930),
             claim_p99_us: Some(4_100),
+            recent_claims_us: Vec::new(),
             last_failure: None,
         }],
         workers: [].into(),
@@ -334,5 +335,11 @@ pub fn worker(name: &str) -> WorkerView {
         oom: false,
         unapplied: true,
         remove: true,
+        ports: Vec::new(),
+        changes: None,
+        mounts: Vec::new(),
+        security: String::new(),
+        network: String::new(),
+        restarts: 0,
     }
 }

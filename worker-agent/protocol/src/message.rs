@@ -88,6 +88,27 @@ pub enum ToAgentBody {
         /// Milliseconds between TERM and KILL.
         grace_ms: u64,
     },
+    /// Ends a running primary session as [`Self::Stop`] does, then starts the same program with
+    /// the same environment again as another session, which is the primary one from then on.
+    /// Answered at once, told by [`AgentEvent::Restarted`]. A [`Self::Stop`] in between calls the
+    /// second part off.
+    Restart {
+        /// The session.
+        session: String,
+        /// Id of the session that follows.
+        next: String,
+        /// Milliseconds between TERM and KILL.
+        grace_ms: u64,
+        /// Claim record that the agent carries from then on.
+        claim: serde_json::Value,
+    },
+    /// Replaces the claim record that is carried for a session.
+    Carry {
+        /// The session.
+        session: String,
+        /// The new record.
+        claim: serde_json::Value,
+    },
     /// Writes bytes to the session as if typed, whoever the writer is.
     Input {
         /// The session.
@@ -404,6 +425,15 @@ pub enum AgentEvent {
         status: ExitStatus,
         /// Whether the OOM killer struck one of its processes.
         oom: bool,
+    },
+    /// What [`ToAgentBody::Restart`] came to; the old session's `Exited` came before.
+    Restarted {
+        /// The session that ended.
+        session: String,
+        /// The one that follows.
+        next: String,
+        /// Its process id inside the worker, or why it could not be started.
+        outcome: Result<i32, AgentError>,
     },
     /// A session's activity changed.
     Activity {

@@ -64,6 +64,7 @@ pub fn pool() -> PoolView {
         misses: 3,
         claim_p50_us: Some(1_930),
         claim_p99_us: Some(4_100),
+        recent_claims_us: Vec::new(),
         last_failure: None,
     }
 }
@@ -131,6 +132,12 @@ pub fn worker(
         oom: false,
         unapplied: n % 4 == 1,
         remove: true,
+        ports: Vec::new(),
+        changes: None,
+        mounts: Vec::new(),
+        security: String::new(),
+        network: String::new(),
+        restarts: 0,
     }
 }
 

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     model::HostPath,
-    wire::{ApplyRequest, ApplyResult, Changes, DiscardRequest, EntryType, FileDiff},
+    wire::{ApplyRequest, ApplyResult, ChangeCount, Changes, DiscardRequest, EntryType, FileDiff},
 };
 use journal::Journal;
 use rustix::fs::{FlockOperation, flock};
@@ -113,6 +113,18 @@ impl Review {
             project: self.project.clone(),
             entries,
         })
+    }
+
+    /// `None` when there are more than `most` entries.
+    fn count(&self, most: usize) -> Result<Option<ChangeCount>> {
+        let Some(entries) = walk::walk_within(self, most.min(walk::MAX_ENTRIES))? else {
+            return Ok(None);
+        };
+        let until = Instant::now() + DIFF_TIME;
+        let changes = entries
+            .iter()
+            .map(|entry| self.show(entry, until, false).change);
+        Ok(Some(ChangeCount::of(changes)))
     }
 
     fn diff(&self, path: Option<&HostPath>) -> Result<Vec<FileDiff>> {
@@ -218,6 +230,16 @@ impl Review {
 /// What a worker changed.
 pub(super) fn list(place: &mut Place, target: &ReviewTarget) -> Result<Changes> {
     Review::open(place, target, false)?.list()
+}
+
+/// How much a worker changed; `None` when that is over `most` entries.
+pub(super) fn count(
+    place: &mut Place,
+    target: &ReviewTarget,
+    most: u64,
+) -> Result<Option<ChangeCount>> {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    Review::open(place, target, false)?.count(most)
 }
 
 /// The changes as text.

@@ -25,7 +25,7 @@ use std::{
 };
 
 /// The most changes of one worker that are listed.
-const MAX_ENTRIES: usize = 200_000;
+pub(super) const MAX_ENTRIES: usize = 200_000;
 /// Deeper folders are listed and never entered.
 const MAX_DEPTH: usize = 200;
 /// Longer paths likewise, in bytes; the kernel takes 4,095.
@@ -83,8 +83,22 @@ struct Todo {
 
 /// All changes that are not settled, sorted by path.
 pub(super) fn walk(review: &Review) -> Result<Vec<Entry>, MounterError> {
+    walk_within(review, MAX_ENTRIES)?.ok_or_else(|| {
+        system(
+            "listing the changes",
+            format!("there are more than {MAX_ENTRIES}; discard generated folders first"),
+        )
+    })
+}
+
+/// The same, or `None` as soon as there are more than `most`.
+pub(super) fn walk_within(
+    review: &Review,
+    most: usize,
+) -> Result<Option<Vec<Entry>>, MounterError> {
     let mut found = Found {
         review,
+        most,
         entries: Vec::new(),
     };
     let mut todo = vec![Todo {
@@ -94,20 +108,18 @@ pub(super) fn walk(review: &Review) -> Result<Vec<Entry>, MounterError> {
         in_opaque: false,
     }];
     while let Some(folder) = todo.pop() {
-        found.folder(&folder, &mut todo).map_err(|e| match e {
-            Stop::Many => system(
-                "listing the changes",
-                format!("there are more than {MAX_ENTRIES}; discard generated folders first"),
-            ),
-            Stop::Io(e) => {
+        match found.folder(&folder, &mut todo) {
+            Ok(()) => {}
+            Err(Stop::Many) => return Ok(None),
+            Err(Stop::Io(e)) => {
                 let path = HostPath::new(folder.path.as_path());
-                system(&format!("listing the changes in {path}"), e)
+                return Err(system(&format!("listing the changes in {path}"), e));
             }
-        })?;
+        }
     }
     let mut entries = found.entries;
     entries.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(entries)
+    Ok(Some(entries))
 }
 
 enum Stop {
@@ -123,6 +135,7 @@ impl From<io::Errno> for Stop {
 
 struct Found<'a> {
     review: &'a Review,
+    most: usize,
     entries: Vec<Entry>,
 }
 
@@ -284,7 +297,7 @@ impl Found<'_> {
     }
 
     fn push(&mut self, entry: Entry) -> Result<(), Stop> {
-        if self.entries.len() >= MAX_ENTRIES {
+        if self.entries.len() >= self.most {
             return Err(Stop::Many);
         }
         self.entries.push(entry);

@@ -5,6 +5,7 @@
 //! SIGTERM, a thread a connection reads, and two small pools work, so that a long review never
 //! delays a claim. It must never act on a path it did not open itself.
 
+mod browse;
 mod folders;
 mod host;
 mod idmap;
@@ -233,6 +234,8 @@ fn read(
             let pool = match frame.body {
                 R::Probe | R::Prepare(_) | R::Mount(_) | R::Unmount { .. } => quick,
                 R::Changes(_)
+                | R::Count { .. }
+                | R::Folders { .. }
                 | R::Diff { .. }
                 | R::Apply { .. }
                 | R::Discard { .. }
@@ -345,6 +348,12 @@ fn answer(
         }
         MounterRequest::Changes(target) => {
             changes::list(place, target).map(MounterResponse::Changes)
+        }
+        MounterRequest::Count { target, most } => {
+            changes::count(place, target, *most).map(MounterResponse::Counted)
+        }
+        MounterRequest::Folders { prefix, policy } => {
+            browse::folders(place, prefix, policy).map(MounterResponse::Folders)
         }
         MounterRequest::Diff { target, path } => {
             changes::diff(place, target, path.as_ref()).map(MounterResponse::Diff)

@@ -97,7 +97,7 @@ pub(crate) fn reopen(place: &mut Place, path: &HostPath, dev: u64, ino: u64) -> 
     })
 }
 
-fn missing(path: &HostPath, e: Errno) -> MounterError {
+pub(super) fn missing(path: &HostPath, e: Errno) -> MounterError {
     let why = match e {
         Errno::NOENT => "there is no such folder on the engine's host".to_owned(),
         Errno::NOTDIR => "it is not a folder".to_owned(),
@@ -108,7 +108,11 @@ fn missing(path: &HostPath, e: Errno) -> MounterError {
 }
 
 /// Absolute paths and links count from the engine's root.
-fn open_in(root: impl AsFd, path: &Path, more: ResolveFlags) -> rustix::io::Result<OwnedFd> {
+pub(super) fn open_in(
+    root: impl AsFd,
+    path: &Path,
+    more: ResolveFlags,
+) -> rustix::io::Result<OwnedFd> {
     openat2(
         root,
         path,
@@ -118,31 +122,41 @@ fn open_in(root: impl AsFd, path: &Path, more: ResolveFlags) -> rustix::io::Resu
     )
 }
 
-fn judge(place: &Place, canonical: &Path, seen: &Meta, given: &Policy) -> Result<()> {
-    let root = place.host.engine_root()?;
-    let real = |path: &HostPath| {
-        open_in(root, path.as_path(), ResolveFlags::empty())
-            .ok()
-            .and_then(|fd| Some((place.host.path_of(&fd).ok()?, Meta::of(&fd).ok()?)))
+/// A folder's canonical path and what it is; `None` when it cannot be opened.
+fn real(place: &Place, root: &OwnedFd, path: &HostPath) -> Option<(PathBuf, Meta)> {
+    let fd = open_in(root, path.as_path(), ResolveFlags::empty()).ok()?;
+    Some((place.host.path_of(&fd).ok()?, Meta::of(&fd).ok()?))
+}
+
+/// The given policy with canonical paths.
+pub(super) fn real_rules(place: &Place, root: &OwnedFd, given: &Policy) -> Rules {
+    let real_or_given = |path: &HostPath| {
+        real(place, root, path).map_or_else(|| path.as_path().to_owned(), |(path, _)| path)
     };
-    let real_or_given =
-        |path: &HostPath| real(path).map_or_else(|| path.as_path().to_owned(), |(path, _)| path);
-    let same = |meta: &Meta| (meta.dev, meta.ino) == (seen.dev, seen.ino);
     let mut rules = Rules {
         roots: given.roots.iter().map(real_or_given).collect(),
         allow: given.allow.iter().map(real_or_given).collect(),
         refuse: Vec::new(),
         homes: homes(root),
     };
-    let mut alias = Meta::of(root).ok().filter(same).map(|_| "root".to_owned());
     for (path, rule) in &given.refuse {
         rules.refuse.push((path.as_path().to_owned(), rule.clone()));
-        if let Some((path, meta)) = real(path) {
-            // A bind mount shows the same folder under another name.
-            if same(&meta) {
-                alias = Some(rule.clone());
-            }
+        if let Some((path, _)) = real(place, root, path) {
             rules.refuse.push((path, rule.clone()));
+        }
+    }
+    rules
+}
+
+fn judge(place: &Place, canonical: &Path, seen: &Meta, given: &Policy) -> Result<()> {
+    let root = place.host.engine_root()?;
+    let same = |meta: &Meta| (meta.dev, meta.ino) == (seen.dev, seen.ino);
+    let rules = real_rules(place, root, given);
+    let mut alias = Meta::of(root).ok().filter(same).map(|_| "root".to_owned());
+    for (path, rule) in &given.refuse {
+        // A bind mount shows the same folder under another name.
+        if real(place, root, path).is_some_and(|(_, meta)| same(&meta)) {
+            alias = Some(rule.clone());
         }
     }
     policy::check(canonical, &rules).map_err(|refusal| refused(refusal.message))?;

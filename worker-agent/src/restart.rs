@@ -1,0 +1,90 @@
+//! Starting a worker's main session again.
+//!
+//! Owns: the order of it: the old program's end, its leftovers' end, then the same start under
+//! another id. All of it happens here, so that a coordinator that dies in between finds a worker
+//! that runs, and the session's environment never leaves the worker.
+
+use crate::{agent::Agent, command::refuse, procs, reactor::SessionKey};
+use podbay_protocol::{AgentError, AgentEvent, ErrorCode, SessionIo};
+use std::time::Duration;
+
+/// What follows a session's end.
+#[derive(Debug)]
+pub struct Again {
+    /// The next session's id.
+    pub next: String,
+    /// The claim record it carries.
+    pub claim: serde_json::Value,
+}
+
+impl Agent {
+    /// Stops a session and takes note that it is to be started again.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoSuchSession`], [`ErrorCode::Exists`] for the next id, [`ErrorCode::Invalid`]
+    /// for a session that is not primary, has ended, or is being restarted already.
+    pub(crate) fn restart(
+        &mut self,
+        id: &str,
+        again: Again,
+        grace: Duration,
+    ) -> Result<(), AgentError> {
+        let session = self.session(id)?;
+        let (key, primary, ended) = (session.key, session.primary, session.ended);
+        let under_way = session.again.is_some();
+        let invalid = |why: &str| Err(refuse(ErrorCode::Invalid, format!("session {id} {why}")));
+        if !primary {
+            return invalid("is not the worker's main session");
+        }
+        if ended {
+            return invalid("has ended");
+        }
+        if under_way {
+            return invalid("is being restarted already");
+        }
+        if self.session(&again.next).is_ok() {
+            let message = format!("session {} exists already", again.next);
+            return Err(refuse(ErrorCode::Exists, message));
+        }
+        if let Some(session) = self.sessions.get_mut(&key) {
+            session.again = Some(again);
+            session.stop(grace, &mut self.reactor);
+        }
+        Ok(())
+    }
+
+    /// A session that was to be restarted has ended.
+    pub(crate) fn start_again(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
+        let (Some(again), Some(origin)) = (session.again.take(), session.origin.take()) else {
+            return;
+        };
+        // What ran beside the program must not hold its ports and files.
+        procs::kill_session(session.pid);
+        let old = session.id.clone();
+        let next = again.next.clone();
+        let mut start = *origin;
+        start.session = again.next;
+        start.claim = Some(again.claim);
+        if let (SessionIo::Pty { size }, Some(now)) = (&mut start.io, session.size) {
+            *size = now;
+        }
+        let outcome = self.launch(start);
+        if outcome.is_ok()
+            && let Some(session) = self.sessions.get_mut(&key)
+        {
+            session.primary = false;
+            session.claim = None;
+            if session.clients.is_empty() {
+                session.last_screen.0 = Vec::new();
+            }
+        }
+        self.reactor.tell(AgentEvent::Restarted {
+            session: old,
+            next,
+            outcome,
+        });
+    }
+}
