@@ -7,6 +7,7 @@ mod attach;
 mod events;
 mod listen;
 mod metrics;
+mod projects;
 mod reply;
 mod review;
 mod routes;

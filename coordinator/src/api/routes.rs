@@ -1,15 +1,16 @@
 //! The routes of `wire/API.md`.
 
 use super::{
-    attach, events, metrics,
+    attach, events, metrics, projects,
     reply::{Answer, Body, Failure},
     review,
 };
 use crate::{
     daemon::Daemon,
     wire::{
-        ApiError, ErrorKind, ExecRequest, ExecResponse, LogsQuery, PoolView, ScaleRequest,
-        ScreenView, SpawnRequest, SpawnResponse, Status, StopRequest, Version, WorkerView,
+        ApiError, ErrorKind, ExecRequest, ExecResponse, LogsQuery, PoolView, RenameRequest,
+        ScaleRequest, ScreenView, SpawnRequest, SpawnResponse, Status, StopRequest, Version,
+        WorkerView,
     },
 };
 use axum::{
@@ -34,6 +35,9 @@ pub(super) fn router(daemon: Arc<Daemon>) -> Router {
         .route("/v1/spawn", get(attach::spawn))
         .route("/v1/workers/{w}", get(worker).delete(remove))
         .route("/v1/workers/{w}/stop", post(stop))
+        .route("/v1/workers/{w}/restart", post(restart))
+        .route("/v1/workers/{w}/rename", post(rename))
+        .route("/v1/workers/{w}/seen", post(seen))
         .route("/v1/stop-all", post(stop_all))
         .route("/v1/workers/{w}/attach", get(attach::attach))
         .route("/v1/workers/{w}/exec", post(exec))
@@ -44,6 +48,8 @@ pub(super) fn router(daemon: Arc<Daemon>) -> Router {
         .route("/v1/workers/{w}/changes/diff", get(review::diff))
         .route("/v1/workers/{w}/changes/apply", post(review::apply))
         .route("/v1/workers/{w}/changes/discard", post(review::discard))
+        .route("/v1/folders", get(projects::folders))
+        .route("/v1/projects/recent", get(projects::recent))
         .route("/v1/pools", get(pools))
         .route("/v1/pools/{p}/scale", post(scale))
         .route("/v1/pools/{p}/{action}", post(pool_action))
@@ -120,6 +126,27 @@ async fn stop(
     Body(request): Body<StopRequest>,
 ) -> Answer<WorkerView> {
     Ok(Json(daemon.stop_worker(&name, request.grace_ms).await?))
+}
+
+async fn restart(
+    State(daemon): App,
+    Path(name): Path<String>,
+    Body(request): Body<StopRequest>,
+) -> Answer<WorkerView> {
+    Ok(Json(daemon.restart_worker(&name, request.grace_ms).await?))
+}
+
+async fn rename(
+    State(daemon): App,
+    Path(name): Path<String>,
+    Body(request): Body<RenameRequest>,
+) -> Answer<WorkerView> {
+    Ok(Json(daemon.rename_worker(&name, &request.name).await?))
+}
+
+async fn seen(State(daemon): App, Path(name): Path<String>) -> Result<StatusCode, Failure> {
+    daemon.seen(&name).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn stop_all(State(daemon): App, Body(request): Body<StopRequest>) -> Answer<Vec<String>> {

@@ -7,7 +7,7 @@ use super::types::{
     ApiConfig, AttachConfig, Config, Defaults, EngineConfig, LogConfig, LogFormat, PoolConfig,
     Profile, SecurityProfile, WorkspaceConfig,
 };
-use crate::model::{Isolation, Limits, parse_bytes, parse_cpus, parse_pids};
+use crate::model::{Isolation, Limits, did_you_mean, parse_bytes, parse_cpus, parse_pids};
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 use toml::Spanned;
 
@@ -190,7 +190,7 @@ impl Checker<'_> {
     fn no_default_profile(&mut self, raw: &RawConfig, name: &str) {
         let there: Vec<&str> = raw.profiles.keys().map(String::as_str).collect();
         let wrong = format!("there is no profile {name:?}");
-        let right = match super::error::did_you_mean(name, there.iter().copied()) {
+        let right = match did_you_mean(name, there.iter().copied()) {
             Some(meant) => format!("did you mean {meant:?}?"),
             None if there.is_empty() => format!("add [profiles.{name}], or use \"default\""),
             None => format!("there are: {}", there.join(", ")),

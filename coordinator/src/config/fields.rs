@@ -1,6 +1,6 @@
 //! Single values: text to what it means, or what is wrong with it and what would be right.
 
-use super::error::did_you_mean;
+use crate::model::did_you_mean;
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 /// A value was refused: what is wrong with it, what would be right.

@@ -4,8 +4,8 @@
 //! the place in it. The walk checks keys and types against the schema, collects every fault, and
 //! drops what is faulty, so that the rest can still be checked.
 
-use super::error::{ConfigError, Origin, did_you_mean};
-use crate::model::ProfileName;
+use super::error::{ConfigError, Origin};
+use crate::model::{ProfileName, did_you_mean};
 use serde_json::Value as Json;
 use std::{borrow::Cow, ops::Range, path::PathBuf};
 use toml::{

@@ -152,6 +152,14 @@ impl SecurityProfile {
             Self::Build => "build",
         }
     }
+
+    /// The one of that word.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::Strict, Self::Build]
+            .into_iter()
+            .find(|it| it.as_str() == word)
+    }
 }
 
 impl LogFormat {

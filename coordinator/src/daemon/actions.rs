@@ -75,6 +75,7 @@ impl Daemon {
         };
         if let Some(record) = self.lock().records.get_mut(worker) {
             record.limits = limits;
+            record.security = Some(profile.security);
             record.engine_mounted = engine_mounted;
         }
         let started = self

@@ -27,6 +27,7 @@ impl Daemon {
         self.background("events", self.clone().follow_events());
         self.background("time", self.clone().keep_time());
         self.background("meters", self.clone().read_meters());
+        self.background("counts", self.clone().keep_counts());
         self.background("mounter", self.clone().keep_mounter());
         self.background("images", self.clone().pull_at_start());
         self.settle_leftovers().await;
@@ -42,6 +43,9 @@ impl Daemon {
                     if let Some(exit) = finished.exit {
                         let session = finished.claim.session.clone();
                         state.exits.add(session, exit, finished.oom);
+                    }
+                    if finished.unapplied && finished.changes.is_none() {
+                        state.counts.want(id.clone());
                     }
                     state.finished.insert(id, finished);
                 }

@@ -54,7 +54,18 @@ impl Daemon {
         attach: Option<AttachMode>,
     ) -> Result<Placed, ApiError> {
         let began = Instant::now();
-        let resolved = Arc::new(self.resolve(request)?);
+        let resolved = self.resolve(request)?;
+        self.claim(resolved, attach, began).await
+    }
+
+    /// The same for a request that was checked already.
+    pub(super) async fn claim(
+        self: &Arc<Self>,
+        resolved: Resolved,
+        attach: Option<AttachMode>,
+        began: Instant,
+    ) -> Result<Placed, ApiError> {
+        let resolved = Arc::new(resolved);
         let (claim, name, mut verdicts) = self.register(&resolved)?;
         let mut cancel = Cancel {
             daemon: self.clone(),
@@ -112,14 +123,7 @@ impl Daemon {
             u64::from_str_radix(random_id()?.get(..15).unwrap_or("0"), 16).unwrap_or_default();
         let (verdict, verdicts) = mpsc::channel(4);
         let mut state = self.lock();
-        let taken = |name: &WorkerName| {
-            state.fleet.by_name(name).is_some()
-                || state.waiting.values().any(|w| w.name == *name)
-                || state
-                    .finished
-                    .values()
-                    .any(|f| f.claim.name == *name && f.unapplied)
-        };
+        let taken = |name: &WorkerName| state.name_taken(name);
         let name = match &resolved.name {
             Some(name) => {
                 if let Some(left) = state

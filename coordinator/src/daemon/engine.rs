@@ -2,7 +2,7 @@
 
 use super::{Daemon, Site, record::Record};
 use crate::{
-    config::{Config, Profile},
+    config::{Config, Profile, SecurityProfile},
     fleet::{Event, Observed, PoolSpec},
     model::WorkerId,
     runtime::{HostFolders, Listed, PullPolicy, RuntimeError, labels, own_container},
@@ -215,6 +215,7 @@ impl Daemon {
             let mut record = Record::new(id.clone(), profile.clone(), image, uid, created_ms);
             record.container = Some(listed.container.clone());
             record.claim = claim;
+            record.security = label(labels::SECURITY).and_then(|word| SecurityProfile::of(word));
             let claimed = record.claim.is_some();
             let name = record.claim.as_ref().map(|c| c.name.clone());
             self.lock().records.insert(id.clone(), record);

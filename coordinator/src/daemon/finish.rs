@@ -5,7 +5,7 @@ use crate::{
     fleet::{Event, RemoveCause},
     model::{Isolation, WorkerId},
     store::{ClaimRecord, FinishedRecord},
-    wire::{ApiError, Changes, ErrorKind, EventBody},
+    wire::{ApiError, ChangeCount, Changes, ErrorKind, EventBody},
     workspace::ReviewTarget,
 };
 use podbay_protocol::ToAgentBody;
@@ -84,6 +84,7 @@ impl Daemon {
                     ended_ms: record.session.ended_ms.unwrap_or_else(unix_ms),
                     why: None,
                     unapplied: claim.isolation == Isolation::Overlay,
+                    changes: record.changes,
                     claim,
                 })
             })
@@ -126,11 +127,15 @@ impl Daemon {
             (None, RemoveCause::Unhealthy(reason)) => Some(reason.clone()),
             (None, other) => Some(format!("removed: {other:?}")),
         };
-        let unapplied = match self.changes_of(&claim).await {
-            Ok(changes) => !changes.entries.is_empty(),
+        let (unapplied, changes) = match self.changes_of(&claim).await {
+            Ok(changes) => {
+                let overlay = claim.isolation == Isolation::Overlay;
+                let any = !changes.entries.is_empty();
+                (any, overlay.then(|| ChangeCount::of(changes.entries)))
+            }
             Err(error) => {
                 tracing::warn!(%worker, %error, "cannot tell whether there are changes: they are kept");
-                claim.isolation == Isolation::Overlay
+                (claim.isolation == Isolation::Overlay, None)
             }
         };
         let finished = FinishedRecord {
@@ -139,13 +144,14 @@ impl Daemon {
             ended_ms: session.ended_ms.unwrap_or_else(unix_ms),
             why,
             unapplied,
+            changes,
             claim,
         };
         self.keep(finished).await;
         self.tell_worker(worker);
     }
 
-    async fn keep(&self, finished: FinishedRecord) {
+    pub(super) async fn keep(&self, finished: FinishedRecord) {
         let store = self.state_dir.clone();
         let written = finished.clone();
         if let Err(error) = blocking(move || store.write_finished(&written)).await {
@@ -175,7 +181,7 @@ impl Daemon {
         }
     }
 
-    async fn drop_finished(&self, id: &WorkerId) -> std::io::Result<()> {
+    pub(super) async fn drop_finished(&self, id: &WorkerId) -> std::io::Result<()> {
         self.lock().finished.remove(id);
         self.remove_folder(id).await;
         let (store, id) = (self.state_dir.clone(), id.clone());
@@ -232,29 +238,30 @@ impl Daemon {
         }
     }
 
+    /// The time between TERM and KILL: as asked for, or the profile's.
+    pub(super) fn grace(&self, profile: &str, asked_ms: Option<u64>) -> Duration {
+        let config = self.config();
+        let default = config.profiles.get(profile).map(|p| p.stop_grace);
+        let asked = asked_ms.map(Duration::from_millis);
+        asked.or(default).unwrap_or_default()
+    }
+
     /// TERM, grace, KILL to the main session; returns when it ended or cannot be asked.
     async fn end_session(self: &Arc<Self>, worker: &WorkerId, grace_ms: Option<u64>) {
         let (session, grace) = {
-            let state = self.lock();
-            let Some(record) = state.records.get(worker) else {
+            let mut state = self.lock();
+            let Some(record) = state.records.get_mut(worker) else {
                 return;
             };
+            // A stop calls a restart off.
+            record.restarting = None;
             let Some(session) = record.session_id() else {
                 return;
             };
             if record.session.exit.is_some() {
                 return;
             }
-            let default = self
-                .config()
-                .profiles
-                .get(&record.profile)
-                .map(|p| p.stop_grace);
-            let grace = grace_ms
-                .map(Duration::from_millis)
-                .or(default)
-                .unwrap_or_default();
-            (session.to_owned(), grace)
+            (session.to_owned(), self.grace(&record.profile, grace_ms))
         };
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         let body = ToAgentBody::Stop {
@@ -341,7 +348,7 @@ impl Daemon {
         Ok(())
     }
 
-    async fn has_changes(&self, id: &WorkerId) -> bool {
+    pub(super) async fn has_changes(&self, id: &WorkerId) -> bool {
         match self.claim_of(id) {
             Some(claim) => self
                 .changes_of(&claim)
@@ -351,7 +358,7 @@ impl Daemon {
         }
     }
 
-    fn claim_of(&self, id: &WorkerId) -> Option<ClaimRecord> {
+    pub(super) fn claim_of(&self, id: &WorkerId) -> Option<ClaimRecord> {
         let state = self.lock();
         let live = state.records.get(id).and_then(|r| r.claim.clone());
         live.or_else(|| state.finished.get(id).map(|f| f.claim.clone()))
@@ -409,6 +416,7 @@ impl Daemon {
             self.keep(finished).await;
             self.tell_worker(id);
         }
+        self.want_count(id);
     }
 
     /// Stops everything: workers, then the mounter. The coordinator itself goes on answering.
@@ -424,7 +432,7 @@ impl Daemon {
     }
 }
 
-fn target(claim: &ClaimRecord) -> Option<ReviewTarget> {
+pub(super) fn target(claim: &ClaimRecord) -> Option<ReviewTarget> {
     if claim.isolation != Isolation::Overlay {
         return None;
     }

@@ -134,7 +134,9 @@ impl LogReader {
     fn over(&self) -> bool {
         let state = self.daemon.lock();
         match state.records.get(&self.worker) {
-            Some(record) => record.session.exit.is_some() || record.removing,
+            Some(record) => {
+                record.session.exit.is_some() || record.removing || !record.is_main(&self.session)
+            }
             None => true,
         }
     }

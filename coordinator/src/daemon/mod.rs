@@ -8,6 +8,7 @@ mod actions;
 mod adopt;
 mod bus;
 mod claim;
+mod count;
 mod engine;
 mod finish;
 mod log;
@@ -15,9 +16,13 @@ mod mounter;
 mod names;
 mod place;
 mod pools;
+mod ports;
+mod projects;
 mod record;
+mod rename;
 mod report;
 mod resolve;
+mod restart;
 mod serve;
 mod session;
 mod start;
@@ -43,6 +48,7 @@ use crate::{
     workspace::MounterClient,
 };
 use claim::Waiting;
+use count::Counts;
 use record::Record;
 use session::{ExitLog, PendingExecs};
 use stats::ClaimTimes;
@@ -76,6 +82,8 @@ pub struct Daemon {
     relist: Notify,
     /// Woken when a session ended or a worker went.
     ended: Notify,
+    /// Woken when changes may have to be counted.
+    counting: Notify,
     /// When images are pulled.
     pull: PullPolicy,
     /// Becomes true once what ran before this coordinator is known again.
@@ -125,6 +133,8 @@ struct State {
     images: HashMap<String, Image>,
     /// Claim times by profile.
     times: HashMap<String, ClaimTimes>,
+    /// Whose changes are to be counted.
+    counts: Counts,
     /// Next claim's number.
     next_claim: u64,
 }

@@ -4,7 +4,7 @@
 //! exec. The record on disk, the rename and the limits follow beside it.
 
 use super::{
-    Daemon, blocking, random_id,
+    Daemon, random_id,
     resolve::Resolved,
     session::{Attached, STREAM_DEADLINE},
     unix_ns,
@@ -25,7 +25,7 @@ use std::{
 };
 
 /// An agent's answer to `Start`: exec of a huge program from a cold disk included.
-const START_DEADLINE: Duration = Duration::from_secs(30);
+pub(super) const START_DEADLINE: Duration = Duration::from_secs(30);
 /// Ports a claim may call its own, from [`FIRST_PORT`] up.
 const PORTS_PER_WORKER: u32 = 20;
 const FIRST_PORT: u32 = 20_000;
@@ -204,6 +204,11 @@ impl Daemon {
             uid,
             gid,
             remove: resolved.remove,
+            io: Some(resolved.io),
+            timeout_s: resolved.timeout_s,
+            env_given: resolved.env_given,
+            restarts: resolved.restarts,
+            note: resolved.note.clone(),
         };
         record.claim = Some(claim.clone());
         Ok(claim)
@@ -398,9 +403,7 @@ impl Daemon {
     }
 
     async fn follow_up(self: Arc<Self>, record: ClaimRecord, limits_differ: bool) {
-        let folder = self.state_dir.worker(&record.id);
-        let written = record.clone();
-        if let Err(error) = blocking(move || folder.write_claim(&written)).await {
+        if let Err(error) = self.write_claim(&record.id).await {
             tracing::error!(worker = %record.id, %error, "the claim's record is not on disk");
         }
         let container = {
@@ -416,14 +419,7 @@ impl Daemon {
             tracing::warn!(worker = %record.id, %error, "the limits asked for are not in force");
             self.note_limits_failure(&record.id, &error);
         }
-        if let Ok(site) = self.site() {
-            let name = format!("{}-{}", site.own.name, record.name);
-            if let Err(error) = self.docker.rename(&container, &name).await
-                && !error.is_gone()
-            {
-                tracing::debug!(worker = %record.id, %error, "the container keeps its first name");
-            }
-        }
+        self.name_container(&record.id).await;
     }
 }
 

@@ -1,10 +1,13 @@
 //! What the daemon keeps of a worker beside the fleet's own entry.
 
 use crate::{
+    config::SecurityProfile,
     model::{Limits, WorkerId},
     store::ClaimRecord,
+    wire::{ChangeCount, ListeningPort},
 };
-use podbay_protocol::{Activity, ExitStatus, Readings, SessionInfo, Size};
+use podbay_protocol::{Activity, AgentError, ExitStatus, Readings, SessionInfo, Size};
+use std::sync::Arc;
 
 /// One worker that has, or is about to have, a container.
 #[derive(Debug, Clone)]
@@ -30,6 +33,18 @@ pub(super) struct Record {
     pub readings: Readings,
     /// Removal has begun: what the agent says from here on is no news.
     pub removing: bool,
+    /// The session that is to follow the main one, while that is being stopped for a restart.
+    pub restarting: Option<String>,
+    /// Why the last restart came to nothing, for who asked for it.
+    pub restart_failed: Option<AgentError>,
+    /// What it was made with; known from its label, or else from its profile.
+    pub security: Option<SecurityProfile>,
+    /// TCP sockets its processes listen on.
+    pub ports: Vec<ListeningPort>,
+    /// How much it changed, when that was counted.
+    pub changes: Option<ChangeCount>,
+    /// Whoever writes the claim's record or names the container takes turns.
+    pub following: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The main session as last heard.
@@ -62,6 +77,12 @@ impl Record {
             session: SessionView::default(),
             readings: Readings::default(),
             removing: false,
+            restarting: None,
+            restart_failed: None,
+            security: None,
+            ports: Vec::new(),
+            changes: None,
+            following: Arc::default(),
         }
     }
 
@@ -73,6 +94,19 @@ impl Record {
     /// Whether `session` is the main one.
     pub fn is_main(&self, session: &str) -> bool {
         self.session_id() == Some(session)
+    }
+
+    /// The main session was started again under another id; the terminal keeps its size.
+    pub fn started_again(&mut self, session: &str) {
+        if let Some(claim) = &mut self.claim {
+            session.clone_into(&mut claim.session);
+            claim.restarts = claim.restarts.saturating_add(1);
+        }
+        self.restarting = None;
+        self.session = SessionView {
+            size: self.session.size,
+            ..SessionView::default()
+        };
     }
 
     /// Takes over what the agent says of the main session.

@@ -9,7 +9,7 @@ use crate::{
     store::ClaimRecord,
     wire::EventBody,
 };
-use podbay_protocol::{AgentEvent, Description, Readings, Reply, ToAgentBody};
+use podbay_protocol::{ActivityState, AgentEvent, Description, Readings, Reply, ToAgentBody};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
@@ -103,6 +103,7 @@ impl Daemon {
         let mut claimed_as: Option<WorkerName> = None;
         let mut ended = None;
         let mut remove = true;
+        let mut again = false;
         {
             let mut state = self.lock();
             let Some(record) = state.records.get_mut(worker) else {
@@ -122,8 +123,15 @@ impl Daemon {
                 return;
             }
             if let Some(info) = main {
+                let carried = carried.filter(|claim| claim.id == *worker);
                 if record.claim.is_none() {
-                    record.claim = carried.filter(|claim| claim.id == *worker);
+                    record.claim = carried;
+                } else if !record.is_main(&info.session)
+                    && carried.is_some_and(|claim| claim.session == info.session)
+                {
+                    // It was started again while nobody listened.
+                    record.started_again(&info.session);
+                    again = true;
                 }
                 record.hear(info);
                 record.session.ended_ms = info
@@ -136,10 +144,18 @@ impl Daemon {
                 }
                 ended = info.exit.map(|status| (info.session.clone(), status));
             }
+            if ended.is_some()
+                && let Some(record) = state.records.get_mut(worker)
+            {
+                record.restarting = None;
+            }
             if let Some((session, status)) = &ended {
                 let oom = state.records.get(worker).is_some_and(|r| r.session.oom);
                 state.exits.add(session.clone(), *status, oom);
             }
+        }
+        if again {
+            self.follow_restart(worker);
         }
         let has_ended = ended.is_some();
         let cut_off = !has_ended && self.cut_off(description.netns);
@@ -186,31 +202,35 @@ impl Daemon {
                 status,
                 oom,
             } => {
-                let main = {
+                let ends = {
                     let mut state = self.lock();
                     state.exits.add(session.clone(), status, oom);
-                    let record = state
-                        .records
-                        .get_mut(worker)
-                        .filter(|r| r.is_main(&session));
-                    record.map(|record| {
-                        record.session.exit = Some(status);
-                        record.session.oom = oom;
-                        record.session.ended_ms = Some(unix_ms());
-                        record.claim.as_ref().is_none_or(|claim| claim.remove)
-                    })
+                    let record = state.records.get(worker);
+                    record.is_some_and(|r| r.is_main(&session) && r.restarting.is_none())
                 };
-                self.ended.notify_waiters();
-                if let Some(remove) = main {
-                    self.feed(Event::SessionEnded {
-                        worker: worker.clone(),
-                        remove,
-                    });
-                    self.tell_worker(worker);
+                if ends {
+                    self.main_ended(worker, &session);
+                } else {
+                    self.ended.notify_waiters();
                 }
             }
+            AgentEvent::Restarted {
+                session,
+                next,
+                outcome,
+            } => self.restarted(worker, &session, &next, outcome),
             AgentEvent::Activity { session, activity } => {
-                self.update_session(worker, &session, |s| s.activity = Some(activity));
+                let working = activity.state == ActivityState::Working;
+                let mut rests = false;
+                self.update_session(worker, &session, |s| {
+                    let was = s.activity.replace(activity);
+                    rests = !working && was.is_some_and(|a| a.state == ActivityState::Working);
+                });
+                if rests {
+                    self.want_count(worker);
+                } else if working {
+                    self.counting.notify_one();
+                }
             }
             AgentEvent::Title { session, title } => {
                 self.update_session(worker, &session, |s| s.title = title);
@@ -236,6 +256,33 @@ impl Daemon {
                 tracing::warn!(%worker, session, reason, "the screen model was rebuilt");
             }
         }
+    }
+
+    /// The main session ended, for good: how is in the log of ends.
+    pub(super) fn main_ended(self: &Arc<Self>, worker: &WorkerId, session: &str) {
+        let remove = {
+            let mut state = self.lock();
+            let Some((status, oom)) = state.exits.get(session) else {
+                return;
+            };
+            let Some(record) = state.records.get_mut(worker) else {
+                return;
+            };
+            record.session.exit = Some(status);
+            record.session.oom = oom;
+            record.session.ended_ms = Some(unix_ms());
+            record.restarting = None;
+            record.claim.as_ref().is_none_or(|claim| claim.remove)
+        };
+        self.ended.notify_waiters();
+        self.feed(Event::SessionEnded {
+            worker: worker.clone(),
+            remove,
+        });
+        if !remove {
+            self.want_count(worker);
+        }
+        self.tell_worker(worker);
     }
 
     fn update_session(
@@ -285,6 +332,7 @@ impl Daemon {
                     self.tell_worker(&worker);
                 }
             }
+            self.read_ports().await;
         }
     }
 

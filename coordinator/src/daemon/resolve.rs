@@ -26,6 +26,11 @@ pub(super) struct Resolved {
     pub root: bool,
     /// Why it cannot go into a warm worker, when it cannot.
     pub force_cold: Option<String>,
+    /// The request itself brought environment variables.
+    pub env_given: bool,
+    /// How often this was started before, and what the user should know of that.
+    pub restarts: u32,
+    pub note: Option<String>,
 }
 
 fn invalid(message: impl Into<String>) -> ApiError {
@@ -65,6 +70,7 @@ fn resolve(config: &Config, hot: &HotMounts, request: SpawnRequest) -> Result<Re
         return Err(invalid("a timeout of 0 would end the session at once")
             .hint("leave it out for no timeout, or give a duration such as 30m"));
     }
+    let env_given = !request.env.is_empty();
     let mut env = profile.env.clone();
     env.extend(request.env);
     Ok(Resolved {
@@ -81,6 +87,9 @@ fn resolve(config: &Config, hot: &HotMounts, request: SpawnRequest) -> Result<Re
         when_empty: request.when_empty,
         root: request.root,
         force_cold,
+        env_given,
+        restarts: 0,
+        note: None,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     Bus, Daemon, State,
+    count::Counts,
     session::{ExitLog, PendingExecs},
 };
 use crate::{
@@ -102,11 +103,13 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
             hot: HotMounts::default(),
             images: HashMap::new(),
             times: HashMap::new(),
+            counts: Counts::default(),
             next_claim: 0,
         }),
         bus: Bus::new(),
         relist: Notify::new(),
         ended: Notify::new(),
+        counting: Notify::new(),
         pull: options.pull,
         up: watch::channel(false).0,
         stopping: watch::channel(false).0,

@@ -122,7 +122,7 @@ impl Daemon {
 
     /// Waits until the agent of a living session has called and said what it runs: after a new
     /// coordinator's start it calls again within a second.
-    async fn agent_back(&self, worker: &WorkerId) {
+    pub(super) async fn agent_back(&self, worker: &WorkerId) {
         let deadline = tokio::time::Instant::now() + REDIAL;
         loop {
             let waits = {
@@ -173,7 +173,7 @@ impl Daemon {
         self.attach_session(worker, session, query.mode, size).await
     }
 
-    fn main_session(&self, worker: &WorkerId) -> Result<String, ApiError> {
+    pub(super) fn main_session(&self, worker: &WorkerId) -> Result<String, ApiError> {
         let state = self.lock();
         let session = state
             .records

@@ -4,10 +4,11 @@ use super::{Daemon, State, record::Record, stats::ClaimTimes, unix_ms};
 use crate::{
     fleet::PoolNumbers,
     model::{Isolation, Limits, WorkerId, WorkerState},
+    runtime::{NETWORK_WORDS, mount_words, security_words},
     store::{ClaimRecord, FinishedRecord},
     wire::{ApiError, ErrorKind, PoolFailure, PoolView, Status, Version, WorkerView},
 };
-use podbay_protocol::Readings;
+use podbay_protocol::{Readings, paths};
 
 impl Daemon {
     /// One worker as it is now; `None` when neither fleet nor disk know it.
@@ -17,10 +18,21 @@ impl Daemon {
         };
         let entry = state.fleet.worker(id);
         let mut view = of_record(record);
+        let security = record.security.or_else(|| {
+            let config = self.config();
+            config.profiles.get(&record.profile).map(|p| p.security)
+        });
+        if let Some(security) = security {
+            view.security = security_words(security, view.uid == Some(0));
+        }
         match entry {
             Some(entry) => {
                 view.state = entry.state;
-                view.why.clone_from(&entry.why);
+                if record.restarting.is_some() {
+                    view.why = Some("its session is being started again".to_owned());
+                } else if entry.why.is_some() {
+                    view.why.clone_from(&entry.why);
+                }
             }
             None => view.state = WorkerState::Stopping,
         }
@@ -212,6 +224,10 @@ fn of_record(record: &Record) -> WorkerView {
     view.exit = record.session.exit;
     view.oom = record.session.oom;
     view.ended_ms = record.session.ended_ms;
+    view.ports.clone_from(&record.ports);
+    view.changes = record.changes;
+    view.mounts.extend(mount_words());
+    view.network = NETWORK_WORDS.to_owned();
     view
 }
 
@@ -229,6 +245,9 @@ pub(super) fn of_claim(claim: &ClaimRecord) -> WorkerView {
         session: Some(claim.session.clone()),
         uid: Some(claim.uid),
         remove: claim.remove,
+        why: claim.note.clone(),
+        mounts: project_words(claim).into_iter().collect(),
+        restarts: claim.restarts,
         ..blank(&claim.id, &claim.profile, &claim.image, claim.created_ms)
     }
 }
@@ -241,8 +260,20 @@ fn of_finished(finished: &FinishedRecord) -> WorkerView {
         exit: finished.exit,
         oom: finished.oom,
         unapplied: finished.unapplied,
+        changes: finished.changes,
         ..of_claim(&finished.claim)
     }
+}
+
+/// How the project got in, for people.
+fn project_words(claim: &ClaimRecord) -> Option<String> {
+    let project = claim.project.as_ref()?;
+    let how = match claim.isolation {
+        Isolation::Overlay => "copy-on-write",
+        Isolation::Bind => "writes go to the project",
+        Isolation::None => return None,
+    };
+    Some(format!("{project} → {} ({how})", paths::WORKSPACE))
 }
 
 /// A worker that nobody has claimed.

@@ -1,28 +1,27 @@
-//! What can lie over the list: help, details, the spawn form, a question. Data only; `update`
-//! drives it, `view` draws it.
+//! What can lie over the list: help, the palette, the spawn form, a line to type, a question. Data
+//! only; `update` drives it, `view` draws it.
 
-use super::{field::Field, text};
-use crate::{
-    model::{HostPath, Isolation, ProfileName, WorkerName},
-    wire::SpawnRequest,
-};
-use podbay_protocol::{SessionIo, Size};
+use super::{event::Act, field::Field, palette::Palette, spawn::SpawnForm};
+
+pub use super::spawn::SpawnMemory;
 
 /// A dialog.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Dialog {
     /// The keys; the number of lines scrolled.
     Help(u16),
-    /// The selected worker and the coordinator in full; the number of lines scrolled.
-    Details(u16),
     /// The spawn form.
     Spawn(Box<SpawnForm>),
     /// A question.
     Confirm(Confirm),
+    /// One line of text.
+    Line(Line),
+    /// Every action, by name.
+    Palette(Palette),
 }
 
 /// A question before something is lost.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Confirm {
     /// What is asked.
     pub question: String,
@@ -30,257 +29,40 @@ pub struct Confirm {
     pub losses: Vec<String>,
     /// The word on the button that does it.
     pub verb: &'static str,
+    /// What it is called while it is under way.
+    pub what: String,
     /// What is done.
-    pub what: Confirmed,
+    pub act: Act,
     /// Whether that button has the focus; `Cancel` has it at first.
     pub on_verb: bool,
 }
 
-/// What a confirmation does.
+/// One line of text that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Confirmed {
-    /// Stop this worker.
-    Stop {
+pub struct Line {
+    /// What it is for.
+    pub what: LineFor,
+    /// The text.
+    pub field: Field,
+    /// What is wrong with it.
+    pub error: Option<String>,
+}
+
+/// What a line is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LineFor {
+    /// An answer to a worker.
+    Reply {
         /// Its id.
         id: String,
         /// Its name.
         name: String,
     },
-    /// Remove this worker.
-    Remove {
+    /// Another name for a worker.
+    Rename {
         /// Its id.
         id: String,
         /// Its name.
         name: String,
     },
-    /// Stop every worker.
-    StopAll,
-}
-
-/// Fields of the spawn form, from top to bottom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SpawnField {
-    /// The project's folder.
-    Project,
-    /// The worker's name.
-    Name,
-    /// The profile.
-    Profile,
-    /// How the project gets in.
-    Isolation,
-    /// The command.
-    Command,
-}
-
-impl SpawnField {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Project,
-        Self::Name,
-        Self::Profile,
-        Self::Isolation,
-        Self::Command,
-    ];
-
-    /// The label.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Project => "Project",
-            Self::Name => "Name",
-            Self::Profile => "Profile",
-            Self::Isolation => "Isolation",
-            Self::Command => "Command",
-        }
-    }
-}
-
-/// The last values of the spawn form, for the next time. A name is not among them: it is in use.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SpawnMemory {
-    project: String,
-    profile: Option<String>,
-    isolation: Option<Isolation>,
-    command: String,
-}
-
-/// The spawn form.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpawnForm {
-    /// The project's folder on the engine's host; empty for none.
-    pub project: Field,
-    /// The name; empty for one that is made up.
-    pub name: Field,
-    /// The profile; `None` for the configured default.
-    pub profile: Option<String>,
-    /// The profiles to choose from.
-    pub profiles: Vec<String>,
-    /// The isolation; `None` for the profile's.
-    pub isolation: Option<Isolation>,
-    /// The command; empty for the profile's.
-    pub command: Field,
-    /// The field with the focus.
-    pub focus: SpawnField,
-    /// What is wrong, and where.
-    pub error: Option<(SpawnField, String)>,
-}
-
-impl SpawnForm {
-    /// With the last values.
-    pub fn new(memory: &SpawnMemory, profiles: Vec<String>) -> Self {
-        Self {
-            project: Field::new(&memory.project),
-            name: Field::default(),
-            profile: memory.profile.clone().filter(|p| profiles.contains(p)),
-            profiles,
-            isolation: memory.isolation,
-            command: Field::new(&memory.command),
-            focus: SpawnField::Project,
-            error: None,
-        }
-    }
-
-    /// The values to remember.
-    pub fn memory(&self) -> SpawnMemory {
-        SpawnMemory {
-            project: self.project.content(),
-            profile: self.profile.clone(),
-            isolation: self.isolation,
-            command: self.command.content(),
-        }
-    }
-
-    /// The text field with the focus, if it is one.
-    pub fn text_field(&mut self) -> Option<&mut Field> {
-        match self.focus {
-            SpawnField::Project => Some(&mut self.project),
-            SpawnField::Name => Some(&mut self.name),
-            SpawnField::Command => Some(&mut self.command),
-            SpawnField::Profile | SpawnField::Isolation => None,
-        }
-    }
-
-    /// Moves the focus by one field, around the ends.
-    pub fn move_focus(&mut self, forward: bool) {
-        let all = SpawnField::ALL;
-        let here = all.iter().position(|f| *f == self.focus).unwrap_or(0);
-        let next = if forward {
-            here + 1
-        } else {
-            here + all.len() - 1
-        } % all.len();
-        self.focus = all.get(next).copied().unwrap_or(SpawnField::Project);
-    }
-
-    /// The next or previous choice of a field that is not text.
-    pub fn cycle(&mut self, forward: bool) {
-        match self.focus {
-            SpawnField::Profile => cycle(&mut self.profile, &self.profiles, forward),
-            SpawnField::Isolation => {
-                let all = [Isolation::Bind, Isolation::Overlay, Isolation::None];
-                cycle(&mut self.isolation, &all, forward);
-            }
-            SpawnField::Project | SpawnField::Name | SpawnField::Command => {}
-        }
-    }
-
-    /// The request, with a terminal of this size.
-    ///
-    /// # Errors
-    /// The field that is wrong, and what would be right.
-    pub fn request(&self, size: Size) -> Result<SpawnRequest, (SpawnField, String)> {
-        let project = self.project.content();
-        let project = project.trim();
-        if !project.is_empty() && !project.starts_with('/') {
-            let right = "give an absolute path on the engine's host, such as /home/me/project";
-            return Err((SpawnField::Project, right.to_owned()));
-        }
-        let name = self.name.content();
-        let name = name.trim();
-        if !name.is_empty() {
-            WorkerName::new(name).map_err(|e| (SpawnField::Name, e.to_string()))?;
-        }
-        if let Some(profile) = &self.profile {
-            ProfileName::new(profile.as_str()).map_err(|e| (SpawnField::Profile, e.to_string()))?;
-        }
-        let argv = text::split_words(&self.command.content())
-            .map_err(|wrong| (SpawnField::Command, wrong))?;
-        Ok(SpawnRequest {
-            project: (!project.is_empty()).then(|| HostPath::new(project)),
-            name: (!name.is_empty()).then(|| name.to_owned()),
-            profile: self.profile.clone(),
-            isolation: self.isolation,
-            argv,
-            io: SessionIo::Pty { size },
-            ..SpawnRequest::default()
-        })
-    }
-}
-
-/// The next of `None` and the choices, around the ends.
-fn cycle<T: Clone + PartialEq>(value: &mut Option<T>, choices: &[T], forward: bool) {
-    let count = choices.len() + 1;
-    let here = value
-        .as_ref()
-        .and_then(|v| choices.iter().position(|c| c == v))
-        .map_or(0, |i| i + 1);
-    let next = if forward { here + 1 } else { here + count - 1 } % count;
-    *value = next.checked_sub(1).and_then(|i| choices.get(i)).cloned();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn form() -> SpawnForm {
-        SpawnForm::new(
-            &SpawnMemory::default(),
-            vec!["claude".to_owned(), "shell".to_owned()],
-        )
-    }
-
-    #[test]
-    fn an_empty_form_asks_for_the_defaults() {
-        let request = form().request(Size { cols: 80, rows: 24 }).unwrap();
-        assert_eq!(request, SpawnRequest::default());
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_where_it_is() {
-        let mut form = form();
-        form.project = Field::new("src");
-        assert_eq!(
-            form.request(Size::default()).unwrap_err().0,
-            SpawnField::Project
-        );
-        form.project = Field::new("/src");
-        form.name = Field::new("Not Good");
-        assert_eq!(
-            form.request(Size::default()).unwrap_err().0,
-            SpawnField::Name
-        );
-        form.name = Field::default();
-        form.command = Field::new("sh -c 'oops");
-        assert_eq!(
-            form.request(Size::default()).unwrap_err().0,
-            SpawnField::Command
-        );
-    }
-
-    #[test]
-    fn choices_go_around_and_begin_with_the_default() {
-        let mut form = form();
-        form.focus = SpawnField::Profile;
-        let seen: Vec<_> = (0..3)
-            .map(|_| {
-                form.cycle(true);
-                form.profile.clone()
-            })
-            .collect();
-        assert_eq!(
-            seen,
-            [Some("claude".to_owned()), Some("shell".to_owned()), None]
-        );
-        form.cycle(false);
-        assert_eq!(form.profile.as_deref(), Some("shell"));
-    }
 }

@@ -1,6 +1,6 @@
 //! Calls of the coordinator, each beside the loop: what they came to comes back as a message.
 
-use super::event::{Act, ActionDone, Failure, Msg};
+use super::event::{Act, ActionDone, Failure, Fetched, Msg};
 use crate::{
     client::{Client, ClientError},
     wire::{
@@ -9,17 +9,42 @@ use crate::{
     },
 };
 use podbay_protocol::{SessionIo, Size};
-use std::future::Future;
+use std::{future::Future, time::Duration};
 use tokio::sync::mpsc;
+
+/// Between a line and its Enter.
+const BEFORE_ENTER: Duration = Duration::from_millis(150);
 
 /// Starts a call; its end is reported under `what`.
 pub fn act(client: &Client, to: &mpsc::Sender<Msg>, what: String, act: Act) {
     let (client, to) = (client.clone(), to.clone());
     tokio::spawn(async move {
-        let done = call(&client, act)
-            .await
-            .unwrap_or_else(|error| ActionDone::Failed(Failure::from(error)));
+        let (fetched, done) = match act {
+            Act::Apply {
+                worker,
+                paths,
+                force,
+            } => {
+                let request = ApplyRequest { paths, force };
+                let result = client.apply(&worker, &request).await.map_err(Failure::from);
+                (Some(Fetched::Applied { worker, result }), ActionDone::Quiet)
+            }
+            Act::Discard { worker, paths } => {
+                let request = DiscardRequest { paths };
+                let left = client.discard(&worker, &request).await;
+                let left = left.map_err(Failure::from);
+                (Some(Fetched::Discarded { worker, left }), ActionDone::Quiet)
+            }
+            act => {
+                let done = call(&client, act).await;
+                let failed = |error| ActionDone::Failed(Failure::from(error));
+                (None, done.unwrap_or_else(failed))
+            }
+        };
         // A dashboard that ended wants to know nothing.
+        if let Some(fetched) = fetched {
+            drop(to.send(Msg::Fetched(Box::new(fetched))).await);
+        }
         drop(to.send(Msg::ActionDone { what, done }).await);
     });
 }
@@ -39,6 +64,13 @@ async fn call(client: &Client, act: Act) -> Result<ActionDone, ClientError> {
             each(workers, "removed", |id| {
                 let client = client.clone();
                 async move { client.remove(&id, false).await }
+            })
+            .await
+        }
+        Act::Restart(workers) => {
+            each(workers, "restarted", |id| {
+                let client = client.clone();
+                async move { client.restart(&id, &StopRequest::default()).await.map(drop) }
             })
             .await
         }
@@ -68,27 +100,11 @@ async fn more(client: &Client, act: Act) -> Result<ActionDone, ClientError> {
             ActionDone::Shell { id, session }
         }
         Act::Reply { id, name, line } => {
-            client.input(&id, format!("{line}\r").into_bytes()).await?;
+            client.input(&id, line.into_bytes()).await?;
+            // Some programs take text and Enter in one piece for a paste, and wait.
+            tokio::time::sleep(BEFORE_ENTER).await;
+            client.input(&id, "\r").await?;
             ActionDone::Done(format!("{name} was answered"))
-        }
-        Act::Apply {
-            worker,
-            paths,
-            force,
-        } => {
-            let result = client
-                .apply(&worker, &ApplyRequest { paths, force })
-                .await?;
-            ActionDone::Done(format!(
-                "{} applied, {} in conflict, {} left to review",
-                result.applied.len(),
-                result.conflicts.len(),
-                result.left
-            ))
-        }
-        Act::Discard { worker, paths } => {
-            let left = client.discard(&worker, &DiscardRequest { paths }).await?;
-            ActionDone::Done(format!("discarded; {} left to review", left.entries.len()))
         }
         Act::Scale { profile, min, max } => {
             let request = ScaleRequest {
@@ -109,7 +125,16 @@ async fn more(client: &Client, act: Act) -> Result<ActionDone, ClientError> {
             let how = if paused { "paused" } else { "goes on" };
             ActionDone::Done(format!("refilling {profile} {how}"))
         }
-        _ => ActionDone::Failed(Failure::new("not to be had yet")),
+        Act::Rename { id, name } => {
+            let worker = client.rename(&id, &name).await?;
+            ActionDone::Done(format!("it is {} now", worker.name))
+        }
+        Act::Seen { id } => {
+            client.seen(&id).await?;
+            ActionDone::Quiet
+        }
+        // The others are carried out above.
+        _ => ActionDone::Quiet,
     })
 }
 

@@ -210,6 +210,8 @@ pub enum ActionDone {
     },
     /// Something else succeeded; the sentence says what.
     Done(String),
+    /// It succeeded, and there is nothing to say.
+    Quiet,
     /// It failed.
     Failed(Failure),
 }

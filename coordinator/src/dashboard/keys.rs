@@ -1,80 +1,128 @@
-//! What keys do: the part of `update` that answers the user. Pure, as `update` is.
+//! What keys do: the part of `update` that answers the user's typing. Pure, as `update` is.
 
 use super::{
-    dialog::{Confirm, Confirmed, Dialog, SpawnForm},
+    actions,
+    dialog::{Confirm, Dialog, Line, LineFor},
     event::{Act, Effect},
-    keymap::{self, Action},
-    losses,
-    state::State,
-    update::{STOP_ALL_WORDS, remove_words, spawn_words, stop_words},
-    view::{layout, pages},
+    field::Field,
+    keymap::{self, Action, Lookup},
+    palette::{self, Palette},
+    scrollback,
+    spawn::{FormKey, SpawnForm},
+    state::{Focus, State, Tab},
+    update::spawn_words,
+    view::pages,
 };
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 /// Takes pasted text: into a text field, or nowhere.
-pub fn paste(state: &mut State, pasted: &str) {
+pub fn paste(state: &mut State, pasted: &str, effects: &mut Vec<Effect>) {
     match &mut state.dialog {
-        Some(Dialog::Spawn(form)) => {
-            if let Some(field) = form.text_field() {
-                field.insert(pasted);
-            }
-        }
+        Some(Dialog::Spawn(form)) => effects.extend(form.paste(pasted)),
+        Some(Dialog::Line(line)) => line.field.insert(pasted),
+        Some(Dialog::Palette(palette)) => palette.query.insert(pasted),
+        Some(Dialog::Help(_) | Dialog::Confirm(_)) => {}
         None if state.filtering => {
             state
                 .filter
                 .extend(pasted.chars().filter(|c| !c.is_control()).take(100));
         }
-        _ => {}
-    }
-}
-
-/// Takes a key: for the dialog that is open, the filter, or the list.
-pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
-    if key.kind == KeyEventKind::Release {
-        return;
-    }
-    let ctrl_c = key.code == KeyCode::Char('c') && key.modifiers == KeyModifiers::CONTROL;
-    match keymap::lookup(key) {
-        Some(Action::Suspend) => return effects.push(Effect::Suspend),
-        Some(Action::Redraw) => return effects.push(Effect::Redraw),
-        _ => {}
-    }
-    match state.dialog.take() {
-        Some(_) if ctrl_c => {}
-        Some(Dialog::Help(lines)) => {
-            let last = pages::last_scroll(state.size, &pages::help(state));
-            state.dialog = scroll(key, lines, last).map(Dialog::Help);
-        }
-        Some(Dialog::Details(lines)) => {
-            let last = pages::last_scroll(state.size, &pages::details(state));
-            state.dialog = scroll(key, lines, last).map(Dialog::Details);
-        }
-        Some(Dialog::Confirm(confirm)) => confirm_key(state, confirm, key, effects),
-        Some(Dialog::Spawn(form)) => spawn_key(state, form, key, effects),
-        None if state.filtering => filter_key(state, key),
         None => {
-            if let Some(action) = keymap::lookup(key) {
-                list_action(state, action, effects);
+            if let Some(field) = text_field(state) {
+                field.insert(pasted);
             }
         }
     }
 }
 
-/// Lines scrolled after a key in a text dialog; `None` closes it.
-fn scroll(key: KeyEvent, lines: u16, last: u16) -> Option<u16> {
-    match keymap::lookup(key) {
-        Some(Action::Down) => Some(lines.saturating_add(1)),
-        Some(Action::Up) => Some(lines.saturating_sub(1)),
-        Some(Action::PageDown) => Some(lines.saturating_add(10)),
-        Some(Action::PageUp) => Some(lines.saturating_sub(10)),
-        Some(Action::First) => Some(0),
-        Some(Action::Last) => Some(last),
-        _ => match key.code {
-            KeyCode::Esc | KeyCode::Enter | KeyCode::Char('q' | '?' | 's') | KeyCode::F(1) => None,
-            _ => Some(lines),
-        },
+/// The search field that is open in the pane, if one is.
+fn text_field(state: &mut State) -> Option<&mut Field> {
+    match (state.focus, state.tab) {
+        (Focus::Pane, Tab::Terminal) => state.searching.as_mut(),
+        (Focus::Pane, Tab::Changes) => state.changes.text_field(),
+        (Focus::Pane, Tab::Logs) => state.logs.text_field(),
+        _ => None,
     }
-    .map(|lines| lines.min(last))
+}
+
+/// The worker that is answered without leaving the list.
+pub fn peeked(state: &State) -> Option<&String> {
+    match &state.dialog {
+        Some(Dialog::Line(Line {
+            what: LineFor::Reply { id, .. },
+            ..
+        })) => Some(id),
+        _ => None,
+    }
+}
+
+/// Does something with the spawn form, if it is open.
+pub fn with_spawn_form(state: &mut State, run: impl FnOnce(&mut SpawnForm)) {
+    if let Some(Dialog::Spawn(form)) = &mut state.dialog {
+        run(form);
+    }
+}
+
+/// Takes a key: for the dialog that is open, a text field, or what the keymap says.
+pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
+    if key.kind == KeyEventKind::Release {
+        return;
+    }
+    let ctrl = |c| key.code == KeyCode::Char(c) && key.modifiers == KeyModifiers::CONTROL;
+    if ctrl('z') {
+        return effects.push(Effect::Suspend);
+    }
+    match state.dialog.take() {
+        Some(_) if ctrl('c') => return,
+        Some(Dialog::Help(page)) => return help_key(state, page, key),
+        Some(Dialog::Confirm(confirm)) => return confirm_key(state, confirm, key, effects),
+        Some(Dialog::Spawn(form)) => return spawn_key(state, form, key, effects),
+        Some(Dialog::Line(line)) => return line_key(state, line, key, effects),
+        Some(Dialog::Palette(palette)) => return palette_key(state, palette, key, effects),
+        None => {}
+    }
+    if state.filtering {
+        return filter_key(state, key);
+    }
+    if text_field(state).is_some() {
+        return search_key(state, key, effects);
+    }
+    seen(state, effects);
+    match state.keymap.lookup(state.contexts(), &state.begun, key) {
+        Lookup::Action(action) => {
+            state.begun.clear();
+            actions::perform(state, action, effects);
+        }
+        Lookup::Pending => state.begun.extend(keymap::chord(key)),
+        Lookup::None => state.begun.clear(),
+    }
+}
+
+/// Whoever presses a key has seen what is shown.
+fn seen(state: &mut State, effects: &mut Vec<Effect>) {
+    let done = state
+        .selected_worker()
+        .filter(|w| w.group() == super::order::Group::Done && state.is_shown(&w.view.id))
+        .map(|w| w.view.id.clone());
+    if let Some(id) = done
+        && state.is_live()
+    {
+        effects.push(Effect::Act {
+            what: String::new(),
+            act: Act::Seen { id },
+        });
+    }
+}
+
+fn help_key(state: &mut State, scrolled: u16, key: KeyEvent) {
+    let last = pages::last_scroll(state.size, &pages::help(state));
+    let contexts = [super::keymap::Context::Page, super::keymap::Context::Global];
+    let next = match state.keymap.lookup(&contexts, &[], key) {
+        Lookup::Action(Action::Back | Action::Quit | Action::Help | Action::Enter) => None,
+        Lookup::Action(action) => Some(actions::scrolled(scrolled, action, last)),
+        _ => Some(scrolled),
+    };
+    state.dialog = next.map(Dialog::Help);
 }
 
 fn filter_key(state: &mut State, key: KeyEvent) {
@@ -90,9 +138,29 @@ fn filter_key(state: &mut State, key: KeyEvent) {
         KeyCode::Char('u') if key.modifiers == KeyModifiers::CONTROL => state.filter.clear(),
         KeyCode::Char('c') if key.modifiers == KeyModifiers::CONTROL => state.filtering = false,
         KeyCode::Char(c) if !key.modifiers.contains(KeyModifiers::CONTROL) => state.filter.push(c),
-        KeyCode::Down => move_by(state, 1),
-        KeyCode::Up => move_by(state, -1),
+        KeyCode::Down => actions::move_by(state, 1),
+        KeyCode::Up => actions::move_by(state, -1),
         _ => {}
+    }
+}
+
+/// A key while a search is typed in the pane: Enter keeps it, Esc forgets it.
+fn search_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
+    let ended = match key.code {
+        KeyCode::Enter => Some(true),
+        KeyCode::Esc => Some(false),
+        KeyCode::Char('c') if key.modifiers == KeyModifiers::CONTROL => Some(false),
+        _ => None,
+    };
+    match (state.tab, ended) {
+        (Tab::Terminal, ended) => scrollback::search_typed(state, key, ended, effects),
+        (_, None) => {
+            if let Some(field) = text_field(state) {
+                field.key(key);
+            }
+            actions::search_changed(state);
+        }
+        (_, Some(keep)) => actions::search_ended(state, keep),
     }
 }
 
@@ -121,13 +189,7 @@ fn confirm_key(state: &mut State, mut confirm: Confirm, key: KeyEvent, effects: 
     if !state.is_live() {
         return state.refuse("not done: the coordinator is unreachable");
     }
-    let (what, act) = match confirm.what {
-        Confirmed::Stop { id, name } => (stop_words(&name), Act::Stop(vec![(id, name)])),
-        Confirmed::Remove { id, name } => (remove_words(&name), Act::Remove(vec![(id, name)])),
-        Confirmed::StopAll => (STOP_ALL_WORDS.to_owned(), Act::StopAll),
-    };
-    state.pending.push(what.clone());
-    effects.push(Effect::Act { what, act });
+    actions::act(state, confirm.what, confirm.act, effects);
 }
 
 fn spawn_key(
@@ -136,135 +198,54 @@ fn spawn_key(
     key: KeyEvent,
     effects: &mut Vec<Effect>,
 ) {
-    match key.code {
-        KeyCode::Esc => {
+    let size = super::view::layout::new_terminal(state);
+    match form.key(key, size) {
+        FormKey::Stay(more) => {
+            effects.extend(more);
+            state.dialog = Some(Dialog::Spawn(form));
+        }
+        FormKey::Cancel => state.spawn_memory = form.memory(),
+        FormKey::Spawn(request) if state.is_live() => {
             state.spawn_memory = form.memory();
-            return;
+            effects.push(Effect::Remember(form.memory()));
+            let act = Act::Spawn(request);
+            let Act::Spawn(request) = &act else { return };
+            let what = spawn_words(request);
+            actions::act(state, what, act, effects);
         }
-        KeyCode::Enter => match form.request(state.size) {
-            Ok(request) if state.is_live() => {
-                state.spawn_memory = form.memory();
-                state.pending.push(spawn_words(&request));
-                effects.push(Effect::Act {
-                    what: spawn_words(&request),
-                    act: Act::Spawn(Box::new(request)),
-                });
-                return;
+        FormKey::Spawn(_) => {
+            form.refuse("the coordinator is unreachable; wait until it is back");
+            state.dialog = Some(Dialog::Spawn(form));
+        }
+    }
+}
+
+fn line_key(state: &mut State, mut line: Line, key: KeyEvent, effects: &mut Vec<Effect>) {
+    match key.code {
+        KeyCode::Esc => {}
+        KeyCode::Enter => {
+            let content = line.field.content();
+            let done = match state.is_live() {
+                true => actions::line_entered(state, &line.what, content, effects),
+                false => Err("the coordinator is unreachable; wait until it is back".to_owned()),
+            };
+            if let Err(wrong) = done {
+                line.error = Some(wrong);
+                state.dialog = Some(Dialog::Line(line));
             }
-            Ok(_) => {
-                form.error = Some((form.focus, "the coordinator is unreachable".to_owned()));
-            }
-            Err((field, wrong)) => {
-                form.focus = field;
-                form.error = Some((field, wrong));
-            }
-        },
-        KeyCode::Tab | KeyCode::Down => form.move_focus(true),
-        KeyCode::BackTab | KeyCode::Up => form.move_focus(false),
+        }
         _ => {
-            form.error = None;
-            match form.text_field() {
-                Some(field) => {
-                    field.key(key);
-                }
-                None => match key.code {
-                    KeyCode::Right | KeyCode::Char(' ' | 'l') => form.cycle(true),
-                    KeyCode::Left | KeyCode::Char('h') => form.cycle(false),
-                    _ => {}
-                },
-            }
+            line.error = None;
+            line.field.key(key);
+            state.dialog = Some(Dialog::Line(line));
         }
-    }
-    state.dialog = Some(Dialog::Spawn(form));
-}
-
-fn move_by(state: &mut State, by: isize) {
-    let last = state.rows.len().saturating_sub(1);
-    let here = state.selected_row().unwrap_or(0);
-    let row = here.saturating_add_signed(by).min(last);
-    state.selected = state.rows.get(row).cloned();
-}
-
-fn list_action(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
-    if let Err(why) = keymap::allowed(state, action) {
-        if !why.is_empty() {
-            state.refuse(why);
-        }
-        return;
-    }
-    // A key answers the last message, unless it only moves.
-    let page = isize::from(layout::list_page(state.size).cast_signed()).max(1);
-    match action {
-        Action::Down => return move_by(state, 1),
-        Action::Up => return move_by(state, -1),
-        Action::PageDown => return move_by(state, page),
-        Action::PageUp => return move_by(state, -page),
-        Action::First => return move_by(state, isize::MIN),
-        Action::Last => return move_by(state, isize::MAX),
-        _ => state.notice = None,
-    }
-    let selected = state
-        .selected_worker()
-        .map(|w| (w.view.id.clone(), w.view.name.clone()));
-    match (action, selected) {
-        (Action::Zoom | Action::Takeover, Some((id, _))) => effects.push(Effect::Zoom {
-            id,
-            session: None,
-            takeover: action == Action::Takeover,
-        }),
-        (Action::Stop, Some((id, name))) => {
-            let losses = state.selected_worker().map(|w| losses::of_stop(state, w));
-            ask(
-                state,
-                Confirm {
-                    question: format!("Stop {name}?"),
-                    losses: losses.unwrap_or_default(),
-                    verb: "Stop",
-                    what: Confirmed::Stop { id, name },
-                    on_verb: false,
-                },
-            );
-        }
-        (Action::Remove, Some((id, name))) => {
-            let losses = state.selected_worker().map(losses::of_remove);
-            ask(
-                state,
-                Confirm {
-                    question: format!("Remove {name}?"),
-                    losses: losses.unwrap_or_default(),
-                    verb: "Remove",
-                    what: Confirmed::Remove { id, name },
-                    on_verb: false,
-                },
-            );
-        }
-        (Action::StopAll, _) => {
-            let losses = losses::of_stop_all(state);
-            ask(
-                state,
-                Confirm {
-                    question: format!("Stop all {} workers?", state.workers.len()),
-                    losses,
-                    verb: "Stop all",
-                    what: Confirmed::StopAll,
-                    on_verb: false,
-                },
-            );
-        }
-        (Action::Spawn, _) => {
-            let profiles = state.pools.keys().cloned().collect();
-            let form = SpawnForm::new(&state.spawn_memory, profiles);
-            state.dialog = Some(Dialog::Spawn(Box::new(form)));
-        }
-        (Action::ShowDetails, _) => state.dialog = Some(Dialog::Details(0)),
-        (Action::Help, _) => state.dialog = Some(Dialog::Help(0)),
-        (Action::Filter, _) => state.filtering = true,
-        (Action::Back, _) => state.filter.clear(),
-        (Action::Quit, _) => effects.push(Effect::Quit),
-        _ => {}
     }
 }
 
-fn ask(state: &mut State, confirm: Confirm) {
-    state.dialog = Some(Dialog::Confirm(confirm));
+fn palette_key(state: &mut State, mut palette: Palette, key: KeyEvent, effects: &mut Vec<Effect>) {
+    match palette.key(state, key) {
+        palette::Outcome::Stay => state.dialog = Some(Dialog::Palette(palette)),
+        palette::Outcome::Close => {}
+        palette::Outcome::Run(entry) => actions::run_entry(state, entry, effects),
+    }
 }

@@ -1,55 +1,90 @@
-//! What stopping or removing a worker would lose, in sentences for the question before it.
+//! What stopping, restarting or removing workers would lose, in sentences for the question before
+//! it.
 
-use super::state::{State, Worker};
+use super::{state::State, worker::Worker};
 use crate::model::{Isolation, WorkerState};
 
-/// What a stop of this worker ends and keeps.
-pub fn of_stop(state: &State, worker: &Worker) -> Vec<String> {
-    let view = &worker.view;
-    let mut lines = Vec::new();
-    match view.state {
-        WorkerState::Warm | WorkerState::Creating => {
-            lines.push("Nobody uses it; the pool makes another.".to_owned());
+/// Of several workers, at most so many are described.
+const MOST: usize = 4;
+
+fn each(
+    state: &State,
+    workers: &[(String, String)],
+    one: impl Fn(&Worker) -> Vec<String>,
+) -> Vec<String> {
+    let found: Vec<&Worker> = workers
+        .iter()
+        .filter_map(|(id, _)| state.workers.get(id))
+        .collect();
+    match found.as_slice() {
+        [worker] => one(worker),
+        several => {
+            let mut lines: Vec<String> = several
+                .iter()
+                .take(MOST)
+                .map(|w| format!("{}: {}", w.view.name, one(w).join(" ")))
+                .collect();
+            let more = several.len().saturating_sub(MOST);
+            if more > 0 {
+                lines.push(format!("… and {more} more"));
+            }
+            lines
         }
-        _ => {
-            let command = match view.argv.is_empty() {
-                true => "its command".to_owned(),
-                false => view.argv.join(" "),
-            };
-            lines.push(format!(
-                "Ends the session running {command} ({}).",
-                worker.group().word()
-            ));
-        }
     }
-    match state.other_clients(worker) {
-        0 => {}
-        1 => lines.push("1 attached client is cut off.".to_owned()),
-        n => lines.push(format!("{n} attached clients are cut off.")),
-    }
-    if view.isolation == Isolation::Overlay && view.project.is_some() {
-        lines.push(match view.unapplied {
-            true => "Unapplied changes are kept for review.".to_owned(),
-            false => "There are no unapplied changes.".to_owned(),
-        });
-    }
-    lines
 }
 
-/// What removing this ended worker loses.
-pub fn of_remove(worker: &Worker) -> Vec<String> {
-    let view = &worker.view;
-    let mut lines = vec!["Its record and its recording are deleted.".to_owned()];
-    if view.unapplied {
-        let project = view
-            .project
-            .as_ref()
-            .map(|p| format!(" to {p}"))
-            .unwrap_or_default();
-        lines.insert(0, format!("UNAPPLIED CHANGES{project} are lost for good."));
-        lines.push(format!("Review them first: podbay diff {}", view.name));
-    }
-    lines
+/// What a stop of these workers ends and keeps.
+pub fn of_stop(state: &State, workers: &[(String, String)]) -> Vec<String> {
+    each(state, workers, |worker| {
+        let view = &worker.view;
+        let mut lines = Vec::new();
+        if matches!(view.state, WorkerState::Warm | WorkerState::Creating) {
+            lines.push("Nobody uses it; the pool makes another.".to_owned());
+        } else {
+            lines.push(session(worker, "Ends"));
+        }
+        lines.extend(clients(state, worker));
+        if view.isolation == Isolation::Overlay && view.project.is_some() {
+            lines.push(match view.unapplied {
+                true => format!("{} kept for review.", unapplied(worker)),
+                false => "There are no unapplied changes.".to_owned(),
+            });
+        }
+        lines
+    })
+}
+
+/// What a restart of these workers ends and keeps.
+pub fn of_restart(state: &State, workers: &[(String, String)]) -> Vec<String> {
+    each(state, workers, |worker| {
+        if worker.ended() {
+            return vec!["Its command is started again in a new worker.".to_owned()];
+        }
+        let mut lines = vec![session(worker, "Ends and starts again")];
+        lines.extend(clients(state, worker));
+        if worker.view.unapplied {
+            lines.push("Unapplied changes stay.".to_owned());
+        }
+        lines
+    })
+}
+
+/// What removing these ended workers loses.
+pub fn of_remove(state: &State, workers: &[(String, String)]) -> Vec<String> {
+    each(state, workers, |worker| {
+        let view = &worker.view;
+        let mut lines = vec!["Its record and its recording are deleted.".to_owned()];
+        if view.unapplied {
+            let project = view
+                .project
+                .as_ref()
+                .map(|p| format!(" to {p}"))
+                .unwrap_or_default();
+            lines.insert(0, format!("UNAPPLIED CHANGES{project} are lost for good."));
+            lines.push("d shows them first.".to_owned());
+        }
+        lines
+    })
 }
 
 /// What stopping every worker ends.
@@ -71,4 +106,33 @@ pub fn of_stop_all(state: &State) -> Vec<String> {
         lines.push("The filter does not matter: workers not listed stop too.".to_owned());
     }
     lines
+}
+
+fn session(worker: &Worker, verb: &str) -> String {
+    let command = match worker.view.argv.is_empty() {
+        true => "its command".to_owned(),
+        false => worker.view.argv.join(" "),
+    };
+    format!(
+        "{verb} the session running {command} ({}).",
+        worker.group().word()
+    )
+}
+
+fn clients(state: &State, worker: &Worker) -> Option<String> {
+    match state.other_clients(worker) {
+        0 => None,
+        1 => Some("1 attached client is cut off.".to_owned()),
+        n => Some(format!("{n} attached clients are cut off.")),
+    }
+}
+
+fn unapplied(worker: &Worker) -> String {
+    match &worker.view.changes {
+        Some(count) => format!(
+            "Unapplied changes ({} files, +{} -{}) are",
+            count.files, count.added, count.removed
+        ),
+        None => "Unapplied changes are".to_owned(),
+    }
 }

@@ -5,27 +5,40 @@
 //! knows the coordinator through the client and the wire types alone, draws only from parsed grids
 //! and escaped text, and never leaves a terminal other than it found it.
 
+mod actions;
+mod allowed;
 mod attach;
+mod attention;
+mod changes;
 mod detach;
 mod dialog;
 mod effects;
 mod event;
 mod field;
+mod filter;
+mod fuzzy;
 mod grid;
 mod keymap;
 mod keys;
 mod link;
+mod logs;
 mod losses;
+mod mouse;
 mod order;
 mod painter;
+mod palette;
 mod preview;
 mod run;
+mod scrollback;
+mod settings;
+mod spawn;
 mod state;
 mod term_guard;
 mod text;
 mod theme;
 mod update;
 mod view;
+mod worker;
 
 pub use run::{DashboardOptions, open, run};
 

@@ -3,15 +3,15 @@
 
 use super::{
     attach,
-    detach::{self, Detach},
+    detach::Detach,
     effects,
     event::{AttachEnd, Effect, Msg},
     link,
     painter::Painter,
     preview::Watch,
+    settings::Settings,
     state::State,
     term_guard::{self, TermGuard},
-    theme::Theme,
     update::{FALLBACK_SIZE, update},
 };
 use crate::client::Client;
@@ -86,14 +86,11 @@ pub async fn run(client: Client, options: DashboardOptions) -> anyhow::Result<()
     let keys = Detach::new(&options.detach_keys).map_err(anyhow::Error::msg)?;
     let signals = Signals::new().context("watching for signals")?;
     let guard = TermGuard::enter().context("preparing the terminal")?;
-    let mut state = State::new(
-        Theme::from_env(),
+    let state = State::new(
+        Settings::default(),
         term_guard::size().unwrap_or(FALLBACK_SIZE),
         unix_ms(),
     );
-    if let Some(first) = options.detach_keys.first() {
-        state.detach_label = detach::label(first);
-    }
     let (to, messages) = mpsc::channel(QUEUE);
     let follower = tokio::spawn(link::follow(client.clone(), to.clone()));
     let runner = Runner {

@@ -1,27 +1,48 @@
 //! All the dashboard knows. Changed by `update` only, drawn by `view` only.
 
 use super::{
+    changes::ChangesTab,
     dialog::{Dialog, SpawnMemory},
-    event::{Failure, Picture},
-    grid::Grid,
-    order::{self, Group},
+    event::{Failure, LiveTarget, Picture},
+    filter,
+    keymap::{Action, Chord, Context, Keymap},
+    logs::LogsTab,
+    order::{self, Group, Sort},
+    settings::Settings,
     text,
     theme::Theme,
+    view::layout,
+    worker::Worker,
 };
-use crate::{
-    model::WorkerState,
-    wire::{PoolView, Status, WorkerView},
-};
+use crate::wire::{PoolView, Status};
 use podbay_protocol::{ExitStatus, Size};
-use std::{collections::BTreeMap, sync::Arc};
+use ratatui::layout::Rect;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// The state.
 #[derive(Debug, Clone)]
 pub struct State {
+    /// What the user set.
+    pub settings: Settings,
+    /// Which key does what.
+    pub keymap: Keymap,
+    /// Keys of a sequence that has begun.
+    pub begun: Vec<Chord>,
     /// Colours and glyphs.
     pub theme: Theme,
     /// The terminal's size.
     pub size: Size,
+    /// Whether the outer terminal has the focus; unknown until it says.
+    pub outer_focus: Option<bool>,
+    /// Whether the mouse is the dashboard's.
+    pub mouse: bool,
+    /// The list's columns beside the pane, once the divider was dragged.
+    pub divider: Option<u16>,
+    /// Whether the divider is being dragged.
+    pub dragging: bool,
     /// Unix milliseconds on the coordinator's clock.
     pub now_ms: u64,
     /// Whether what is shown is live.
@@ -36,26 +57,113 @@ pub struct State {
     pub rows: Vec<String>,
     /// The selected worker's id; one of `rows`, or none when that is empty.
     pub selected: Option<String>,
-    /// What rows must contain to be listed.
+    /// Ids of the marked workers.
+    pub marked: BTreeSet<String>,
+    /// What rows must match to be listed.
     pub filter: String,
     /// Whether keys go to the filter.
     pub filtering: bool,
-    /// What lies over the list.
+    /// The order within groups.
+    pub sort: Sort,
+    /// Which tab is shown.
+    pub tab: Tab,
+    /// What the keys move.
+    pub focus: Focus,
+    /// The worker that keys go to, by id.
+    pub typing: Option<String>,
+    /// Whether typing takes the terminal over from another writer.
+    pub takeover: bool,
+    /// Several terminals at once: the first one's place among those that have a session.
+    pub tiles: bool,
+    /// Live terminals by worker id.
+    pub terminals: BTreeMap<String, LiveTerminal>,
+    /// What was asked to be live, last.
+    pub watched: Vec<LiveTarget>,
+    /// The changes of the worker shown.
+    pub changes: ChangesTab,
+    /// The logs of the worker shown.
+    pub logs: LogsTab,
+    /// Lines the details are scrolled.
+    pub details_scroll: u16,
+    /// A search of what scrolled away, while it is typed.
+    pub searching: Option<super::field::Field>,
+    /// Begin of a selection by keys, and its cursor: columns and rows of the terminal's view.
+    pub selecting: Option<Selecting>,
+    /// What lies over everything.
     pub dialog: Option<Dialog>,
     /// The last message to the user.
     pub notice: Option<Notice>,
-    /// What the preview shows.
-    pub preview: Preview,
-    /// The spawn dialog's last values.
+    /// The spawn form's last values.
     pub spawn_memory: SpawnMemory,
+    /// Projects of late, the last one first.
+    pub recent: Vec<String>,
     /// A worker that was spawned here and is selected as soon as it is listed.
     pub select_when_listed: Option<String>,
     /// Actions under way, as the user would call them.
     pub pending: Vec<String>,
-    /// The worker that keys go to, by id.
-    pub typing: Option<String>,
-    /// The keys that leave a full-screen attach, for people.
-    pub detach_label: String,
+}
+
+/// A selection by keys in a terminal's view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Selecting {
+    /// Where it began, once it did.
+    pub from: Option<(u16, u16)>,
+    /// Where the cursor is.
+    pub at: (u16, u16),
+}
+
+/// Tabs beside the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Tab {
+    /// The live terminal.
+    #[default]
+    Terminal,
+    /// What the worker changed.
+    Changes,
+    /// What the session wrote.
+    Logs,
+    /// All about it.
+    Details,
+}
+
+impl Tab {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Terminal, Self::Changes, Self::Logs, Self::Details];
+
+    /// The word on the tab.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Terminal => "Terminal",
+            Self::Changes => "Changes",
+            Self::Logs => "Logs",
+            Self::Details => "Details",
+        }
+    }
+
+    /// The next one, around the end.
+    pub fn next(self) -> Self {
+        match self {
+            Self::Terminal => Self::Changes,
+            Self::Changes => Self::Logs,
+            Self::Logs => Self::Details,
+            Self::Details => Self::Terminal,
+        }
+    }
+
+    /// The one before, around the beginning.
+    pub fn previous(self) -> Self {
+        self.next().next().next()
+    }
+}
+
+/// What the keys move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Focus {
+    /// The list.
+    #[default]
+    List,
+    /// What the tab shows; for a terminal: its scrollback.
+    Pane,
 }
 
 /// The link to the coordinator.
@@ -72,17 +180,6 @@ pub enum Link {
         /// Why.
         reason: String,
     },
-}
-
-/// A worker and what was worked out about it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Worker {
-    /// As the coordinator sent it.
-    pub view: WorkerView,
-    /// Hundredths of one CPU, from the last two readings.
-    pub cpu_percent: Option<u64>,
-    /// Time of the last reading of CPU time: Unix milliseconds and microseconds of CPU.
-    pub cpu_read: Option<(u64, u64)>,
 }
 
 /// A message to the user.
@@ -107,24 +204,24 @@ pub enum Level {
     Error,
 }
 
-/// The preview of the selected worker.
+/// A worker's terminal as it is watched.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Preview {
-    /// The worker watched.
-    pub worker: Option<String>,
-    /// The last picture, and the id of the worker it is of.
-    pub picture: Option<(String, Arc<Picture>)>,
+pub struct LiveTerminal {
+    /// The last picture.
+    pub picture: Option<Arc<Picture>>,
     /// What the stream is doing.
-    pub stream: PreviewStream,
+    pub stream: Stream,
+    /// Whether input is heard.
+    pub writer: bool,
 }
 
-/// What the preview's stream is doing.
+/// What a terminal's stream is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum PreviewStream {
-    /// Nothing is watched.
-    #[default]
+pub enum Stream {
+    /// Not watched any more.
     Off,
     /// Attaching.
+    #[default]
     Opening,
     /// Live.
     Live,
@@ -136,10 +233,24 @@ pub enum PreviewStream {
 
 impl State {
     /// Before the first event.
-    pub fn new(theme: Theme, size: Size, now_ms: u64) -> Self {
+    pub fn new(settings: Settings, size: Size, now_ms: u64) -> Self {
+        let (keymap, problems) = settings.keymap();
+        let notice = (!problems.is_empty()).then(|| Notice {
+            level: Level::Error,
+            text: problems.join("; "),
+            hint: None,
+            until_ms: None,
+        });
         Self {
-            theme,
+            theme: settings.theme(),
+            mouse: settings.mouse,
+            settings,
+            keymap,
+            begun: Vec::new(),
             size,
+            outer_focus: None,
+            divider: None,
+            dragging: false,
             now_ms,
             link: Link::Connecting,
             status: None,
@@ -147,16 +258,28 @@ impl State {
             workers: BTreeMap::new(),
             rows: Vec::new(),
             selected: None,
+            marked: BTreeSet::new(),
             filter: String::new(),
             filtering: false,
+            sort: Sort::default(),
+            tab: Tab::default(),
+            focus: Focus::default(),
+            typing: None,
+            takeover: false,
+            tiles: false,
+            terminals: BTreeMap::new(),
+            watched: Vec::new(),
+            changes: ChangesTab::default(),
+            logs: LogsTab::default(),
+            details_scroll: 0,
+            searching: None,
+            selecting: None,
             dialog: None,
-            notice: None,
-            preview: Preview::default(),
+            notice,
             spawn_memory: SpawnMemory::default(),
+            recent: Vec::new(),
             select_when_listed: None,
             pending: Vec::new(),
-            typing: None,
-            detach_label: "Ctrl-Q".to_owned(),
         }
     }
 
@@ -194,13 +317,13 @@ impl State {
     /// gone, on what took its place.
     pub fn arrange(&mut self) {
         let place = self.selected_row().unwrap_or(0);
-        let needle = self.filter.to_lowercase();
+        self.marked.retain(|id| self.workers.contains_key(id));
         let mut rows: Vec<&Worker> = self
             .workers
             .values()
-            .filter(|w| needle.is_empty() || w.matches(&needle))
+            .filter(|w| filter::matches(&self.filter, w, self.marked.contains(&w.view.id)))
             .collect();
-        rows.sort_by(|a, b| order::compare(a, b));
+        rows.sort_by(|a, b| order::compare(a, b, self.sort));
         self.rows = rows.into_iter().map(|w| w.view.id.clone()).collect();
         if let Some(wanted) = &self.select_when_listed
             && self.rows.contains(wanted)
@@ -247,151 +370,126 @@ impl State {
         });
     }
 
-    /// The last picture of the selected worker.
-    pub fn picture(&self) -> Option<&Grid> {
-        let (of, picture) = self.preview.picture.as_ref()?;
-        (self.selected.as_ref() == Some(of)).then_some(&picture.grid)
+    /// The terminal of a worker, if it was ever watched.
+    pub fn terminal(&self, id: &str) -> Option<&LiveTerminal> {
+        self.terminals.get(id)
     }
 
-    /// Clients of a worker other than this dashboard's own preview.
+    /// The last picture of a worker.
+    pub fn picture(&self, id: &str) -> Option<&Picture> {
+        self.terminals.get(id)?.picture.as_deref()
+    }
+
+    /// The worker that is typed into.
+    pub fn typing_worker(&self) -> Option<&Worker> {
+        self.typing.as_ref().and_then(|id| self.workers.get(id))
+    }
+
+    /// Where the terminal that is typed into is on the screen.
+    pub fn typing_area(&self) -> Option<Rect> {
+        let id = self.typing.as_ref()?;
+        self.terminal_area(id)
+    }
+
+    /// Where a worker's terminal is on the screen.
+    pub fn terminal_area(&self, id: &str) -> Option<Rect> {
+        layout::terminal_of(self, id)
+    }
+
+    /// Whether a worker's screen is shown now.
+    pub fn is_shown(&self, id: &str) -> bool {
+        self.terminal_area(id).is_some()
+    }
+
+    /// Where keys are looked up, the most specific first.
+    pub fn contexts(&self) -> &'static [Context] {
+        use Context::{Changes, Global, List, Logs, Page, Scroll, Tiles};
+        if matches!(self.dialog, Some(Dialog::Help(_))) {
+            return &[Page, Global];
+        }
+        match (self.tiles, self.focus, self.tab) {
+            (_, Focus::Pane, Tab::Terminal) => &[Scroll, Global],
+            (true, ..) => &[Tiles, Global],
+            (_, Focus::List, _) => &[List, Global],
+            (_, Focus::Pane, Tab::Changes) => &[Changes, Global],
+            (_, Focus::Pane, Tab::Logs) => &[Logs, Global],
+            (_, Focus::Pane, Tab::Details) => &[Page, Global],
+        }
+    }
+
+    /// The key of an action, for people: where the keys are now, or else in the list.
+    pub fn key(&self, action: Action) -> String {
+        let contexts = self.contexts();
+        self.keymap
+            .label(action, contexts)
+            .unwrap_or_else(|| action.name().replace('_', " "))
+    }
+
+    /// Goes back within the tab that has the keys; `false` when there is nothing to go back from.
+    pub fn tab_back(&mut self) -> bool {
+        match self.tab {
+            Tab::Changes => self.changes.back(),
+            Tab::Logs => self.logs.back(),
+            Tab::Terminal | Tab::Details => false,
+        }
+    }
+
+    /// How many workers wait for the user.
+    pub fn waiting(&self) -> usize {
+        self.workers
+            .values()
+            .filter(|w| w.group() == Group::NeedsYou)
+            .count()
+    }
+
+    /// The outer terminal's title.
+    pub fn title(&self) -> String {
+        let instance = self.status.as_ref().map_or("", |s| s.instance.as_str());
+        let name = match instance {
+            "" => "podbay".to_owned(),
+            instance => format!("podbay {instance}"),
+        };
+        match (&self.link, self.waiting()) {
+            (Link::Gone { .. }, _) => format!("{name}: coordinator unreachable"),
+            (_, 0) => name,
+            (_, 1) => format!("(1) {name}: 1 worker needs you"),
+            (_, n) => format!("({n}) {name}: {n} workers need you"),
+        }
+    }
+
+    /// The workers an action is for: the marked ones, or else the selected one.
+    pub fn targets(&self) -> Vec<&Worker> {
+        match self.marked.is_empty() {
+            true => self.selected_worker().into_iter().collect(),
+            false => self
+                .marked
+                .iter()
+                .filter_map(|id| self.workers.get(id))
+                .collect(),
+        }
+    }
+
+    /// Clients of a worker other than this dashboard's own.
     pub fn other_clients(&self, worker: &Worker) -> u32 {
-        let own = self.preview.stream == PreviewStream::Live
-            && self.preview.worker.as_deref() == Some(worker.view.id.as_str());
+        let own = self
+            .terminals
+            .get(&worker.view.id)
+            .is_some_and(|t| t.stream == Stream::Live);
         worker.view.clients.saturating_sub(u32::from(own))
     }
 
-    /// Milliseconds until something shown changes by the passing of time alone; `None` when
-    /// nothing does.
+    /// Milliseconds until something shown changes by the passing of time alone: the clock's minute,
+    /// with which every age moves, or the end of a message.
     pub fn next_change_ms(&self) -> Option<u64> {
-        let ages = self
-            .listed()
-            .map(|w| w.age_from())
-            .chain(
-                self.pools
-                    .values()
-                    .filter_map(|p| p.last_failure.as_ref())
-                    .map(|f| f.at_ms),
-            )
-            .chain(match &self.link {
-                Link::Gone { since_ms, .. } => Some(*since_ms),
-                Link::Connecting | Link::Live => None,
-            })
-            .map(|from| text::until_age_changes(self.now_ms.saturating_sub(from)));
+        let clock = self
+            .status
+            .is_some()
+            .then(|| text::until_minute(self.now_ms));
         let notice = self
             .notice
             .as_ref()
             .and_then(|n| n.until_ms)
             .map(|until| until.saturating_sub(self.now_ms).max(1));
-        ages.chain(notice).min()
-    }
-}
-
-impl Worker {
-    /// From a first view.
-    pub fn new(view: WorkerView, at_ms: u64) -> Self {
-        let cpu_read = view.readings.cpu_us.map(|us| (at_ms, us));
-        Self {
-            view,
-            cpu_percent: None,
-            cpu_read,
-        }
-    }
-
-    /// Takes a newer view, read at `at_ms`.
-    pub fn refresh(&mut self, view: WorkerView, at_ms: u64) {
-        /// Shorter than this, the quotient is noise.
-        const SHORTEST_MS: u64 = 500;
-        match (self.cpu_read, view.readings.cpu_us) {
-            (Some((then_ms, then_us)), Some(now_us)) if now_us >= then_us => {
-                let ms = at_ms.saturating_sub(then_ms);
-                if ms >= SHORTEST_MS && view.readings != self.view.readings {
-                    self.cpu_percent = Some((now_us - then_us) / ms.saturating_mul(10));
-                    self.cpu_read = Some((at_ms, now_us));
-                }
-            }
-            (_, now) => {
-                self.cpu_percent = None;
-                self.cpu_read = now.map(|us| (at_ms, us));
-            }
-        }
-        self.view = view;
-    }
-
-    /// The group it is listed in.
-    pub fn group(&self) -> Group {
-        order::group(&self.view)
-    }
-
-    /// What its age counts from: the claim, or the creation; the end once it ended. Unix ms.
-    pub fn age_from(&self) -> u64 {
-        let view = &self.view;
-        view.ended_ms.or(view.claimed_ms).unwrap_or(view.created_ms)
-    }
-
-    /// Whether there is a session to attach to.
-    pub fn attachable(&self) -> bool {
-        self.view.state == WorkerState::Running
-    }
-
-    /// Whether it can be removed without stopping anything.
-    pub fn ended(&self) -> bool {
-        matches!(
-            self.view.state,
-            WorkerState::Exited | WorkerState::Failed | WorkerState::Lost
-        )
-    }
-
-    /// Why it is in its state, for people; empty when there is nothing to say.
-    pub fn reason(&self) -> String {
-        let view = &self.view;
-        if let Some(exit) = view.exit {
-            let oom = if view.oom {
-                ", killed for lack of memory"
-            } else {
-                ""
-            };
-            let changes = if view.unapplied {
-                ", changes to review"
-            } else {
-                ""
-            };
-            return format!("{}{oom}{changes}", exit_words(exit));
-        }
-        match (&view.why, &view.activity) {
-            (Some(why), _) => why.clone(),
-            (None, Some(activity)) if view.state == WorkerState::Running => activity.why.clone(),
-            _ => String::new(),
-        }
-    }
-
-    fn matches(&self, needle: &str) -> bool {
-        let view = &self.view;
-        let project = view
-            .project
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        [
-            &view.name,
-            &view.profile,
-            &view.title,
-            &project,
-            &view.argv.join(" "),
-        ]
-        .into_iter()
-        .any(|field| field.to_lowercase().contains(needle))
-            || self.group().word().contains(needle)
-            || view.state.as_str().contains(needle)
-    }
-}
-
-/// How a session ended, for people.
-pub fn exit_words(exit: ExitStatus) -> String {
-    match exit {
-        ExitStatus::Code(0) => "finished (exit 0)".to_owned(),
-        ExitStatus::Code(code) => format!("failed with exit code {code}"),
-        ExitStatus::Signal(9) => "killed (signal 9)".to_owned(),
-        ExitStatus::Signal(15) => "stopped (signal 15)".to_owned(),
-        ExitStatus::Signal(signal) => format!("ended by signal {signal}"),
+        clock.into_iter().chain(notice).min()
     }
 }

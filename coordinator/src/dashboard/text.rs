@@ -172,6 +172,35 @@ pub fn micros(us: u64) -> String {
     }
 }
 
+/// Milliseconds until the minute of a Unix time in milliseconds ends.
+pub fn until_minute(unix_ms: u64) -> u64 {
+    MINUTE - unix_ms % MINUTE
+}
+
+/// Hours and minutes of a Unix time in milliseconds, UTC: `14:03`.
+pub fn clock(unix_ms: u64) -> String {
+    let m = unix_ms / MINUTE % 1_440;
+    format!("{:02}:{:02}", m / 60, m % 60)
+}
+
+/// The last values as bars, the oldest first, filled up with blanks in front. `full` at least is
+/// the height of a whole bar.
+pub fn sparkline(values: &[u64], columns: usize, unicode: bool, full: u64) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    const ASCII: [char; 8] = ['_', '.', ',', '-', '=', '+', '*', '#'];
+    let bars = if unicode { BARS } else { ASCII };
+    let last = values
+        .get(values.len().saturating_sub(columns)..)
+        .unwrap_or_default();
+    let top = last.iter().copied().max().unwrap_or(0).max(full).max(1);
+    let mut out = " ".repeat(columns.saturating_sub(last.len()));
+    for value in last {
+        let step = usize::try_from(value.saturating_mul(7) / top).unwrap_or(7);
+        out.push(bars.get(step.min(7)).copied().unwrap_or(' '));
+    }
+    out
+}
+
 /// The time of day of a Unix time in milliseconds, UTC: `14:03:05 UTC`.
 pub fn utc_time(unix_ms: u64) -> String {
     let s = unix_ms / 1_000 % 86_400;

@@ -36,6 +36,16 @@ pub enum Role {
     Warning,
     /// Shown from memory, not from the coordinator.
     Stale,
+    /// Marked.
+    Marked,
+    /// Tab.
+    TabActive,
+    /// Tab.
+    Tab,
+    /// Match.
+    Match,
+    /// Gauge.
+    Gauge,
 }
 
 /// How roles look.
@@ -96,6 +106,11 @@ impl Theme {
             Role::Error => (Some(Color::Red), Modifier::BOLD),
             Role::Warning => (Some(Color::Yellow), Modifier::empty()),
             Role::Stale => (Some(Color::DarkGray), Modifier::DIM),
+            Role::Marked => (Some(Color::Magenta), Modifier::BOLD),
+            Role::TabActive => (Some(Color::Cyan), Modifier::REVERSED),
+            Role::Tab => (None, Modifier::empty()),
+            Role::Match => (Some(Color::Yellow), Modifier::REVERSED),
+            Role::Gauge => (Some(Color::Green), Modifier::empty()),
         };
         match colour {
             // Dark grey is itself dim; both together vanish on some schemes.
@@ -105,6 +120,15 @@ impl Theme {
         }
     }
 
+    pub fn colour(self) -> bool {
+        self.colour
+    }
+    pub fn next(self) -> Self {
+        self
+    }
+    pub fn word(self) -> &'static str {
+        "x"
+    }
     /// One of two glyphs: with Unicode, or ASCII.
     pub fn glyph(self, unicode: &'static str, ascii: &'static str) -> &'static str {
         if self.unicode { unicode } else { ascii }

@@ -2,13 +2,15 @@
 //! clock.
 
 use super::{
-    event::{ActionDone, AttachEnd, Effect, Failure, LiveBody, LiveMsg, LiveTarget, Msg},
-    keys,
-    state::{Link, Preview, PreviewStream, State, Worker, exit_words},
+    attention,
+    event::{ActionDone, AttachEnd, Effect, Failure, Fetched, LiveBody, LiveMsg, LiveTarget, Msg},
+    keys, mouse,
+    state::{Focus, Link, LiveTerminal, State, Stream, Tab},
     text,
     view::layout,
+    worker::{Worker, exit_words},
 };
-use crate::wire::{ApiEvent, EventBody, SpawnRequest};
+use crate::wire::{ApiEvent, EventBody, SpawnRequest, WorkerView};
 use podbay_protocol::Size;
 
 /// Takes in what happened; says what is to be done.
@@ -16,15 +18,18 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
     let mut effects = Vec::new();
     match msg {
         Msg::Key(key) => keys::on_key(state, key, &mut effects),
-        Msg::Paste(pasted) => keys::paste(state, &pasted),
-        Msg::Resize(size) => state.size = size,
+        Msg::Mouse(event) => mouse::on_mouse(state, event, &mut effects),
+        Msg::Paste(pasted) => keys::paste(state, &pasted, &mut effects),
+        Msg::Leave => state.typing = None,
+        Msg::Focus(focused) => state.outer_focus = Some(focused),
+        Msg::Resize(size) => resize(state, size),
         Msg::Api(event) => on_event(state, *event, &mut effects),
         Msg::Gone { reason } => gone(state, reason),
         Msg::Now(now_ms) => state.now_ms = now_ms,
-        Msg::Live(msg) => on_live(state, msg),
-        Msg::Mouse(_) | Msg::Leave | Msg::Focus(_) | Msg::Fetched(_) => {}
-        Msg::ActionDone { what, done } => action_done(state, &what, done),
-        Msg::ZoomEnded(end) => attach_ended(state, end, &mut effects),
+        Msg::Live(msg) => on_live(state, msg, &mut effects),
+        Msg::Fetched(fetched) => on_fetched(state, *fetched, &mut effects),
+        Msg::ActionDone { what, done } => action_done(state, &what, done, &mut effects),
+        Msg::ZoomEnded(end) => zoom_ended(state, end, &mut effects),
     }
     if state
         .notice
@@ -35,36 +40,108 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
         state.notice = None;
     }
     state.arrange();
-    follow_selection(state, &mut effects);
+    settle(state);
+    follow(state, &mut effects);
     effects
 }
 
-/// Makes the preview watch the selected worker.
-fn follow_selection(state: &mut State, effects: &mut Vec<Effect>) {
-    let target = state
-        .selected_worker()
-        .filter(|w| w.attachable() && state.is_live() && layout::has_preview(state.size))
-        .map(|w| LiveTarget {
-            id: w.view.id.clone(),
-            size: w.view.size.unwrap_or_default(),
-            write: None,
-            takeover: false,
-        });
-    let wanted = target.as_ref().map(|t| &t.id);
-    if wanted == state.preview.worker.as_ref() {
-        return;
+/// Ends what makes no sense any more.
+fn settle(state: &mut State) {
+    let typable = state.is_live()
+        && state.typing_worker().is_some_and(Worker::attachable)
+        && state.typing_area().is_some();
+    if state.typing.is_some() && !typable {
+        state.typing = None;
     }
-    // The last picture of the same worker stays until a new one comes.
-    let picture = state.preview.picture.take();
-    state.preview = Preview {
-        worker: wanted.cloned(),
-        picture: picture.filter(|(of, _)| state.selected.as_ref() == Some(of)),
-        stream: match wanted {
-            Some(_) => PreviewStream::Opening,
-            None => PreviewStream::Off,
-        },
+    if state.typing.is_none() {
+        state.takeover = false;
+    }
+    if state.tiles && !layout::has_tiles(state.size) {
+        state.tiles = false;
+    }
+    if state.selected_worker().is_none() && state.focus == Focus::Pane {
+        state.focus = Focus::List;
+    }
+    if state.focus == Focus::List || state.tab != Tab::Terminal {
+        state.selecting = None;
+    }
+}
+
+/// Makes live what is shown, and fetches what the tab needs.
+fn follow(state: &mut State, effects: &mut Vec<Effect>) {
+    let wanted = wanted(state);
+    if wanted != state.watched {
+        for target in &wanted {
+            let terminal = state.terminals.entry(target.id.clone()).or_default();
+            let known = state.watched.iter().any(|w| w.id == target.id);
+            if !known {
+                terminal.stream = Stream::Opening;
+                terminal.writer = false;
+            }
+        }
+        for (id, terminal) in &mut state.terminals {
+            if !wanted.iter().any(|w| w.id == *id) && terminal.stream != Stream::Off {
+                if !matches!(terminal.stream, Stream::Ended(_)) {
+                    terminal.stream = Stream::Off;
+                }
+                terminal.writer = false;
+            }
+        }
+        state.watched.clone_from(&wanted);
+        effects.push(Effect::Watch(wanted));
+    }
+    let workers = &state.workers;
+    state.terminals.retain(|id, _| workers.contains_key(id));
+
+    let shown = |tab: Tab| layout::shows_tab(state) && state.tab == tab;
+    let (changes, logs) = (shown(Tab::Changes), shown(Tab::Logs));
+    let live = state.is_live();
+    let selected = state.selected.clone().and_then(|id| state.workers.get(&id));
+    effects.extend(state.changes.follow(selected.filter(|_| changes && live)));
+    effects.extend(state.logs.follow(selected.filter(|_| logs && live)));
+}
+
+/// The terminals to be live now.
+fn wanted(state: &State) -> Vec<LiveTarget> {
+    if !state.is_live() {
+        return Vec::new();
+    }
+    let mut ids: Vec<&String> = match state.tiles {
+        true => layout::tiled(state).into_iter().map(|(id, _)| id).collect(),
+        false => state
+            .selected
+            .iter()
+            .filter(|id| state.is_shown(id))
+            .collect(),
     };
-    effects.push(Effect::Watch(target.into_iter().collect()));
+    // What is answered without leaving the list is looked at as well.
+    if let Some(id) = keys::peeked(state)
+        && !ids.contains(&id)
+    {
+        ids.push(id);
+    }
+    ids.into_iter()
+        .filter_map(|id| state.workers.get(id))
+        .filter(|w| w.attachable())
+        .map(|w| {
+            let typed = state.typing.as_ref() == Some(&w.view.id);
+            let area = state.typing_area().filter(|_| typed);
+            LiveTarget {
+                id: w.view.id.clone(),
+                size: w.view.size.unwrap_or_default(),
+                write: area.map(|a| Size {
+                    cols: a.width,
+                    rows: a.height,
+                }),
+                takeover: typed && state.takeover,
+            }
+        })
+        .collect()
+}
+
+fn resize(state: &mut State, size: Size) {
+    state.size = size;
+    state.dragging = false;
 }
 
 fn on_event(state: &mut State, event: ApiEvent, effects: &mut Vec<Effect>) {
@@ -86,19 +163,10 @@ fn on_event(state: &mut State, event: ApiEvent, effects: &mut Vec<Effect>) {
         }
         EventBody::Worker { worker } => {
             let known = state.workers.remove(&worker.id);
-            let size = worker.size;
-            let resized = known.as_ref().is_some_and(|k| k.view.size != size);
-            if let (true, Some(size)) = (resized, size)
-                && state.preview.worker.as_ref() == Some(&worker.id)
-            {
-                effects.push(Effect::Watch(vec![LiveTarget {
-                    id: worker.id.clone(),
-                    size,
-                    write: None,
-                    takeover: false,
-                }]));
-            }
+            let before = known.as_ref().map(Worker::group);
+            let id = worker.id.clone();
             put(state, known, *worker, event.at_ms);
+            attention::changed(state, &id, before, effects);
         }
         EventBody::Removed { id, .. } => {
             state.workers.remove(&id);
@@ -107,15 +175,7 @@ fn on_event(state: &mut State, event: ApiEvent, effects: &mut Vec<Effect>) {
             state.pools.insert(pool.profile.clone(), pool);
         }
         EventBody::Notification { worker, text } => {
-            let said = if text.is_empty() {
-                "rang the bell"
-            } else {
-                &text
-            };
-            if state.notice.as_ref().is_none_or(|n| n.until_ms.is_some()) {
-                let said = format!("{worker}: {said}");
-                state.inform(said, None);
-            }
+            attention::notified(state, &worker, &text, effects);
         }
         EventBody::Engine { reachable, error } => {
             if let Some(status) = &mut state.status {
@@ -126,7 +186,7 @@ fn on_event(state: &mut State, event: ApiEvent, effects: &mut Vec<Effect>) {
     }
 }
 
-fn put(state: &mut State, known: Option<Worker>, view: crate::wire::WorkerView, at_ms: u64) {
+fn put(state: &mut State, known: Option<Worker>, view: WorkerView, at_ms: u64) {
     let id = view.id.clone();
     let worker = match known {
         Some(mut known) => {
@@ -146,24 +206,88 @@ fn gone(state: &mut State, reason: String) {
     state.link = Link::Gone { since_ms, reason };
 }
 
-fn on_live(state: &mut State, msg: LiveMsg) {
-    let preview = &mut state.preview;
-    if preview.worker.as_ref() != Some(&msg.worker) {
+fn on_live(state: &mut State, msg: LiveMsg, effects: &mut Vec<Effect>) {
+    if !state.watched.iter().any(|w| w.id == msg.worker) {
         return;
     }
+    let terminal: &mut LiveTerminal = state.terminals.entry(msg.worker.clone()).or_default();
     match msg.body {
-        LiveBody::Attached { .. } => preview.stream = PreviewStream::Live,
-        LiveBody::Screen(picture) => preview.picture = Some((msg.worker, picture)),
-        LiveBody::Copied(_) => {}
-        LiveBody::Ended(status) => preview.stream = PreviewStream::Ended(status),
+        LiveBody::Attached { writer } => {
+            terminal.stream = Stream::Live;
+            terminal.writer = writer;
+            if !writer && state.typing.as_ref() == Some(&msg.worker) {
+                state.typing = None;
+                let takeover = state.key(super::keymap::Action::Takeover);
+                state.inform(
+                    "someone else types here: you are watching",
+                    Some(format!("{takeover} takes over")),
+                );
+            }
+        }
+        LiveBody::Screen(picture) => terminal.picture = Some(picture),
+        LiveBody::Copied(copied) => {
+            let lines = copied.lines().count();
+            state.inform(format!("copied {lines} lines"), None);
+            effects.push(Effect::Clipboard(copied));
+        }
+        LiveBody::Ended(status) => terminal.stream = Stream::Ended(status),
         LiveBody::Broken { reason, last } => {
             let again = if last { "" } else { "; trying again" };
-            preview.stream = PreviewStream::Broken(format!("{reason}{again}"));
+            terminal.stream = Stream::Broken(format!("{reason}{again}"));
         }
     }
 }
 
-fn action_done(state: &mut State, what: &str, done: ActionDone) {
+fn on_fetched(state: &mut State, fetched: Fetched, effects: &mut Vec<Effect>) {
+    match fetched {
+        Fetched::Logs { .. } => effects.extend(state.logs.take(fetched)),
+        Fetched::Recent(recent) => {
+            keys::with_spawn_form(state, |form| form.recent_came(&recent));
+            state.recent = recent;
+        }
+        Fetched::Folders { path, folders } => {
+            keys::with_spawn_form(state, |form| form.folders_came(&path, folders));
+        }
+        fetched => {
+            if let Fetched::Applied { result, .. } = &fetched {
+                match result {
+                    Ok(result) => {
+                        let said = applied_words(result);
+                        state.inform(said, None);
+                    }
+                    Err(failure) => state.fail("apply", failure),
+                }
+            }
+            if let Fetched::Discarded { left, .. } = &fetched {
+                match left {
+                    Ok(left) => state.inform(
+                        format!("changes dropped; {} left to review", left.entries.len()),
+                        None,
+                    ),
+                    Err(failure) => state.fail("discard", failure),
+                }
+            }
+            effects.extend(state.changes.take(fetched));
+        }
+    }
+}
+
+fn applied_words(result: &crate::wire::ApplyResult) -> String {
+    let files = match result.applied.len() {
+        1 => "1 path".to_owned(),
+        n => format!("{n} paths"),
+    };
+    let conflicts = match result.conflicts.len() {
+        0 => String::new(),
+        n => format!(", {n} in conflict and not written"),
+    };
+    format!(
+        "{files} written to the project{conflicts}, {} left to review",
+        result.left
+    )
+}
+
+fn action_done(state: &mut State, what: &str, done: ActionDone, effects: &mut Vec<Effect>) {
     if let Some(place) = state.pending.iter().position(|p| p == what) {
         state.pending.remove(place);
     }
@@ -184,44 +308,39 @@ fn action_done(state: &mut State, what: &str, done: ActionDone) {
             let hint = (!warnings.is_empty()).then(|| warnings.join("; "));
             state.inform(format!("{name} started in {took} ({how})"), hint);
         }
-        ActionDone::Shell { .. } => {}
+        ActionDone::Shell { id, session } => effects.push(Effect::Zoom {
+            id,
+            session: Some(session),
+            takeover: false,
+        }),
+        ActionDone::Quiet => {}
         ActionDone::Done(sentence) => state.inform(sentence, None),
         ActionDone::Failed(error) => state.fail(what, &error),
     }
 }
 
-fn attach_ended(state: &mut State, end: AttachEnd, effects: &mut Vec<Effect>) {
+fn zoom_ended(state: &mut State, end: AttachEnd, effects: &mut Vec<Effect>) {
     effects.push(Effect::Redraw);
     match end {
         AttachEnd::Detached { writer: true } => {}
-        AttachEnd::Detached { writer: false } => state.inform(
-            "you watched only: another client is the writer",
-            Some("t attaches and takes over".to_owned()),
-        ),
+        AttachEnd::Detached { writer: false } => {
+            let takeover = state.key(super::keymap::Action::Takeover);
+            state.inform(
+                "you watched only: another client is the writer",
+                Some(format!("{takeover} takes over")),
+            );
+        }
         AttachEnd::Exited(status) => {
-            state.inform(format!("the session {}", exit_words(status)), None)
+            state.inform(format!("the session {}", exit_words(status)), None);
         }
         AttachEnd::Lost(failure) => state.fail("attach", &failure),
     }
 }
 
-/// What stopping a worker is called, while it is under way and when it failed.
-pub fn stop_words(name: &str) -> String {
-    format!("stop {name}")
-}
-
-/// The same for removing.
-pub fn remove_words(name: &str) -> String {
-    format!("remove {name}")
-}
-
-/// The same for spawning.
+/// What spawning is called, while it is under way and when it failed.
 pub fn spawn_words(request: &SpawnRequest) -> String {
     format!("spawn {}", request.name.as_deref().unwrap_or("a worker"))
 }
-
-/// The same for stopping every worker.
-pub const STOP_ALL_WORDS: &str = "stop all";
 
 /// The first size of a state, before the terminal said anything.
 pub const FALLBACK_SIZE: Size = Size { cols: 80, rows: 24 };

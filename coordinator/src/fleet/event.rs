@@ -151,6 +151,13 @@ pub enum Event {
         /// Remove the container now.
         remove: bool,
     },
+    /// A claimed worker gets another name; nothing happens when that one is taken.
+    Rename {
+        /// The worker.
+        worker: WorkerId,
+        /// Its new name.
+        name: WorkerName,
+    },
     /// A person wants the worker gone, live work or not.
     Remove(WorkerId),
     /// Answer to `Remove`: the container is gone.

@@ -210,6 +210,11 @@ impl Fleet {
                 reason,
             } => self.place_failed(claim, worker_at_fault, reason),
             Event::SessionEnded { worker, remove } => self.session_ended(&worker, remove),
+            Event::Rename { worker, name } => {
+                if self.name_taken(&name).is_none() {
+                    self.with(&worker, |w, _| w.name = Some(name));
+                }
+            }
             Event::Remove(worker) => self.remove(&worker),
             Event::Removed(worker) => self.removed(&worker),
             Event::RemoveFailed { worker, reason } => self.remove_failed(&worker, &reason),

@@ -6,7 +6,7 @@
 use super::Fleet;
 use super::event::{Action, ClaimId, ClaimSpec, Millis, RejectReason, RemoveCause};
 use super::worker::{Container, WorkerEntry};
-use crate::model::{WorkerId, WorkerState};
+use crate::model::{WorkerId, WorkerName, WorkerState};
 use crate::wire::WhenEmpty;
 use std::collections::BTreeSet;
 
@@ -67,7 +67,7 @@ impl Fleet {
                 self.pools.keys().cloned().collect(),
             ))
         } else {
-            self.name_in_use(&spec).map(RejectReason::NameInUse)
+            self.name_taken(&spec.name).map(RejectReason::NameInUse)
         };
         if let Some(reason) = refused {
             self.reject(spec.claim, reason);
@@ -86,11 +86,13 @@ impl Fleet {
         });
     }
 
-    fn name_in_use(&self, spec: &ClaimSpec) -> Option<WorkerState> {
-        self.by_name(&spec.name).map(|w| w.state).or_else(|| {
+    /// The state of the worker that has a name, or that is being looked for under it.
+    #[must_use]
+    pub fn name_taken(&self, name: &WorkerName) -> Option<WorkerState> {
+        self.by_name(name).map(|w| w.state).or_else(|| {
             self.claims
                 .iter()
-                .any(|c| c.spec.name == spec.name)
+                .any(|c| c.spec.name == *name)
                 .then_some(WorkerState::Creating)
         })
     }

@@ -28,6 +28,8 @@ pub mod labels {
     pub const SPEC: &str = "dev.podbay.spec";
     /// The worker's own uid (and gid).
     pub const UID: &str = "dev.podbay.uid";
+    /// The worker's security profile.
+    pub const SECURITY: &str = "dev.podbay.security";
 }
 
 /// The state volume as the engine's host sees it.
@@ -128,6 +130,7 @@ impl WorkerSpec {
                 label(labels::PROFILE, &self.profile),
                 label(labels::SPEC, &self.spec),
                 label(labels::UID, &self.uid.to_string()),
+                label(labels::SECURITY, self.security.as_str()),
             ])),
             host_config: Some(HostConfig {
                 network_mode: Some(format!("container:{}", self.parent)),
@@ -164,6 +167,48 @@ fn capabilities(security: SecurityProfile) -> Vec<String> {
         caps.extend(["CHOWN", "DAC_OVERRIDE", "FOWNER"]);
     }
     caps.into_iter().map(str::to_owned).collect()
+}
+
+/// What a session may do, for people; says what [`WorkerSpec::body`] sets.
+#[must_use]
+pub fn security_words(security: SecurityProfile, root: bool) -> String {
+    let caps = capabilities(security).join(", ");
+    let rest = match security {
+        SecurityProfile::Strict => "no new privileges",
+        SecurityProfile::Build => "new privileges through set-uid programs",
+    };
+    let has = if root {
+        format!("root with {caps}")
+    } else if security == SecurityProfile::Build {
+        format!("no capabilities of its own, at most {caps}")
+    } else {
+        "no capabilities".to_owned()
+    };
+    format!("{has}; {rest}; the engine's own seccomp filter")
+}
+
+/// Which network a worker has, for people.
+pub const NETWORK_WORDS: &str = "shared with the parent and all other workers";
+
+/// What of the host every worker has, for people, besides its project.
+#[must_use]
+pub fn mount_words() -> Vec<String> {
+    [
+        (
+            "a home of its own",
+            paths::HOME,
+            "kept until the worker is removed",
+        ),
+        (
+            "the agent and its recordings",
+            "/.podbay",
+            "the agent's own",
+        ),
+        ("hosts and resolv.conf of the parent", "/etc", "read-only"),
+    ]
+    .into_iter()
+    .map(|(what, target, how)| format!("{what} → {target} ({how})"))
+    .collect()
 }
 
 pub(super) fn no_new_privileges(on: bool) -> Option<Vec<String>> {

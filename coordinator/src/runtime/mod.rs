@@ -9,7 +9,9 @@ mod error;
 mod image;
 mod own;
 
-pub use container::{HostFolders, ProjectMount, WorkerSpec, labels};
+pub use container::{
+    HostFolders, NETWORK_WORDS, ProjectMount, WorkerSpec, labels, mount_words, security_words,
+};
 pub use docker::{Docker, EngineEvent, Listed, MounterSpec, Started};
 pub use error::RuntimeError;
 pub use image::{Image, PullPolicy};

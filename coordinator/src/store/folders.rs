@@ -345,6 +345,11 @@ mod tests {
             uid: 1,
             gid: 1,
             remove: true,
+            io: None,
+            timeout_s: None,
+            env_given: false,
+            restarts: 0,
+            note: None,
         }
     }
 

@@ -1,7 +1,10 @@
 //! Records on disk. Secrets and the environment are never in them.
 
-use crate::model::{HostPath, Isolation, Limits, WorkerId, WorkerName};
-use podbay_protocol::ExitStatus;
+use crate::{
+    model::{HostPath, Isolation, Limits, WorkerId, WorkerName},
+    wire::ChangeCount,
+};
+use podbay_protocol::{ExitStatus, SessionIo};
 use serde::{Deserialize, Serialize};
 
 /// A claim: `workers/<id>/worker.json`, and carried by the agent for adoption.
@@ -43,6 +46,21 @@ pub struct ClaimRecord {
     pub gid: u32,
     /// Remove the worker when its session ends.
     pub remove: bool,
+    /// Terminal or pipes; absent in records of older versions.
+    #[serde(default)]
+    pub io: Option<SessionIo>,
+    /// Seconds after which the session is stopped.
+    #[serde(default)]
+    pub timeout_s: Option<u64>,
+    /// The request brought environment variables, which are kept nowhere.
+    #[serde(default)]
+    pub env_given: bool,
+    /// How often the session was started again.
+    #[serde(default)]
+    pub restarts: u32,
+    /// What the user should know of this claim.
+    #[serde(default)]
+    pub note: Option<String>,
 }
 
 impl ClaimRecord {
@@ -68,4 +86,7 @@ pub struct FinishedRecord {
     pub why: Option<String>,
     /// Whether copy-on-write changes are left to review.
     pub unapplied: bool,
+    /// How many there are, when they were counted.
+    #[serde(default)]
+    pub changes: Option<ChangeCount>,
 }

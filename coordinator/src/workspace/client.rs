@@ -5,7 +5,7 @@
 //! repeated here: a mount may have happened.
 
 use super::{
-    MountRequest, Mounted, MounterCaps, MounterError, PrepareRequest, ReviewTarget,
+    MountRequest, Mounted, MounterCaps, MounterError, Policy, PrepareRequest, ReviewTarget,
     error::{system, unreachable},
     rpc::{MounterRequest, MounterResponse, RequestFrame, ResponseFrame},
 };

@@ -3,8 +3,8 @@
 use crate::{
     dashboard::{
         event::{Effect, Msg},
+        settings::Settings,
         state::State,
-        theme::Theme,
         update::update,
         view,
     },
@@ -194,7 +194,7 @@ pub fn hello(workers: Vec<WorkerView>) -> Msg {
 }
 
 pub fn state(cols: u16, rows: u16) -> State {
-    State::new(Theme::default(), Size { cols, rows }, NOW)
+    State::new(Settings::default(), Size { cols, rows }, NOW)
 }
 
 pub fn state_with(cols: u16, rows: u16, workers: Vec<WorkerView>) -> State {

@@ -1,6 +1,6 @@
 //! Tests of the dashboard as a whole: what it shows, and that no order of events breaks it.
 
-mod fixtures;
+pub mod fixtures;
 mod properties;
 mod screens;
 mod stories;

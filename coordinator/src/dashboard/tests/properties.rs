@@ -5,8 +5,8 @@ use crate::{
     dashboard::{
         event::{Effect, LiveBody, LiveMsg, Msg},
         painter::Painter,
+        settings::Settings,
         state::State,
-        theme::Theme,
         update::update,
     },
     model::WorkerState,
@@ -88,7 +88,7 @@ proptest! {
 
     #[test]
     fn any_messages_in_any_order(msgs in prop::collection::vec(a_msg(), 0..60)) {
-        let mut state = State::new(Theme::default(), Size { cols: 80, rows: 24 }, NOW);
+        let mut state = State::new(Settings::default(), Size { cols: 80, rows: 24 }, NOW);
         let mut painter = Painter::new();
         for msg in msgs {
             let effects = update(&mut state, msg);

@@ -31,7 +31,7 @@ fn snapshots(name: &str, make: impl Fn(u16, u16) -> State) {
 
 /// The selected worker's screen, live.
 fn with_preview(mut state: State) -> State {
-    let Some(id) = state.preview.worker.clone() else {
+    let Some(id) = state.watched.first().map(|t| t.id.clone()) else {
         return state;
     };
     let mut grid = Grid::new(80, 24);

@@ -1,16 +1,18 @@
-//! Header, banner, message line and footer.
+//! Header, banner, tabs, message line and footer.
 
 use super::pen::{Pen, Piece};
 use crate::dashboard::{
-    dialog::{Dialog, SpawnField},
-    keymap,
-    state::{Level, Link, State},
+    allowed::allowed,
+    dialog::{Dialog, LineFor},
+    keymap::Action,
+    state::{Focus, Level, Link, State, Tab},
     text,
     theme::Role,
 };
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 
-/// Instance, engine, version, hot mounts. What is wrong comes before what is ordinary.
+/// Instance, engine, version, hot mounts; the clock on the right. What is wrong comes before what
+/// is ordinary.
 pub fn header(state: &State, area: Rect, pen: &mut Pen<'_>) {
     let mut pieces = vec![pen.piece("Podbay", Role::Heading)];
     match &state.status {
@@ -29,7 +31,9 @@ pub fn header(state: &State, area: Rect, pen: &mut Pen<'_>) {
             if !status.warnings.is_empty() {
                 let count = status.warnings.len();
                 let s = if count == 1 { "" } else { "s" };
-                pieces.push(pen.piece(format!("{count} warning{s} (s)"), Role::Warning));
+                let key = state.key(Action::ShowDetails);
+                let said = format!("{count} warning{s} ({key})");
+                pieces.push(pen.piece(said, Role::Warning));
             }
             ordinary.push(pen.piece(format!("v{}", status.version.version), Role::Muted));
             if status.hot_mounts.available {
@@ -45,7 +49,14 @@ pub fn header(state: &State, area: Rect, pen: &mut Pen<'_>) {
             pieces.extend(ordinary);
         }
     }
-    pen.pieces(inset(area), &pieces, 12);
+    let mut line = inset(area);
+    if state.status.is_some() && line.width >= 30 {
+        let clock = format!("{} UTC", text::clock(state.now_ms));
+        let width = u16::try_from(text::width(&clock)).unwrap_or(0);
+        line.width = line.width.saturating_sub(width + 2);
+        pen.put_as(line.right() + 2, line.y, width, &clock, Role::Muted);
+    }
+    pen.pieces(line, &pieces, 12);
 }
 
 /// Says that what is shown is not live.
@@ -92,8 +103,8 @@ pub fn notice_lines(state: &State, width: u16) -> Vec<(String, Role)> {
                 .unwrap_or_default();
             (format!("{mark}{}{hint}", notice.text), role)
         }
-        None if state.pending.is_empty() => return Vec::new(),
-        None => (format!("{}…", state.pending.join(", ")), Role::Working),
+        None if under_way(state).is_empty() => return Vec::new(),
+        None => (format!("{}…", under_way(state)), Role::Working),
     };
     let mut lines = text::wrap(&said, columns);
     if lines.len() > NOTICE_LINES {
@@ -102,6 +113,12 @@ pub fn notice_lines(state: &State, width: u16) -> Vec<(String, Role)> {
         lines.push(rest);
     }
     lines.into_iter().map(|line| (line, role)).collect()
+}
+
+/// What is under way, for people.
+fn under_way(state: &State) -> String {
+    let named = state.pending.iter().filter(|what| !what.is_empty());
+    named.map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// Draws the message.
@@ -113,58 +130,170 @@ pub fn notice(state: &State, area: Rect, pen: &mut Pen<'_>) {
     }
 }
 
-/// The keys that do something now.
-pub fn footer(state: &State, area: Rect, pen: &mut Pen<'_>) {
-    let area = inset(area);
-    let mut keys: Vec<(String, &str)> = match &state.dialog {
-        None if state.filtering => vec![
-            ("Enter".to_owned(), "keep filter"),
-            ("Esc".to_owned(), "show all"),
-            ("Up/Down".to_owned(), "move"),
-        ],
-        None => keymap::footer(state).collect(),
-        Some(Dialog::Help(_) | Dialog::Details(_)) => {
-            vec![("j/k".to_owned(), "scroll"), ("Esc".to_owned(), "close")]
+/// What a tab is called, and its place in the row of the tabs.
+fn tabs_at(state: &State, area: Rect) -> Vec<(Tab, Rect, String)> {
+    let worker = state.selected_worker();
+    let mut x = area.x + 1;
+    let short = area.width < 50;
+    Tab::ALL
+        .into_iter()
+        .zip(1..)
+        .map(|(tab, n)| {
+            let count = worker
+                .and_then(|w| w.view.changes.as_ref())
+                .filter(|c| tab == Tab::Changes && c.files > 0)
+                .map(|c| format!(" {}", c.files))
+                .unwrap_or_default();
+            let said = match short && tab != state.tab {
+                true => format!(" {n} "),
+                false => format!(" {n} {}{count} ", tab.word()),
+            };
+            let width = u16::try_from(text::width(&said)).unwrap_or(0);
+            let place = Rect {
+                x,
+                width: width.min(area.right().saturating_sub(x)),
+                ..area
+            };
+            x = x.saturating_add(width);
+            (tab, place, said)
+        })
+        .collect()
+}
+
+/// The tab at a place of the screen.
+pub fn tab_at(state: &State, area: Rect, at: Position) -> Option<Tab> {
+    tabs_at(state, area)
+        .into_iter()
+        .find(|(_, place, _)| place.contains(at))
+        .map(|(tab, ..)| tab)
+}
+
+/// The names of the tabs, then whose they are.
+pub fn tabs(state: &State, area: Rect, pen: &mut Pen<'_>) {
+    let focused = state.focus == Focus::Pane || state.typing.is_some();
+    let border = if focused { Role::Focus } else { Role::Border };
+    pen.rule(area, border);
+    let mut x = area.x;
+    for (tab, place, said) in tabs_at(state, area) {
+        let role = match tab == state.tab {
+            true => Role::TabActive,
+            false => Role::Tab,
+        };
+        x = pen.put_as(place.x, place.y, place.width, &said, role);
+    }
+    let Some(worker) = state.selected_worker() else {
+        return;
+    };
+    let mut pieces = vec![pen.piece(format!(" {}", worker.view.name), Role::Heading)];
+    let reason = worker.reason();
+    if !reason.is_empty() && state.is_live() {
+        pieces.push(pen.piece(reason, worker.group().role()));
+    }
+    if state.tab == Tab::Terminal {
+        pieces.extend(super::terminal::status(state, worker, pen));
+    }
+    let rest = Rect {
+        x: x + 1,
+        width: area.right().saturating_sub(x + 2),
+        height: 1,
+        ..area
+    };
+    let end = pen.pieces(rest, &pieces, 6);
+    pen.put_as(end, area.y, u16::from(end < area.right()), " ", Role::Text);
+}
+
+/// A key, what it does in a word, and the action where there is one.
+type FooterKey = (String, String, Option<Action>);
+
+fn footer_keys(state: &State) -> Vec<FooterKey> {
+    let plain = |keys: &[(&str, &str)]| -> Vec<FooterKey> {
+        keys.iter()
+            .map(|(key, label)| ((*key).to_owned(), (*label).to_owned(), None))
+            .collect()
+    };
+    match &state.dialog {
+        Some(Dialog::Help(_)) => plain(&[("j/k", "scroll"), ("Esc", "close")]),
+        Some(Dialog::Confirm(confirm)) => plain(&[("y", confirm.verb), ("n/Esc", "cancel")]),
+        Some(Dialog::Spawn(form)) => plain(&form.hints()),
+        Some(Dialog::Palette(_)) => {
+            plain(&[("Enter", "do it"), ("Up/Down", "choose"), ("Esc", "close")])
         }
-        Some(Dialog::Confirm(confirm)) => {
+        Some(Dialog::Line(line)) => match line.what {
+            LineFor::Reply { .. } => plain(&[("Enter", "send"), ("Esc", "cancel")]),
+            LineFor::Rename { .. } => plain(&[("Enter", "rename"), ("Esc", "cancel")]),
+        },
+        None if state.filtering => plain(&[
+            ("Enter", "keep filter"),
+            ("Esc", "show all"),
+            ("Up/Down", "move"),
+        ]),
+        None if state.typing.is_some() => {
+            let leave = state.settings.leave_label();
             vec![
-                ("y".to_owned(), confirm.verb),
-                ("n/Esc".to_owned(), "cancel"),
+                (leave, "back to the list".to_owned(), None),
+                (
+                    String::new(),
+                    "all other keys go to the worker".to_owned(),
+                    None,
+                ),
             ]
         }
-        Some(Dialog::Spawn(form)) => {
-            let mut keys = vec![
-                ("Enter".to_owned(), "spawn"),
-                ("Tab".to_owned(), "next field"),
-            ];
-            if matches!(form.focus, SpawnField::Profile | SpawnField::Isolation) {
-                keys.push(("Left/Right".to_owned(), "choose"));
-            }
-            keys.push(("Esc".to_owned(), "cancel"));
-            keys
-        }
-    };
+        None if super::searching(state) => plain(&[("Enter", "keep"), ("Esc", "forget")]),
+        None => state
+            .keymap
+            .footer(state.contexts())
+            .into_iter()
+            .filter(|(_, _, action)| allowed(state, *action).is_ok())
+            .map(|(key, label, action)| (key, label.to_owned(), Some(action)))
+            .collect(),
+    }
+}
+
+/// The keys that find room, and where.
+fn footer_places(state: &State, area: Rect) -> Vec<(Rect, FooterKey)> {
+    let area = inset(area);
+    let mut keys = footer_keys(state);
     // Help and quit stay when not everything fits.
-    let wanted = |keys: &[(String, &str)]| -> usize {
-        keys.iter()
-            .map(|(k, l)| text::width(k) + text::width(l) + 3)
-            .sum()
+    let columns = |(key, label, _): &FooterKey| {
+        let blank = usize::from(!key.is_empty());
+        text::width(key) + text::width(label) + blank + 2
     };
-    while wanted(&keys) > usize::from(area.width) + 2 && keys.len() > 2 {
+    while keys.iter().map(columns).sum::<usize>() > usize::from(area.width) + 2 && keys.len() > 2 {
         let drop = keys.len().saturating_sub(3);
         keys.remove(drop);
     }
     let mut x = area.x;
-    for (key, label) in keys {
-        x = pen.put_as(x, area.y, area.right().saturating_sub(x), &key, Role::Key);
-        let label = format!(" {label}");
-        x = pen.put_as(
-            x,
-            area.y,
-            area.right().saturating_sub(x),
-            &label,
-            Role::Text,
-        ) + 2;
+    keys.into_iter()
+        .map(|key| {
+            let width = u16::try_from(columns(&key)).unwrap_or(0);
+            let place = Rect {
+                x,
+                width: width.min(area.right().saturating_sub(x)),
+                ..area
+            };
+            x = x.saturating_add(width);
+            (place, key)
+        })
+        .collect()
+}
+
+/// The action whose key is at a place of the footer.
+pub fn footer_at(state: &State, area: Rect, at: Position) -> Option<Action> {
+    footer_places(state, area)
+        .into_iter()
+        .find(|(place, _)| place.contains(at))
+        .and_then(|(_, (_, _, action))| action)
+}
+
+/// The keys that do something now.
+pub fn footer(state: &State, area: Rect, pen: &mut Pen<'_>) {
+    for (place, (key, label, _)) in footer_places(state, area) {
+        let mut x = pen.put_as(place.x, place.y, place.width, &key, Role::Key);
+        if !key.is_empty() {
+            x += 1;
+        }
+        let room = place.right().saturating_sub(x);
+        pen.put_as(x, place.y, room, &label, Role::Text);
     }
 }
 

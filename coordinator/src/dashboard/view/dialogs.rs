@@ -1,13 +1,14 @@
-//! Help, details, the spawn form and questions, over the list.
+//! Help, the palette, the spawn form, lines to type and questions, over the list.
 
 use super::{
     layout,
     pages::{self, Line},
+    palette,
     pen::Pen,
+    spawn, terminal,
 };
 use crate::dashboard::{
-    dialog::{Confirm, Dialog, SpawnField, SpawnForm},
-    field::Field,
+    dialog::{self, Confirm, Dialog, LineFor},
     state::State,
     text,
     theme::Role,
@@ -25,9 +26,10 @@ pub fn draw(state: &State, dialog: &Dialog, pen: &mut Pen<'_>) -> Option<Positio
     };
     match dialog {
         Dialog::Help(scrolled) => page("Help", &pages::help(state), *scrolled, area, pen),
-        Dialog::Details(scrolled) => page("Details", &pages::details(state), *scrolled, area, pen),
         Dialog::Confirm(confirm) => question(confirm, area, pen),
-        Dialog::Spawn(form) => return spawn(form, area, pen),
+        Dialog::Line(line) => return one_line(state, line, area, pen),
+        Dialog::Spawn(form) => return spawn::draw(form, area, pen),
+        Dialog::Palette(open) => return palette::draw(state, open, area, pen),
     }
     None
 }
@@ -115,127 +117,61 @@ fn question(confirm: &Confirm, area: Rect, pen: &mut Pen<'_>) {
     }
 }
 
-fn spawn(form: &SpawnForm, area: Rect, pen: &mut Pen<'_>) -> Option<Position> {
-    let fields = SpawnField::ALL;
-    let inside = pen.frame(layout::centred(area, 76, 10), "Spawn a worker");
-    let mut cursor = None;
-    let label_width = 11;
-    let (x, right) = (inside.x + 1, inside.right().saturating_sub(1));
-    let room = right.saturating_sub(x + label_width);
-    for (y, field) in (inside.top()..inside.bottom()).zip(fields) {
-        let focused = form.focus == field;
-        let role = if focused { Role::Key } else { Role::Text };
-        let mark = if focused { "> " } else { "  " };
-        let label = format!("{mark}{}", field.label());
-        pen.put_as(x, y, label_width, &label, role);
-        let x = x + label_width + 1;
-        let room = room.saturating_sub(1);
-        match field {
-            SpawnField::Project | SpawnField::Name | SpawnField::Command => {
-                let (text, empty) = text_of(form, field);
-                let place = text_field(
-                    text,
-                    empty,
-                    Rect {
-                        x,
-                        y,
-                        width: room,
-                        height: 1,
-                    },
-                    pen,
-                );
-                if focused {
-                    cursor = Some(place);
-                }
-            }
-            SpawnField::Profile => {
-                let value = form.profile.as_deref().unwrap_or("default");
-                choice(
-                    value,
-                    focused,
-                    Rect {
-                        x,
-                        y,
-                        width: room,
-                        height: 1,
-                    },
-                    pen,
-                );
-            }
-            SpawnField::Isolation => {
-                let value = form.isolation.map_or("profile's default", |i| i.as_str());
-                choice(
-                    value,
-                    focused,
-                    Rect {
-                        x,
-                        y,
-                        width: room,
-                        height: 1,
-                    },
-                    pen,
-                );
-            }
-        }
-    }
-    let (said, role) = match (&form.error, form.focus) {
-        (Some((field, wrong)), _) => (format!("{}: {wrong}", field.label()), Role::Error),
-        (None, SpawnField::Project) => (
-            "A folder on the engine's host; empty for no project.".to_owned(),
-            Role::Muted,
-        ),
-        (None, SpawnField::Name) => ("Empty: a name is made up.".to_owned(), Role::Muted),
-        (None, SpawnField::Profile) => (
-            "What the worker is made of: image, limits, command.".to_owned(),
-            Role::Muted,
-        ),
-        (None, SpawnField::Isolation) => (
-            "bind: writes go to the project. overlay: review, then apply. none: no project."
-                .to_owned(),
-            Role::Muted,
-        ),
-        (None, SpawnField::Command) => (
-            "Program and arguments, quoted as in a shell.".to_owned(),
-            Role::Muted,
-        ),
+/// Most rows of a worker's screen above an answer.
+const PEEK: u16 = 12;
+
+fn one_line(state: &State, line: &dialog::Line, area: Rect, pen: &mut Pen<'_>) -> Option<Position> {
+    let (title, id) = match &line.what {
+        LineFor::Reply { id, name } => (format!("Answer {name}"), id),
+        LineFor::Rename { id, name } => (format!("Rename {name}"), id),
     };
-    let lines = text::wrap(&said, usize::from(right.saturating_sub(x)));
-    let top = inside.top() + u16::try_from(fields.len()).unwrap_or(5) + 1;
-    for (y, line) in (top..inside.bottom()).zip(lines) {
-        pen.put_as(x, y, right.saturating_sub(x), &line, role);
+    let peek = matches!(line.what, LineFor::Reply { .. });
+    let worker = state.workers.get(id);
+    let why = worker.map(|w| w.reason()).filter(|r| !r.is_empty() && peek);
+    let picture = state.picture(id).filter(|_| peek);
+    let shown = picture.map_or(0, |p| {
+        let (rows, _) = p.grid.written();
+        rows.min(PEEK).min(area.height.saturating_sub(6))
+    });
+    let rows = 1 + u16::from(why.is_some()) + u16::from(line.error.is_some());
+    let between = u16::from(shown > 0);
+    let width = if peek { 100 } else { 64 };
+    let height = rows + shown + between + 2;
+    let inside = pen.frame(layout::centred(area, width, height), &title);
+    let mut y = inside.y;
+    let columns = inside.width.saturating_sub(2);
+    if let Some(why) = why {
+        pen.put_as(inside.x + 1, y, columns, &why, Role::Attention);
+        y += 1;
     }
-    cursor.filter(|place| place.y < inside.bottom())
-}
-
-/// A text field of the form, and what is shown in its place when it is empty.
-fn text_of(form: &SpawnForm, field: SpawnField) -> (&Field, &'static str) {
-    match field {
-        SpawnField::Project => (&form.project, "none"),
-        SpawnField::Command => (&form.command, "profile's default"),
-        _ => (&form.name, "made up"),
+    if let (Some(picture), Some(_)) = (picture, worker)
+        && shown > 0
+    {
+        let place = Rect {
+            x: inside.x + 1,
+            y,
+            width: columns,
+            height: shown,
+        };
+        terminal::paint(picture, place, true, pen);
+        y += shown;
+        let rule = Rect {
+            y,
+            height: 1,
+            ..inside
+        };
+        pen.rule(rule, Role::Border);
+        y += 1;
     }
-}
-
-fn text_field(field: &Field, empty: &str, area: Rect, pen: &mut Pen<'_>) -> Position {
-    let (shown, column) = field.window(usize::from(area.width));
-    if field.is_empty() {
-        pen.put_as(area.x, area.y, area.width, empty, Role::Muted);
-    } else {
-        pen.put_as(area.x, area.y, area.width, &shown, Role::Text);
+    let x = pen.put_as(inside.x + 1, y, columns, "> ", Role::Key);
+    let room = inside.right().saturating_sub(x + 1);
+    let (shown, column) = line.field.window(usize::from(room));
+    pen.put_as(x, y, room, &shown, Role::Text);
+    if let Some(wrong) = &line.error {
+        pen.put_as(inside.x + 1, y + 1, columns, wrong, Role::Error);
     }
-    let column = u16::try_from(column)
-        .unwrap_or(u16::MAX)
-        .min(area.width.saturating_sub(1));
-    Position {
-        x: area.x.saturating_add(column),
-        y: area.y,
-    }
-}
-
-fn choice(value: &str, focused: bool, area: Rect, pen: &mut Pen<'_>) {
-    let shown = match focused {
-        true => format!("< {value} >"),
-        false => value.to_owned(),
-    };
-    pen.put_as(area.x, area.y, area.width, &shown, Role::Text);
+    Some(Position {
+        x: x + u16::try_from(column).unwrap_or(0).min(room),
+        y,
+    })
 }

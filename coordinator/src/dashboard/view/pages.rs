@@ -1,10 +1,11 @@
 //! The texts of the help and of the details, line by line.
 
 use crate::dashboard::{
-    keymap,
+    keymap::{self, Context},
     order::Group,
-    state::{State, Worker, exit_words},
+    state::State,
     text,
+    worker::{Worker, exit_words},
 };
 use podbay_protocol::Size;
 
@@ -40,15 +41,17 @@ fn pair(term: impl Into<String>, meaning: impl Into<String>) -> Line {
 
 /// Every key, and what the markers mean.
 pub fn help(state: &State) -> Vec<Line> {
-    let mut lines = vec![Line::Heading("Keys".to_owned())];
-    lines.extend(keymap::BINDINGS.iter().map(|b| {
-        let keys: Vec<String> = b.keys.iter().map(|k| k.label()).collect();
-        pair(keys.join(", "), b.help)
-    }));
-    lines.push(Line::Blank);
+    let mut lines = Vec::new();
+    for section in state.keymap.help(&[Context::List]) {
+        lines.push(Line::Heading(section.context.title().to_owned()));
+        for (keys, action) in section.rows {
+            lines.push(pair(keys.join(", "), keymap::help_text(action)));
+        }
+        lines.push(Line::Blank);
+    }
     lines.push(Line::Heading("While attached".to_owned()));
     lines.push(pair(
-        state.detach_label.as_str(),
+        state.settings.leave_label(),
         "back to the dashboard; the session runs on",
     ));
     lines.push(Line::Blank);
@@ -72,8 +75,38 @@ pub fn help(state: &State) -> Vec<Line> {
     lines
 }
 
+/// Columns of a term in the details.
+pub const TERM: u16 = 12;
+
+/// The details with their meanings cut into lines that fit.
+pub fn wrapped_details(state: &State, width: u16) -> Vec<Line> {
+    let columns = TERM.min(width.saturating_sub(2) / 3);
+    let room = usize::from(width.saturating_sub(columns + 3));
+    let mut lines = Vec::new();
+    for line in details(state) {
+        let Line::Pair(term, meaning) = line else {
+            lines.push(line);
+            continue;
+        };
+        for (i, part) in text::wrap(&meaning, room).into_iter().enumerate() {
+            let term = if i == 0 { term.as_str() } else { "" };
+            lines.push(pair(term, part));
+        }
+    }
+    lines
+}
+
+/// How far the details can be scrolled.
+pub fn last_details(state: &State) -> u16 {
+    let pane = super::layout::split(state).pane;
+    let count = wrapped_details(state, pane.width).len();
+    u16::try_from(count)
+        .unwrap_or(u16::MAX)
+        .saturating_sub(pane.height.max(1))
+}
+
 /// All about the selected worker and the coordinator.
-pub fn details(state: &State) -> Vec<Line> {
+fn details(state: &State) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(worker) = state.selected_worker() {
         worker_details(state, worker, &mut lines);
@@ -163,11 +196,16 @@ fn worker_details(state: &State, worker: &Worker, lines: &mut Vec<Line>) {
             format!("{project} ({})", view.isolation.as_str()),
         ));
     }
-    if view.unapplied {
-        lines.push(pair(
+    match &view.changes {
+        Some(count) => lines.push(pair(
             "changes",
-            format!("to review: podbay diff {}", view.name),
-        ));
+            format!(
+                "{} files, {} lines added, {} removed",
+                count.files, count.added, count.removed
+            ),
+        )),
+        None if view.unapplied => lines.push(pair("changes", "to review")),
+        None => {}
     }
     if !view.argv.is_empty() {
         lines.push(pair("command", view.argv.join(" ")));
@@ -175,18 +213,39 @@ fn worker_details(state: &State, worker: &Worker, lines: &mut Vec<Line>) {
     if !view.title.is_empty() {
         lines.push(pair("title", view.title.as_str()));
     }
+    lines.extend(view.mounts.iter().map(|m| pair("mount", m.as_str())));
+    if !view.network.is_empty() {
+        lines.push(pair("network", view.network.as_str()));
+    }
+    for port in &view.ports {
+        lines.push(pair(
+            "listens",
+            format!("{} port {}", port.address, port.port),
+        ));
+    }
+    if !view.security.is_empty() {
+        lines.push(pair("security", view.security.as_str()));
+    }
+    let spark = |history: &[u64], full: u64| {
+        let line = text::sparkline(history, 24, state.theme.unicode, full);
+        line.trim_start().to_owned()
+    };
     let readings = &view.readings;
     if let Some(used) = readings.memory_bytes {
         let limit = readings.memory_limit_bytes.or(view.limits.memory_bytes);
         let of = limit.map_or("no limit".to_owned(), |l| format!("of {}", text::bytes(l)));
-        lines.push(pair("memory", format!("{} {of}", text::bytes(used))));
+        let history = spark(&worker.memory_history, limit.unwrap_or(0) / 4);
+        let said = format!("{} {of} {history}", text::bytes(used));
+        lines.push(pair("memory", said));
     }
     if let Some(percent) = worker.cpu_percent {
         let of = view
             .limits
             .nano_cpus
             .map(|n| format!(" of {}%", n / 10_000_000));
-        lines.push(pair("cpu", format!("{percent}%{}", of.unwrap_or_default())));
+        let history = spark(&worker.cpu_history, 100);
+        let said = format!("{percent}%{} {history}", of.unwrap_or_default());
+        lines.push(pair("cpu", said));
     }
     if let Some(pids) = readings.pids {
         let of = view.limits.pids.map(|l| format!(" of {l}"));

@@ -109,7 +109,30 @@ impl<'a> Pen<'a> {
         if area.width < 2 || area.height < 2 {
             return Rect::default();
         }
-        let style = self.theme.style(Role::Focus);
+        self.outline(area, Role::Focus);
+        let title = format!(" {title} ");
+        self.put_as(
+            area.left() + 2,
+            area.top(),
+            area.width.saturating_sub(4),
+            &title,
+            Role::Heading,
+        );
+        Rect {
+            x: area.x + 1,
+            y: area.y + 1,
+            width: area.width - 2,
+            height: area.height - 2,
+        }
+    }
+
+    /// Lines around an area; what is inside stays.
+    pub fn outline(&mut self, area: Rect, role: Role) {
+        let area = area.intersection(self.buf.area);
+        if area.width < 2 || area.height < 2 {
+            return;
+        }
+        let style = self.theme.style(role);
         let (right, bottom) = (area.right() - 1, area.bottom() - 1);
         let glyph = |unicode, ascii| self.theme.glyph(unicode, ascii);
         let (horizontal, vertical) = (glyph("─", "-"), glyph("│", "|"));
@@ -135,20 +158,6 @@ impl<'a> Pen<'a> {
         ];
         for ((x, y), corner) in places.into_iter().zip(corners) {
             self.cell(x, y, corner, style);
-        }
-        let title = format!(" {title} ");
-        self.put_as(
-            area.left() + 2,
-            area.top(),
-            area.width.saturating_sub(4),
-            &title,
-            Role::Heading,
-        );
-        Rect {
-            x: area.x + 1,
-            y: area.y + 1,
-            width: area.width - 2,
-            height: area.height - 2,
         }
     }
 

@@ -7,6 +7,9 @@ use crate::{
 };
 use ratatui::layout::Rect;
 
+/// Claims shown in a sparkline.
+const SPARKS: usize = 12;
+
 /// Draws as many pools as there are rows, those in trouble first.
 pub fn draw(state: &State, area: Rect, pen: &mut Pen<'_>) {
     let mut pools: Vec<&PoolView> = state.pools.values().collect();
@@ -84,7 +87,13 @@ fn pieces(state: &State, pool: &PoolView, more: usize, narrow: bool, pen: &Pen<'
         out.push(pen.piece(format!("hits {rate}%"), Role::Text));
     }
     if let Some(p50) = pool.claim_p50_us {
-        out.push(pen.piece(format!("claim p50 {}", text::micros(p50)), Role::Text));
+        let said = format!("claim p50 {}", text::micros(p50));
+        let columns = pool.recent_claims_us.len().min(SPARKS);
+        let history = match narrow {
+            true => String::new(),
+            false => text::sparkline(&pool.recent_claims_us, columns, pen.theme.unicode, 0),
+        };
+        out.push(pen.piece(format!("{said} {history}").trim_end(), Role::Text));
     }
     if let Some(failure) = pool.last_failure.as_ref().filter(|_| !failing(pool)) {
         let age = text::age(state.now_ms.saturating_sub(failure.at_ms));

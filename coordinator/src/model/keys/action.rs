@@ -100,6 +100,8 @@ pub enum Action {
     PreviousMatch,
     /// Sort by something else.
     Sort,
+    /// The worker in this row of the list, from 1 to 10.
+    Worker(u8),
     /// Look at what scrolled away.
     Scrollback,
     /// Scroll the right side down without leaving the list.

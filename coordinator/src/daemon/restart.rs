@@ -1,0 +1,330 @@
+//! Starting a worker's command again: in place while it runs, as a new claim once it has ended.
+//!
+//! In place it is the agent that does it, all in one: it alone still has the session's
+//! environment, and a coordinator that dies meanwhile finds a session that runs. Here is only the
+//! waiting, and keeping the end in between from being taken for the end of the worker.
+
+use super::{Daemon, detached, place::START_DEADLINE, session::AGENT_DEADLINE};
+use crate::{
+    agent::AgentRequestError,
+    model::{Isolation, WorkerId, WorkerState},
+    store::ClaimRecord,
+    wire::{ApiError, ErrorKind, SpawnRequest, WorkerView},
+};
+use podbay_protocol::{AgentError, ErrorCode, ToAgentBody};
+use std::{sync::Arc, time::Instant};
+
+/// Said of a claim made again whose first one brought an environment.
+const WITHOUT_ENV: &str =
+    "started again without the environment variables of its first start: they are kept nowhere";
+
+fn conflict(message: impl Into<String>) -> ApiError {
+    ApiError::new(ErrorKind::Conflict, message)
+}
+
+impl Daemon {
+    /// Starts a worker's command again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] for a worker that is not claimed, is being stopped, or ended with
+    /// changes that were not applied; what a claim or the agent refuses.
+    pub async fn restart_worker(
+        self: &Arc<Self>,
+        name: &str,
+        grace_ms: Option<u64>,
+    ) -> Result<WorkerView, ApiError> {
+        let id = self.find(name)?;
+        let daemon = self.clone();
+        // Half a restart would be a loss: it goes on when its client goes away.
+        detached(async move {
+            let view = daemon.worker(id.as_str())?;
+            match view.state {
+                WorkerState::Running => daemon.restart_in_place(&id, grace_ms).await,
+                WorkerState::Exited | WorkerState::Failed | WorkerState::Lost => {
+                    daemon.claim_again(&id, &view).await
+                }
+                state @ (WorkerState::Creating
+                | WorkerState::Warm
+                | WorkerState::Claiming
+                | WorkerState::Stopping) => Err(conflict(format!(
+                    "{} is {}: it has no command to start again",
+                    view.name,
+                    state.as_str()
+                ))
+                .hint("workers that run or have ended can be restarted")),
+            }
+        })
+        .await
+    }
+
+    async fn restart_in_place(
+        self: &Arc<Self>,
+        id: &WorkerId,
+        grace_ms: Option<u64>,
+    ) -> Result<WorkerView, ApiError> {
+        self.agent_back(id).await;
+        let agent = self.agent(id)?;
+        let (session, next, claim, grace) = {
+            let mut state = self.lock();
+            let record = state.records.get_mut(id).filter(|r| !r.removing);
+            let running = record.filter(|r| r.session.exit.is_none());
+            let Some((record, claim)) = running.and_then(|r| {
+                let claim = r.claim.clone()?;
+                Some((r, claim))
+            }) else {
+                return Err(conflict("its session ended at this very moment").hint("try again"));
+            };
+            if record.restarting.is_some() {
+                return Err(conflict(format!(
+                    "{} is being restarted already",
+                    claim.name
+                )));
+            }
+            let mut again = claim.clone();
+            again.restarts = again.restarts.saturating_add(1);
+            again.session = format!("{id}-{}", again.restarts);
+            record.restarting = Some(again.session.clone());
+            record.restart_failed = None;
+            let grace = self.grace(&record.profile, grace_ms);
+            (claim.session, again.session.clone(), again, grace)
+        };
+        self.tell_worker(id);
+        let carried = serde_json::to_value(&claim)
+            .map_err(|e| ApiError::new(ErrorKind::Internal, format!("the claim's record: {e}")))?;
+        let body = ToAgentBody::Restart {
+            session: session.clone(),
+            next: next.clone(),
+            grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
+            claim: carried,
+        };
+        if let Err(error) = agent.request(body, AGENT_DEADLINE).await {
+            self.give_restart_up(id, &session);
+            return Err(refused(error));
+        }
+        let deadline = tokio::time::Instant::now() + grace + START_DEADLINE;
+        self.await_restart(id, &session, &next, deadline).await
+    }
+
+    async fn await_restart(
+        self: &Arc<Self>,
+        id: &WorkerId,
+        session: &str,
+        next: &str,
+        deadline: tokio::time::Instant,
+    ) -> Result<WorkerView, ApiError> {
+        loop {
+            let news = self.ended.notified();
+            tokio::pin!(news);
+            news.as_mut().enable();
+            {
+                let mut state = self.lock();
+                match state.records.get_mut(id) {
+                    Some(record) if record.is_main(next) => break,
+                    Some(record) if record.restarting.is_some() && !record.removing => {}
+                    other => {
+                        let failed = other.and_then(|record| record.restart_failed.take());
+                        return Err(failed.map_or_else(
+                            || conflict("the worker was stopped before it was started again"),
+                            |error| {
+                                let kind = crate::agent::kind_of(error.code);
+                                let message =
+                                    format!("it was stopped and does not start: {}", error.message);
+                                ApiError::new(kind, message)
+                            },
+                        ));
+                    }
+                }
+            }
+            if tokio::time::timeout_at(deadline, news).await.is_err() {
+                self.give_restart_up(id, session);
+                return Err(ApiError::new(
+                    ErrorKind::Timeout,
+                    "the worker's agent did not say in time what came of it",
+                )
+                .hint("`podbay ls` shows what the worker does now"));
+            }
+        }
+        self.worker(id.as_str())
+    }
+
+    /// No restart is under way any more. An end that was taken for a part of it is the end.
+    fn give_restart_up(self: &Arc<Self>, id: &WorkerId, session: &str) {
+        let ended = {
+            let mut state = self.lock();
+            let ended = state.exits.get(session).is_some();
+            match state.records.get_mut(id).filter(|r| r.is_main(session)) {
+                Some(record) => {
+                    record.restarting = None;
+                    ended && record.session.exit.is_none()
+                }
+                None => false,
+            }
+        };
+        if ended {
+            self.main_ended(id, session);
+        }
+        self.tell_worker(id);
+    }
+
+    /// The agent says what came of a restart.
+    pub(super) fn restarted(
+        self: &Arc<Self>,
+        id: &WorkerId,
+        session: &str,
+        next: &str,
+        outcome: Result<i32, AgentError>,
+    ) {
+        match outcome {
+            Ok(pid) => {
+                {
+                    let mut state = self.lock();
+                    let record = state.records.get_mut(id).filter(|r| r.is_main(session));
+                    let Some(record) = record else { return };
+                    record.started_again(next);
+                    record.session.pid = Some(pid);
+                }
+                self.follow_restart(id);
+            }
+            Err(error) => {
+                tracing::warn!(worker = %id, error = error.message, "not started again");
+                if let Some(record) = self.lock().records.get_mut(id) {
+                    record.restart_failed = Some(error);
+                }
+                self.give_restart_up(id, session);
+            }
+        }
+        self.ended.notify_waiters();
+    }
+
+    /// All that follows a session's new start.
+    pub(super) fn follow_restart(self: &Arc<Self>, id: &WorkerId) {
+        self.ended.notify_waiters();
+        self.tell_worker(id);
+        let (daemon, id) = (self.clone(), id.clone());
+        tokio::spawn(async move {
+            if let Err(error) = daemon.write_claim(&id).await {
+                tracing::error!(worker = %id, %error, "the claim's record is not on disk");
+            }
+            // It may have got another name meanwhile.
+            daemon.carry_claim(&id).await;
+        });
+    }
+
+    /// A new worker for the claim of one that has ended, which gives its name up.
+    async fn claim_again(
+        self: &Arc<Self>,
+        id: &WorkerId,
+        view: &WorkerView,
+    ) -> Result<WorkerView, ApiError> {
+        let began = Instant::now();
+        let claim = self.claim_of(id).ok_or_else(|| {
+            conflict(format!("{} was never claimed", view.name))
+                .hint("workers that run or have ended can be restarted")
+        })?;
+        let mut resolved = self.resolve(request_of(&claim))?;
+        // As they were, also where no request could say so.
+        resolved.limits = claim.limits;
+        resolved.env_given = claim.env_given;
+        resolved.restarts = claim.restarts.saturating_add(1);
+        resolved.note = claim.env_given.then(|| WITHOUT_ENV.to_owned());
+        if claim.isolation == Isolation::Overlay && self.has_changes(id).await {
+            return Err(conflict(format!(
+                "{} has changes that were not applied",
+                claim.name
+            ))
+            .hint(format!(
+                "see `podbay diff {0}`, then `podbay apply {0}` or `podbay discard {0}` first",
+                claim.name
+            )));
+        }
+        if view.unapplied && claim.isolation == Isolation::Overlay {
+            // There was something to review, and it is no more.
+            self.reviewed(id, false).await;
+        }
+        if self.lock().records.contains_key(id) {
+            self.stop_ids(vec![id.clone()], Some(0)).await?;
+        }
+        let placed = self.claim(resolved, None, began).await?;
+        // The former record goes only now: a claim that fails leaves it.
+        if self.lock().finished.contains_key(id) {
+            if let Err(error) = self.drop_finished(id).await {
+                tracing::warn!(worker = %id, %error, "the former record is left over");
+            }
+            self.bus.send(crate::wire::EventBody::Removed {
+                id: id.to_string(),
+                name: claim.name.to_string(),
+            });
+        }
+        Ok(placed.response.worker)
+    }
+
+    /// A person sees the main session's screen.
+    ///
+    /// # Errors
+    /// [`ApiError`]: no such worker, the agent is away.
+    pub async fn seen(&self, name: &str) -> Result<(), ApiError> {
+        let worker = self.find_live(name)?;
+        let session = self.main_session(&worker)?;
+        self.ask(&worker, ToAgentBody::Seen { session })
+            .await
+            .map(|_| ())
+    }
+}
+
+fn refused(error: AgentRequestError) -> ApiError {
+    match error {
+        AgentRequestError::Refused(AgentError {
+            code: ErrorCode::Unsupported,
+            ..
+        }) => conflict("the worker's agent is of an older version and cannot restart its session")
+            .hint("stop the worker and spawn it anew"),
+        other => super::session::agent_error(other),
+    }
+}
+
+/// What was asked for when it was claimed, without the environment.
+fn request_of(claim: &ClaimRecord) -> SpawnRequest {
+    let default = SpawnRequest::default();
+    SpawnRequest {
+        project: claim.project.clone(),
+        name: Some(claim.name.to_string()),
+        profile: Some(claim.profile.clone()),
+        isolation: Some(claim.isolation),
+        argv: claim.argv.clone(),
+        io: claim.io.unwrap_or(default.io),
+        remove: claim.remove,
+        timeout_s: claim.timeout_s,
+        root: claim.uid == 0,
+        ..default
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_is_asked_for_again_with_all_that_is_on_record() {
+        let json = serde_json::json!({
+            "id": "00000000000a", "name": "n", "profile": "p", "image": "i", "session": "s",
+            "project": "/p", "project_dev": 1, "project_ino": 2, "isolation": "overlay",
+            "hot": true, "warm_start": true, "created_ms": 1, "claimed_ns": 2,
+            "argv": ["sh", "-c", "x"],
+            "limits": { "memory_bytes": null, "nano_cpus": null, "pids": null },
+            "uid": 0, "gid": 0, "remove": false, "io": { "kind": "pipes" }, "timeout_s": 7,
+            "env_given": true
+        });
+        let claim: ClaimRecord = serde_json::from_value(json).unwrap();
+        let request = request_of(&claim);
+        assert_eq!(request.name.as_deref(), Some("n"));
+        assert_eq!(request.profile.as_deref(), Some("p"));
+        assert_eq!(request.isolation, Some(Isolation::Overlay));
+        assert_eq!(request.argv, ["sh", "-c", "x"]);
+        assert_eq!(request.io, podbay_protocol::SessionIo::Pipes);
+        assert_eq!(
+            (request.timeout_s, request.root, request.remove),
+            (Some(7), true, false)
+        );
+        assert!(request.env.is_empty());
+    }
+}

@@ -1,0 +1,175 @@
+//! Which actions make sense now, and why not. Footer and palette ask before the key is pressed, the
+//! keys when it was.
+
+use super::{
+    attention,
+    keymap::Action,
+    state::{Focus, State, Tab},
+    view::layout,
+    worker::Worker,
+};
+use crate::model::WorkerState;
+
+/// Whether an action makes sense now.
+///
+/// # Errors
+/// Says why not; an empty text when there is nothing to say.
+pub fn allowed(state: &State, action: Action) -> Result<(), String> {
+    let selected = || {
+        state
+            .selected_worker()
+            .ok_or_else(|| "no worker is selected".to_owned())
+    };
+    match action {
+        Action::Zoom | Action::Takeover | Action::Reply | Action::Shell => {
+            live(state)?;
+            session(selected()?)
+        }
+        Action::Enter if state.tab == Tab::Terminal && state.focus == Focus::List => {
+            live(state)?;
+            let worker = selected()?;
+            match worker.view.state {
+                WorkerState::Warm | WorkerState::Creating | WorkerState::Claiming => {
+                    session(worker)
+                }
+                _ => Ok(()),
+            }
+        }
+        Action::Enter => selected().map(drop),
+        Action::Stop => {
+            live(state)?;
+            let key = state.key(Action::Remove);
+            any(
+                state,
+                |w| !w.ended(),
+                |name| format!("{name} has ended already; {key} removes it"),
+            )
+        }
+        Action::Remove => {
+            live(state)?;
+            let key = state.key(Action::Stop);
+            any(state, Worker::ended, |name| {
+                format!("{name} has not ended; {key} stops it first")
+            })
+        }
+        Action::Restart => {
+            live(state)?;
+            let ready = |w: &Worker| {
+                !matches!(
+                    w.view.state,
+                    WorkerState::Warm
+                        | WorkerState::Creating
+                        | WorkerState::Claiming
+                        | WorkerState::Stopping
+                )
+            };
+            any(state, ready, |name| {
+                format!("{name} has no command to start again")
+            })
+        }
+        Action::Rename => {
+            live(state)?;
+            match selected()?.view.state {
+                WorkerState::Running => Ok(()),
+                _ => Err("only a running worker can be renamed".to_owned()),
+            }
+        }
+        Action::StopAll => {
+            live(state)?;
+            match state.workers.is_empty() {
+                true => Err("there are no workers to stop".to_owned()),
+                false => Ok(()),
+            }
+        }
+        Action::Apply | Action::Discard => {
+            live(state)?;
+            match selected()?.view.unapplied {
+                true => Ok(()),
+                false => Err("there are no changes to review".to_owned()),
+            }
+        }
+        Action::Spawn => live(state),
+        Action::PoolUp | Action::PoolDown | Action::PoolPause => {
+            live(state)?;
+            match state.pools.is_empty() {
+                true => Err("there is no pool".to_owned()),
+                false => Ok(()),
+            }
+        }
+        Action::NextWaiting => match attention::next_waiting(state, None) {
+            Some(_) => Ok(()),
+            None => Err("no worker waits for you".to_owned()),
+        },
+        Action::Tiles if state.tiles => Ok(()),
+        Action::Tiles => match (
+            layout::has_tiles(state.size),
+            state.workers.values().any(Worker::attachable),
+        ) {
+            (false, _) => Err("the terminal is too small for several workers".to_owned()),
+            (_, false) => Err("no worker has a session to show".to_owned()),
+            _ => Ok(()),
+        },
+        Action::Back => match back(state) {
+            true => Ok(()),
+            false => Err(String::new()),
+        },
+        Action::Filter if state.workers.is_empty() => Err("there are no workers".to_owned()),
+        Action::Scrollback => {
+            let worker = selected()?;
+            match state.picture(&worker.view.id) {
+                Some(_) if layout::has_pane(state.size) => Ok(()),
+                _ => Err("no terminal is shown".to_owned()),
+            }
+        }
+        Action::ShowTerminal
+        | Action::ShowChanges
+        | Action::ShowLogs
+        | Action::ShowDetails
+        | Action::NextTab
+        | Action::PreviousTab => selected().map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// Whether there is something to go back from, or to clear.
+fn back(state: &State) -> bool {
+    state.focus == Focus::Pane
+        || state.tiles
+        || !state.filter.is_empty()
+        || !state.marked.is_empty()
+        || state.notice.is_some()
+}
+
+fn live(state: &State) -> Result<(), String> {
+    match state.is_live() {
+        true => Ok(()),
+        false => Err("the coordinator is unreachable; wait until it is back".to_owned()),
+    }
+}
+
+fn session(worker: &Worker) -> Result<(), String> {
+    let (name, group) = (&worker.view.name, worker.group().word());
+    match worker.attachable() {
+        true => Ok(()),
+        false => Err(format!(
+            "{name} has no running session to attach to: it is {group}"
+        )),
+    }
+}
+
+/// Whether it makes sense for one of the workers an action is for.
+fn any(
+    state: &State,
+    sense: impl Fn(&Worker) -> bool,
+    wrong: impl Fn(&str) -> String,
+) -> Result<(), String> {
+    let targets = state.targets();
+    if targets.iter().any(|w| sense(w)) {
+        return Ok(());
+    }
+    Err(match targets.as_slice() {
+        [] => "no worker is selected".to_owned(),
+        [worker] => wrong(&worker.view.name),
+        _ => wrong("every marked worker"),
+    })
+}

@@ -1,0 +1,7 @@
+//! Changes.
+use super::pen::Pen;
+use crate::dashboard::{changes::ChangesTab, state::State};
+use ratatui::layout::{Position, Rect};
+pub fn draw(_s: &State, _t: &ChangesTab, _f: bool, _a: Rect, _p: &mut Pen<'_>) -> Option<Position> {
+    None
+}

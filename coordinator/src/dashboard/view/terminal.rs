@@ -1,0 +1,215 @@
+//! A worker's terminal, painted from a parsed grid: no byte of the worker's gets here.
+
+use super::pen::{Pen, Piece};
+use crate::dashboard::{
+    event::Picture,
+    grid::GridCell,
+    state::{State, Stream},
+    text,
+    theme::Role,
+    worker::{Worker, exit_words},
+};
+use crate::model::WorkerState;
+use ratatui::{
+    layout::{Position, Rect},
+    style::{Modifier, Style},
+};
+
+/// Draws the selected worker's terminal; gives the cursor's place while it is typed into.
+pub fn draw(state: &State, area: Rect, pen: &mut Pen<'_>) -> Option<Position> {
+    let worker = state.selected_worker()?;
+    let mut place = area;
+    if let Some(field) = &state.searching {
+        // The search takes the last row.
+        place.height = place.height.saturating_sub(1);
+        let row = Rect {
+            y: area.bottom().saturating_sub(1),
+            height: 1,
+            ..area
+        };
+        let x = pen.put_as(row.x, row.y, row.width, "search: ", Role::Heading);
+        let (shown, column) = field.window(usize::from(row.right().saturating_sub(x)));
+        pen.put_as(x, row.y, row.right().saturating_sub(x), &shown, Role::Text);
+        screen(state, worker, place, pen);
+        return Some(Position {
+            x: x + u16::try_from(column).unwrap_or(0),
+            y: row.y,
+        });
+    }
+    screen(state, worker, place, pen)
+}
+
+/// What is to be known of a terminal beside its name.
+pub fn status(state: &State, worker: &Worker, pen: &Pen<'_>) -> Vec<Piece> {
+    let id = &worker.view.id;
+    let terminal = state.terminal(id);
+    let picture = state.picture(id);
+    let mut pieces = Vec::new();
+    let (said, role) = match terminal.map(|t| &t.stream) {
+        _ if !state.is_live() && picture.is_some() => ("stale".to_owned(), Role::Stale),
+        None | Some(Stream::Off) if picture.is_some() => ("last screen".to_owned(), Role::Stale),
+        Some(Stream::Opening) => ("opening".to_owned(), Role::Muted),
+        Some(Stream::Broken(why)) => (format!("not live: {why}"), Role::Warning),
+        Some(Stream::Ended(status)) => (exit_words(*status), Role::Muted),
+        Some(Stream::Live) if state.typing.as_ref() == Some(id) => {
+            ("typing".to_owned(), Role::Attention)
+        }
+        _ => (String::new(), Role::Muted),
+    };
+    if !said.is_empty() {
+        pieces.push(pen.piece(said, role));
+    }
+    if let Some(picture) = picture {
+        if picture.offset > 0 {
+            let said = format!("{} of {} lines up", picture.offset, picture.history);
+            pieces.push(pen.piece(said, Role::Warning));
+        }
+        if let Some((at, of)) = picture.found_at {
+            pieces.push(pen.piece(format!("match {at} of {of}"), Role::Warning));
+        }
+        let area = state.terminal_area(id).unwrap_or_default();
+        let (rows, cols) = picture.grid.written();
+        if rows > area.height || cols > area.width {
+            let said = format!("part of {}×{}", picture.grid.cols, picture.grid.rows);
+            pieces.push(pen.piece(said, Role::Muted));
+        }
+    }
+    // A title is the worker's own words: quoted, after everything that is ours.
+    let own = text::clean(&worker.view.title);
+    if !own.trim().is_empty() {
+        pieces.push(pen.piece(format!("\u{201c}{}\u{201d}", own.trim()), Role::Muted));
+    }
+    pieces
+}
+
+/// A worker's screen in an area, or what is known when there is none.
+pub fn screen(state: &State, worker: &Worker, area: Rect, pen: &mut Pen<'_>) -> Option<Position> {
+    let id = &worker.view.id;
+    let Some(picture) = state.picture(id) else {
+        facts(state, worker, area, pen);
+        return None;
+    };
+    let typed = state.typing.as_ref() == Some(id);
+    let cursor = paint(picture, area, typed, pen);
+    if let Some(selecting) = state
+        .selecting
+        .filter(|_| state.selected.as_ref() == Some(id))
+    {
+        let (col, row) = selecting.at;
+        let style = Style::new().add_modifier(Modifier::REVERSED);
+        if col < area.width && row < area.height {
+            pen.tint_cell(area.x + col, area.y + row, style);
+        }
+    }
+    let live = state
+        .terminal(id)
+        .is_some_and(|t| t.stream == Stream::Live || t.stream == Stream::Opening);
+    if !state.is_live() || !live {
+        pen.tint(area, pen.theme.style(Role::Stale));
+    }
+    cursor.filter(|_| typed)
+}
+
+/// Paints the part of a picture that fits: its end and its cursor. Gives the cursor's place.
+pub fn paint(picture: &Picture, area: Rect, typed: bool, pen: &mut Pen<'_>) -> Option<Position> {
+    let grid = &picture.grid;
+    let first = grid.first_row(area.height);
+    let left = match grid.cursor {
+        Some((_, col)) if col >= area.width => (col + 1).saturating_sub(area.width),
+        _ => 0,
+    };
+    for (row, y) in (first..grid.rows).zip(area.top()..area.bottom()) {
+        for (col, x) in (left..grid.cols).zip(area.left()..area.right()) {
+            if let Some(cell) = grid.get(row, col) {
+                paint_cell(cell, x, y, area, col == left, pen);
+            }
+        }
+    }
+    let place = |row: u16, col: u16| {
+        let (down, across) = (row.checked_sub(first)?, col.checked_sub(left)?);
+        (down < area.height && across < area.width).then_some(Position {
+            x: area.x + across,
+            y: area.y + down,
+        })
+    };
+    for (marks, role) in [
+        (&picture.found, Role::Match),
+        (&picture.selected, Role::Selected),
+    ] {
+        let style = pen.theme.style(role);
+        for (row, columns) in marks {
+            for at in columns.clone().filter_map(|col| place(*row, col)) {
+                pen.tint_cell(at.x, at.y, style);
+            }
+        }
+    }
+    let (row, col) = grid.cursor?;
+    let at = place(row, col)?;
+    if !typed {
+        pen.tint_cell(at.x, at.y, Style::new().add_modifier(Modifier::REVERSED));
+    }
+    Some(at)
+}
+
+fn paint_cell(cell: &GridCell, x: u16, y: u16, area: Rect, leftmost: bool, pen: &mut Pen<'_>) {
+    let style = match pen.theme.colour() {
+        true => cell.style,
+        false => Style {
+            fg: None,
+            bg: None,
+            underline_color: None,
+            ..cell.style
+        },
+    };
+    let width = text::symbol_width(&cell.symbol);
+    match width {
+        // Behind a wide character the buffer has been set with it, unless that one was cut off.
+        0 if cell.symbol.is_empty() && !leftmost => pen.tint_cell(x, y, style),
+        1 => pen.cell(x, y, &cell.symbol, style),
+        2 if x + 1 < area.right() => pen.cell(x, y, &cell.symbol, style),
+        _ => pen.cell(x, y, " ", style),
+    }
+}
+
+/// What is known of a worker that has no screen to show.
+fn facts(state: &State, worker: &Worker, area: Rect, pen: &mut Pen<'_>) {
+    let view = &worker.view;
+    let mut lines: Vec<(String, Role)> = Vec::new();
+    let reason = worker.reason();
+    let said = match view.state {
+        WorkerState::Warm => "Ready: a spawn takes it at once.".to_owned(),
+        WorkerState::Creating => "Being created.".to_owned(),
+        WorkerState::Claiming => "Being given to a claim.".to_owned(),
+        WorkerState::Stopping => "Being stopped.".to_owned(),
+        WorkerState::Running => "Waiting for its screen.".to_owned(),
+        WorkerState::Exited => format!("Its session {reason}."),
+        WorkerState::Lost | WorkerState::Failed if reason.is_empty() => {
+            format!("It is {}.", view.state.as_str())
+        }
+        WorkerState::Lost | WorkerState::Failed => format!("{}: {reason}", view.state.as_str()),
+    };
+    lines.push((said, Role::Text));
+    if view.unapplied {
+        lines.push((
+            format!("Changes to review: podbay diff {}", view.name),
+            Role::Warning,
+        ));
+    }
+    if worker.ended() {
+        lines.push(("D removes it.".to_owned(), Role::Muted));
+    }
+    lines.push((format!("image {}", view.image), Role::Muted));
+    if !state.is_live() {
+        lines = vec![(
+            "stale: not known while the coordinator is unreachable".to_owned(),
+            Role::Stale,
+        )];
+    }
+    let width = usize::from(area.width.saturating_sub(2));
+    let wrapped = lines
+        .iter()
+        .flat_map(|(line, role)| text::wrap(line, width).into_iter().map(move |l| (l, *role)));
+    for (y, (line, role)) in (area.top() + 1..area.bottom()).zip(wrapped) {
+        pen.put_as(area.x + 1, y, area.width.saturating_sub(1), &line, role);
+    }
+}
