@@ -224,7 +224,6 @@ impl ChangesTab {
             }
             Action::NextMatch => return self.hunk(true),
             Action::PreviousMatch => return self.hunk(false),
-            Action::Back => self.back(),
             Action::Apply => return self.apply(),
             Action::Discard => return self.discard(),
             action => return self.move_in_part(action, page.cast_signed()),
@@ -232,10 +231,23 @@ impl ChangesTab {
         TabOutcome::default()
     }
 
-    /// Whether [`Action::Back`] means something here; otherwise it leads out of the tab.
-    pub fn can_back(&self) -> bool {
-        let marks = self.files().is_some_and(|files| !files.marked.is_empty());
-        self.part == Part::Diff || !self.filter.is_empty() || marks
+    /// Goes back within the tab; `false` when the way back leads out of it.
+    pub fn back(&mut self) -> bool {
+        if self.part == Part::Diff {
+            self.part = Part::Files;
+        } else if !self.filter.is_empty() {
+            self.set_filter(String::new());
+        } else if let Some(files) = self.files_mut().filter(|files| !files.marked.is_empty()) {
+            files.marked.clear();
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Whether the filter is being typed.
+    pub fn searching(&self) -> bool {
+        self.field.is_some()
     }
 
     /// The field of the filter while it is typed.
@@ -426,16 +438,6 @@ impl ChangesTab {
         change(files);
         if selected(files) != before {
             self.scroll = (0, 0);
-        }
-    }
-
-    fn back(&mut self) {
-        if self.part == Part::Diff {
-            self.part = Part::Files;
-        } else if !self.filter.is_empty() {
-            self.set_filter(String::new());
-        } else if let Some(files) = self.files_mut() {
-            files.marked.clear();
         }
     }
 

@@ -1,0 +1,1 @@
+//! The changes tab, from what is fetched to what is asked for.
