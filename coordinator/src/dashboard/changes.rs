@@ -25,6 +25,10 @@ use std::sync::Arc;
 const KEPT: (usize, usize) = (32, 16 << 20);
 /// From this many columns of the tab on, the two versions are side by side.
 pub const SIDE_BY_SIDE_FROM: u16 = 140;
+/// From this many columns on, the files are beside the difference, not above it.
+const BESIDE_FROM: u16 = 90;
+/// In less than these columns and rows only what has the keys is shown.
+const SMALL: (u16, u16) = (24, 7);
 /// Columns that a step to the right moves.
 const STEP: usize = 8;
 /// Paths that a question names.
@@ -118,6 +122,21 @@ pub struct ChangesTab {
     layout: Option<bool>,
     /// Columns and rows of the tab.
     size: (u16, u16),
+}
+
+/// Where things are in the tab; what is empty is not drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Places {
+    /// Totals and the filter.
+    pub summary: Rect,
+    /// The files.
+    pub files: Rect,
+    /// The column between the files and the difference, where they are side by side.
+    pub divider: Option<u16>,
+    /// What the difference is of.
+    pub title: Rect,
+    /// The difference.
+    pub diff: Rect,
 }
 
 /// A difference that was fetched.
@@ -276,6 +295,40 @@ impl ChangesTab {
         let before = self.side_by_side();
         self.size = (area.width, area.height);
         self.translate(before);
+        self.scroll_by(0);
+    }
+
+    /// Where things are in an area.
+    pub fn places(&self, area: Rect) -> Places {
+        let mut places = Places::default();
+        let mut rest = area;
+        if rest.height >= 3 {
+            places.summary = take_top(&mut rest, 1);
+        }
+        let rows = self.files().map_or(0, |files| files.shown.len());
+        let rows = u16::try_from(rows).unwrap_or(u16::MAX).max(1);
+        if rest.height < SMALL.1 || rest.width < SMALL.0 {
+            match self.part {
+                Part::Files => places.files = rest,
+                Part::Diff => {
+                    places.title = take_top(&mut rest, 1);
+                    places.diff = rest;
+                }
+            }
+            return places;
+        }
+        if rest.width >= BESIDE_FROM {
+            let width = (rest.width * 3 / 10).clamp(28, 60);
+            places.files = Rect { width, ..rest };
+            places.divider = Some(rest.x + width);
+            rest.x += width + 1;
+            rest.width -= width + 1;
+        } else {
+            places.files = take_top(&mut rest, rows.min((area.height / 3).max(3)));
+        }
+        places.title = take_top(&mut rest, 1);
+        places.diff = rest;
+        places
     }
 
     /// What there is to show.
@@ -470,7 +523,9 @@ impl ChangesTab {
     fn scroll_by(&mut self, by: isize) {
         let side_by_side = self.side_by_side();
         let rows = self.text().map_or(0, |text| text.len(side_by_side));
-        let last = rows.saturating_sub(1);
+        let (width, height) = self.size;
+        let seen = self.places(Rect::new(0, 0, width, height)).diff.height;
+        let last = rows.saturating_sub(usize::from(seen).max(1));
         self.scroll.0 = self.scroll.0.saturating_add_signed(by).min(last);
     }
 
@@ -498,9 +553,13 @@ impl ChangesTab {
             true => hunks.into_iter().find(|row| *row > here),
             false => hunks.into_iter().rfind(|row| *row < here),
         };
+        let before = self.scroll.0;
+        self.scroll.0 = next.unwrap_or(before);
+        self.scroll_by(0);
         match next {
-            Some(row) => self.scroll.0 = row,
-            None => {
+            // At the end all that is left is in view already.
+            Some(_) if self.scroll.0 != before => {}
+            _ => {
                 let by = if forward { 1 } else { -1 };
                 self.selecting(|files| files.move_by(by));
             }
@@ -621,6 +680,14 @@ impl ChangesTab {
             Content::Failed(failure) => Err(failure.message.clone()),
         }
     }
+}
+
+fn take_top(rest: &mut Rect, height: u16) -> Rect {
+    let height = height.min(rest.height);
+    let taken = Rect { height, ..*rest };
+    rest.y += height;
+    rest.height -= height;
+    taken
 }
 
 fn which(marked: bool, all: bool) -> &'static str {

@@ -3,6 +3,7 @@
 mod changes;
 pub mod chrome;
 mod details;
+mod diff;
 mod dialogs;
 pub mod layout;
 pub mod list;
