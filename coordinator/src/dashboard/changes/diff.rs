@@ -307,7 +307,11 @@ impl Reader {
             old.saturating_add(u32::from(has_old)),
             new.saturating_add(u32::from(has_new)),
         );
-        let inside = if has_new { self.inside.1 } else { self.inside.0 };
+        let inside = if has_new {
+            self.inside.1
+        } else {
+            self.inside.0
+        };
         if let Some(language) = self.file.language {
             if has_old {
                 self.inside.0 = syntax::line(language, self.inside.0, &text, |_, _| {});

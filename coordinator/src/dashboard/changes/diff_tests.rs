@@ -33,7 +33,8 @@ fn file(hunks: &str) -> FileText {
 
 fn sides_of(file: &FileText) -> Vec<(String, String)> {
     let text = |row: &Option<usize>| {
-        row.and_then(|r| file.line(r)).map_or(String::new(), |l| l.text.clone())
+        row.and_then(|r| file.line(r))
+            .map_or(String::new(), |l| l.text.clone())
     };
     file.sides
         .iter()
@@ -127,7 +128,10 @@ fn modes_links_and_binaries_are_remarks() {
 fn a_missing_newline_does_not_part_a_line_from_what_it_became() {
     let file = file("@@ -1 +1 @@\n-end\n\\ No newline at end of file\n+end.\n");
     assert_eq!(sides_of(&file), [("end".to_owned(), "end.".to_owned())]);
-    assert!(file.rows.contains(&Row::Note("no newline at the end".into())));
+    assert!(
+        file.rows
+            .contains(&Row::Note("no newline at the end".into()))
+    );
 }
 
 #[test]
@@ -145,7 +149,10 @@ fn comments_over_lines_are_known_within_a_hunk() {
 }
 
 fn hunks() -> impl Strategy<Value = String> {
-    let line = (prop::sample::select(vec![' ', '+', '-', '\\', '@']), "[ab(){};\t\r世]{0,12}");
+    let line = (
+        prop::sample::select(vec![' ', '+', '-', '\\', '@']),
+        "[ab(){};\t\r世]{0,12}",
+    );
     let lines = prop::collection::vec(line, 0..40);
     (0u32..2000, 0u32..2000, lines).prop_map(|(old, new, lines)| {
         let mut text = format!("@@ -{old},9 +{new},9 @@ above\n");

@@ -236,7 +236,10 @@ fn fold(entries: Vec<Change>) -> Vec<FileRow> {
         if let Some(above) = rows.last()
             && folds(&above.change)
             && change.path.as_path() != above.change.path.as_path()
-            && change.path.as_path().starts_with(above.change.path.as_path())
+            && change
+                .path
+                .as_path()
+                .starts_with(above.change.path.as_path())
         {
             rows.pop();
         }

@@ -34,11 +34,24 @@ pub fn changed(old: &str, new: &str) -> Option<Changed> {
                 old_len, new_len, ..
             } => (old_len, new_len, false),
         };
-        let left: usize = a.iter().skip(op.old_range().start).take(old_len).map(|w| w.len()).sum();
-        let right: usize = b.iter().skip(op.new_range().start).take(new_len).map(|w| w.len()).sum();
+        let left: usize = a
+            .iter()
+            .skip(op.old_range().start)
+            .take(old_len)
+            .map(|w| w.len())
+            .sum();
+        let right: usize = b
+            .iter()
+            .skip(op.new_range().start)
+            .take(new_len)
+            .map(|w| w.len())
+            .sum();
         if equal {
             let kept = a.iter().skip(op.old_range().start).take(old_len);
-            same += kept.filter(|w| !w.trim().is_empty()).map(|w| w.len()).sum::<usize>();
+            same += kept
+                .filter(|w| !w.trim().is_empty())
+                .map(|w| w.len())
+                .sum::<usize>();
         } else {
             push(&mut from, i..i + left);
             push(&mut to, j..j + right);

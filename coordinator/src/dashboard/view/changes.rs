@@ -135,11 +135,7 @@ fn list(
     if let Some(file) = files.selected() {
         title(tab, file, focused, places.title, pen);
         match tab.diff() {
-            None => say(
-                &[("Loading.".to_owned(), Role::Muted)],
-                places.diff,
-                pen,
-            ),
+            None => say(&[("Loading.".to_owned(), Role::Muted)], places.diff, pen),
             Some(Ok(text)) => diff::draw(text, tab.side_by_side(), tab.scroll(), places.diff, pen),
             Some(Err(failure)) => {
                 let mut lines = vec![(failure.message.clone(), Role::Error)];
@@ -169,11 +165,23 @@ fn summary(tab: &ChangesTab, files: &Files, area: Rect, pen: &mut Pen<'_>) -> Op
         let room = usize::from(area.width.saturating_sub(12));
         let (shown, column) = field.window(room);
         let at = area.x + 2;
-        pen.put_as(at, area.y, area.width.saturating_sub(12), &shown, Role::Text);
-        position(pen, area, &format!("{} of {}", files.shown.len(), files.rows.len()));
+        pen.put_as(
+            at,
+            area.y,
+            area.width.saturating_sub(12),
+            &shown,
+            Role::Text,
+        );
+        position(
+            pen,
+            area,
+            &format!("{} of {}", files.shown.len(), files.rows.len()),
+        );
         let column = u16::try_from(column).unwrap_or(u16::MAX);
         return Some(Position {
-            x: at.saturating_add(column).min(area.right().saturating_sub(1)),
+            x: at
+                .saturating_add(column)
+                .min(area.right().saturating_sub(1)),
             y: area.y,
         });
     }
@@ -219,11 +227,32 @@ fn rows(tab: &ChangesTab, files: &Files, focused: bool, area: Rect, pen: &mut Pe
     for ((y, (at, row)), counts) in (area.top()..).zip(seen).zip(counts) {
         let selected = at == files.at;
         let marked = files.marked.contains(&row.change.path);
-        file(row, (selected, marked), (&counts, widest), Rect { y, height: 1, ..area }, pen);
+        file(
+            row,
+            (selected, marked),
+            (&counts, widest),
+            Rect {
+                y,
+                height: 1,
+                ..area
+            },
+            pen,
+        );
         if selected {
-            let role = if has_keys { Role::Selected } else { Role::Heading };
+            let role = if has_keys {
+                Role::Selected
+            } else {
+                Role::Heading
+            };
             let style = pen.theme.style(role);
-            pen.tint(Rect { y, height: 1, ..area }, style);
+            pen.tint(
+                Rect {
+                    y,
+                    height: 1,
+                    ..area
+                },
+                style,
+            );
         }
     }
 }
@@ -246,13 +275,20 @@ fn file(
     put(pen, &mut x, if marked { "*" } else { " " }, Role::Marked);
     let (letter, style) = kind(change, pen);
     x = pen.put(x, y, area.right().saturating_sub(x), letter, style);
-    put(pen, &mut x, if change.conflict { "!" } else { " " }, Role::Warning);
+    put(
+        pen,
+        &mut x,
+        if change.conflict { "!" } else { " " },
+        Role::Warning,
+    );
     let counts_width = u16::try_from(widest).unwrap_or(0);
     let room = area.right().saturating_sub(x + counts_width + 1);
     let name = columns::fit_path(&row.name, usize::from(room));
     let role = if marked { Role::Marked } else { Role::Text };
     pen.put_as(x, y, room, &name, role);
-    let width = u16::try_from(text::width(counts)).unwrap_or(0).min(counts_width);
+    let width = u16::try_from(text::width(counts))
+        .unwrap_or(0)
+        .min(counts_width);
     let mut x = area.right().saturating_sub(width);
     for (i, part) in counts.split(' ').enumerate() {
         let style = match part.as_bytes().first() {
@@ -303,7 +339,10 @@ fn title(tab: &ChangesTab, file: &FileRow, focused: bool, area: Rect, pen: &mut 
     let role = if has_keys { Role::Focus } else { Role::Heading };
     let room = usize::from(area.width.saturating_sub(4));
     let name = columns::fit_path(&file.name, room);
-    let mut pieces = vec![pen.piece(format!(" {name}"), role), pen.piece(word, Role::Muted)];
+    let mut pieces = vec![
+        pen.piece(format!(" {name}"), role),
+        pen.piece(word, Role::Muted),
+    ];
     if change.conflict {
         pieces.push(pen.piece("! changed in the project too", Role::Warning));
     }

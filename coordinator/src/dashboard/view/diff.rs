@@ -53,7 +53,11 @@ pub fn draw(
             false => down,
         };
         for (y, row) in (area.top()..area.bottom()).zip(down..file.rows.len()) {
-            let area = Rect { y, height: 1, ..area };
+            let area = Rect {
+                y,
+                height: 1,
+                ..area
+            };
             one_column(file, row, digits, across, area, pen);
         }
         return;
@@ -73,7 +77,11 @@ pub fn draw(
     for (y, side) in (area.top()..area.bottom()).zip(sides) {
         match *side {
             Side::Whole(row) => {
-                let area = Rect { y, height: 1, ..area };
+                let area = Rect {
+                    y,
+                    height: 1,
+                    ..area
+                };
                 one_column(file, row, digits, across, area, pen);
             }
             Side::Pair(old, new) => {
@@ -96,7 +104,13 @@ fn one_column(
     match file.rows.get(row) {
         None => {}
         Some(Row::Note(note)) => {
-            pen.put_as(area.x + 1, area.y, area.width.saturating_sub(1), note, Role::Muted);
+            pen.put_as(
+                area.x + 1,
+                area.y,
+                area.width.saturating_sub(1),
+                note,
+                Role::Muted,
+            );
         }
         Some(Row::Hunk { place, above }) => {
             let style = coloured(pen.theme, Color::Cyan);
@@ -133,13 +147,7 @@ fn half(
 }
 
 /// Numbers and sign; gives what is left for the text.
-fn gutter(
-    sign: Sign,
-    numbers: &[Option<u32>],
-    digits: u16,
-    area: Rect,
-    pen: &mut Pen<'_>,
-) -> Rect {
+fn gutter(sign: Sign, numbers: &[Option<u32>], digits: u16, area: Rect, pen: &mut Pen<'_>) -> Rect {
     let mut x = area.x;
     let room = |x: u16| area.right().saturating_sub(x);
     for number in numbers {
@@ -161,14 +169,7 @@ fn gutter(
     }
 }
 
-fn content(
-    file: &FileText,
-    row: usize,
-    line: &Line,
-    across: usize,
-    area: Rect,
-    pen: &mut Pen<'_>,
-) {
+fn content(file: &FileText, row: usize, line: &Line, across: usize, area: Rect, pen: &mut Pen<'_>) {
     let mut tokens: Vec<(Range<usize>, Token)> = Vec::new();
     if let Some(language) = file.language {
         syntax::line(language, line.inside, &line.text, |range, token| {
@@ -221,7 +222,9 @@ pub fn draw_line(
 ) {
     let (pieces, more) = columns::window(line, across, usize::from(area.width), style);
     for piece in pieces {
-        let at = area.x.saturating_add(u16::try_from(piece.at).unwrap_or(u16::MAX));
+        let at = area
+            .x
+            .saturating_add(u16::try_from(piece.at).unwrap_or(u16::MAX));
         let room = area.right().saturating_sub(at);
         pen.put(at, area.y, room, &piece.text, piece.style);
     }
