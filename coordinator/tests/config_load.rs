@@ -1,7 +1,7 @@
 //! Loading: precedence, places of faults, and no panic whatever the text.
 
 use coordinator::config::{Config, Origin, Overrides, Sources, load, parse, schema, to_toml};
-use coordinator::model::Limits;
+use coordinator::model::{Limits, keys::Preset};
 use proptest::prelude::*;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -83,6 +83,9 @@ fn every_section_can_be_set_from_the_environment() {
         ("PODBAY_ENGINE_MAX_PARALLEL", "7"),
         ("PODBAY_WORKSPACE_ROOTS", "/a:/b"),
         ("PODBAY_ATTACH_DETACH_KEYS", "ctrl-a,d ctrl-^"),
+        ("PODBAY_DASHBOARD_KEYMAP", "tmux"),
+        ("PODBAY_DASHBOARD_LEAVE_KEYS", "ctrl-a,d ctrl-]"),
+        ("PODBAY_DASHBOARD_MOUSE", "off"),
         ("PODBAY_COMMAND", "zsh -l"),
         ("PODBAY_READ_ONLY", "1"),
         ("PODBAY_CPUS", "1.5"),
@@ -95,6 +98,9 @@ fn every_section_can_be_set_from_the_environment() {
     assert_eq!(config.engine.max_parallel, 7);
     assert_eq!(config.workspace.roots, ["/a", "/b"].map(PathBuf::from));
     assert_eq!(config.attach.detach_keys, ["ctrl-a,d", "ctrl-^"]);
+    assert_eq!(config.dashboard.keymap, Preset::Tmux);
+    assert_eq!(config.dashboard.leave_keys, ["ctrl-a,d", "ctrl-]"]);
+    assert!(!config.dashboard.mouse);
     let profile = &config.profiles["default"];
     assert_eq!(profile.command, ["zsh", "-l"]);
     assert!(profile.read_only);
@@ -134,6 +140,12 @@ fn a_fault_in_the_environment_names_the_variable() {
         ("ENABLE_POOL_MANAGER", "maybe", "pool.enabled: \"maybe\""),
         ("MIN_WARM_WORKERS", "-1", "profiles.default.min_warm"),
         ("PODBAY_LOG_LEVEL", "lout", "log.level"),
+        ("PODBAY_DASHBOARD_KEYMAP", "vim", "dashboard.keymap"),
+        (
+            "PODBAY_DASHBOARD_KEYS",
+            "x",
+            "dashboard.keys: cannot be set here",
+        ),
         ("PODBAY_DEFAULTS_PROFILE", "gpu", "defaults.profile"),
     ] {
         let errors = with_env(&[(variable, value)]).unwrap_err();
@@ -244,6 +256,9 @@ fn toml_like() -> impl Strategy<Value = String> {
         "\"\"",
         "x.y",
         "workspace",
+        "dashboard",
+        "keys",
+        "quit",
         "roots",
         "engine",
         "timeout",

@@ -28,7 +28,7 @@ pub(super) struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    fn value<T>(
+    pub(super) fn value<T>(
         &mut self,
         key: &str,
         field: &Field<String>,
@@ -55,7 +55,7 @@ impl Checker<'_> {
         }
     }
 
-    fn list<T>(
+    pub(super) fn list<T>(
         &mut self,
         key: &str,
         field: &Field<Vec<Spanned<String>>>,
@@ -148,6 +148,7 @@ impl Checker<'_> {
         let attach = AttachConfig {
             detach_keys: keys.unwrap_or_else(|| vec!["ctrl-p,ctrl-q".into(), "ctrl-\\".into()]),
         };
+        let dashboard = self.dashboard(&raw.dashboard);
         let max_body = self.value("api.max_body", &raw.api.max_body, 1 << 20, |given| {
             fields::size(given, 16 << 10..=64 << 20)
         });
@@ -178,6 +179,7 @@ impl Checker<'_> {
             engine,
             workspace,
             attach,
+            dashboard,
             api: ApiConfig { max_body },
             pool,
             defaults: Defaults {

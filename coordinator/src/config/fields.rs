@@ -290,6 +290,26 @@ pub(super) fn detach_keys(given: &str) -> Result<String, Refused> {
     }
 }
 
+/// Most keys of a sequence that gives the keys back to the dashboard.
+const MOST_LEAVE_KEYS: usize = 4;
+
+/// A key sequence that is fit for giving the keys back to the dashboard.
+pub(super) fn leave_keys(given: &str) -> Result<String, Refused> {
+    let right = "begin with a control key, such as \"ctrl-q\" or \"ctrl-b,d\"";
+    match parse_detach_keys(given) {
+        Ok(bytes) if bytes.len() > MOST_LEAVE_KEYS => refused(
+            format!("{} are more than {MOST_LEAVE_KEYS} keys", quoted(given)),
+            right,
+        ),
+        Ok(bytes) => match bytes.first() {
+            Some(0x1b) => refused(format!("{} begins as other keys do", quoted(given)), right),
+            Some(0x01..0x20 | 0) => Ok(given.to_owned()),
+            _ => refused(format!("{} would be typed", quoted(given)), right),
+        },
+        Err(error) => refused(error.to_string(), ""),
+    }
+}
+
 /// An environment variable's name.
 pub(super) fn variable(name: &str) -> Result<(), Refused> {
     let first = name.bytes().next();
@@ -384,6 +404,7 @@ mod tests {
             for refused in [
                 image(&text).err(),
                 detach_keys(&text).err(),
+                leave_keys(&text).err(),
                 log_filter(&text).err(),
                 absolute(&text).err(),
                 size(&text, 1..=9).err(),

@@ -5,6 +5,8 @@
 //! write any.
 
 mod check;
+mod check_dashboard;
+mod dashboard;
 mod error;
 mod fields;
 mod overlay;
@@ -13,13 +15,14 @@ mod tree;
 mod types;
 mod write;
 
+pub use dashboard::{Notifications, SORTS, ThemeChoice};
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use fields::{DetachKeysError, parse_detach_keys};
 pub use overlay::Overrides;
 pub use raw::schema;
 pub use types::{
-    ApiConfig, AttachConfig, Config, Defaults, EngineConfig, LogConfig, LogFormat, PoolConfig,
-    Profile, SecurityProfile, WorkspaceConfig,
+    ApiConfig, AttachConfig, Config, DashboardConfig, Defaults, EngineConfig, LogConfig, LogFormat,
+    PoolConfig, Profile, SecurityProfile, WorkspaceConfig,
 };
 pub use write::to_toml;
 

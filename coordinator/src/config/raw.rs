@@ -3,6 +3,7 @@
 //! The JSON schema comes from these structs, and the reader knows keys and types from the schema,
 //! so there is one list of keys. Values of any scalar type arrive here as text (see `tree.rs`).
 
+use crate::model::keys::{ENTRIES, Entry};
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub(super) struct RawConfig {
     pub(super) engine: RawEngine,
     pub(super) workspace: RawWorkspace,
     pub(super) attach: RawAttach,
+    pub(super) dashboard: RawDashboard,
     pub(super) api: RawApi,
     pub(super) pool: RawPool,
     pub(super) defaults: RawDefaults,
@@ -93,6 +95,44 @@ pub(super) struct RawAttach {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<String>", example = ["ctrl-p,ctrl-q"])]
     pub(super) detach_keys: Field<Vec<Spanned<String>>>,
+}
+
+/// The dashboard.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawDashboard {
+    /// The keys to begin with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("enum" = ["default", "claude-squad", "tmux"]))]
+    pub(super) keymap: Field<String>,
+    /// Key sequences that give the keys back to the dashboard, as Docker writes them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<String>", example = ["ctrl-q"])]
+    pub(super) leave_keys: Field<Vec<Spanned<String>>>,
+    /// The colours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("enum" = ["auto", "dark", "light", "16", "high-contrast", "none"]))]
+    pub(super) theme: Field<String>,
+    /// Take the mouse; false: it is the terminal's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub(super) mouse: Field<bool>,
+    /// How it tells that a worker waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("enum" = ["all", "bell", "off"]))]
+    pub(super) notifications: Field<String>,
+    /// Let programs in workers write the terminal's clipboard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub(super) clipboard: Field<bool>,
+    /// What the list is sorted by within its groups.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("enum" = ["name", "age", "cpu", "memory", "project"]))]
+    pub(super) sort: Field<String>,
+    /// Keys of single actions, in place of the preset's; [] for none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, Vec<String>>", transform = by_action)]
+    pub(super) keys: BTreeMap<String, Spanned<Vec<Spanned<String>>>>,
 }
 
 /// The API.
@@ -224,6 +264,24 @@ struct Size(#[expect(dead_code, reason = "only its schema is used")] String);
 #[derive(JsonSchema)]
 #[schemars(inline, transform = number_or_text)]
 struct Number(#[expect(dead_code, reason = "only its schema is used")] String);
+
+/// One list of keys for every action there is, and no others.
+fn by_action(schema: &mut schemars::Schema) {
+    let keys = |entry: &Entry| {
+        serde_json::json!({
+            "type": "array",
+            "items": { "type": "string" },
+            "description": entry.help,
+            "examples": [["f5", "ctrl-b x"]],
+        })
+    };
+    let all: serde_json::Map<String, serde_json::Value> = ENTRIES
+        .iter()
+        .map(|entry| (entry.name.to_owned(), keys(entry)))
+        .collect();
+    schema.insert("properties".into(), all.into());
+    schema.insert("additionalProperties".into(), false.into());
+}
 
 fn whole_or_text(schema: &mut schemars::Schema) {
     schema.insert("type".into(), serde_json::json!(["integer", "string"]));

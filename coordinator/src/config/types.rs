@@ -1,6 +1,7 @@
 //! The checked configuration.
 
-use crate::model::{Isolation, Limits};
+use super::dashboard::{Notifications, ThemeChoice};
+use crate::model::{Isolation, Limits, keys::Preset};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// Everything, checked.
@@ -14,6 +15,8 @@ pub struct Config {
     pub workspace: WorkspaceConfig,
     /// `[attach]`
     pub attach: AttachConfig,
+    /// `[dashboard]`
+    pub dashboard: DashboardConfig,
     /// `[api]`
     pub api: ApiConfig,
     /// `[pool]`
@@ -74,6 +77,27 @@ pub struct WorkspaceConfig {
 pub struct AttachConfig {
     /// Key sequences that detach, as Docker writes them: `ctrl-p,ctrl-q`.
     pub detach_keys: Vec<String>,
+}
+
+/// The dashboard. It is read by the dashboard's process, not by the coordinator's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DashboardConfig {
+    /// The keys to begin with.
+    pub keymap: Preset,
+    /// Keys of single actions, by the action's name; they take the place of the preset's.
+    pub keys: BTreeMap<String, Vec<String>>,
+    /// Key sequences that give the keys back to the dashboard, as Docker writes them; at least one.
+    pub leave_keys: Vec<String>,
+    /// The colours.
+    pub theme: ThemeChoice,
+    /// Whether the mouse is the dashboard's.
+    pub mouse: bool,
+    /// How it tells that a worker waits.
+    pub notifications: Notifications,
+    /// Whether programs in workers may write the clipboard of the terminal (OSC 52).
+    pub clipboard: bool,
+    /// What the list is sorted by within its groups: one of [`super::SORTS`].
+    pub sort: &'static str,
 }
 
 /// The API.

@@ -1,10 +1,10 @@
 //! The checked configuration as TOML again.
 
 use super::raw::{
-    Field, RawApi, RawAttach, RawConfig, RawDefaults, RawEngine, RawLog, RawPool, RawProfile,
-    RawWorkspace,
+    Field, RawApi, RawAttach, RawConfig, RawDashboard, RawDefaults, RawEngine, RawLog, RawPool,
+    RawProfile, RawWorkspace,
 };
-use super::types::{Config, Profile};
+use super::types::{Config, DashboardConfig, Profile};
 use std::{path::PathBuf, time::Duration};
 use toml::Spanned;
 
@@ -71,6 +71,24 @@ fn profile(p: &Profile) -> RawProfile {
     raw
 }
 
+fn dashboard(d: &DashboardConfig) -> RawDashboard {
+    let keys = |keys: &Vec<String>| list(keys.iter().cloned());
+    RawDashboard {
+        keymap: field(d.keymap.word().to_owned()),
+        leave_keys: keys(&d.leave_keys),
+        theme: field(d.theme.word().to_owned()),
+        mouse: field(d.mouse),
+        notifications: field(d.notifications.word().to_owned()),
+        clipboard: field(d.clipboard),
+        sort: field(d.sort.to_owned()),
+        keys: d
+            .keys
+            .iter()
+            .filter_map(|(action, given)| Some((action.clone(), keys(given)?)))
+            .collect(),
+    }
+}
+
 /// The configuration as TOML, every key written out. Loading it gives the same configuration.
 ///
 /// ```
@@ -100,6 +118,7 @@ pub fn to_toml(config: &Config) -> String {
         attach: RawAttach {
             detach_keys: list(config.attach.detach_keys.iter().cloned()),
         },
+        dashboard: dashboard(&config.dashboard),
         api: RawApi {
             max_body: field(bytes(config.api.max_body as u64)),
         },

@@ -15,12 +15,12 @@ pub struct Keymap {
 }
 
 /// What a key comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup {
     /// This is to be done.
     Action(Action),
-    /// It begins a sequence: keep its [`chord`] for the next lookup.
-    Pending,
+    /// It begins a sequence: these are to be pending at the next lookup.
+    Pending(Vec<Chord>),
     /// Nothing; what was pending is to be forgotten.
     None,
 }
@@ -64,7 +64,7 @@ impl Keymap {
         keys.push(chord);
         match self.bindings.find(contexts, &keys) {
             Found::Action(action) => Lookup::Action(action),
-            Found::Begun => Lookup::Pending,
+            Found::Begun => Lookup::Pending(keys),
             Found::Nothing => Lookup::None,
         }
     }
@@ -73,7 +73,7 @@ impl Keymap {
     pub fn action(&self, contexts: &[Context], key: KeyEvent) -> Option<Action> {
         match self.lookup(contexts, &[], key) {
             Lookup::Action(action) => Some(action),
-            Lookup::Pending | Lookup::None => None,
+            Lookup::Pending(_) | Lookup::None => None,
         }
     }
 
@@ -83,12 +83,12 @@ impl Keymap {
         sequences.into_iter().map(|s| keys::label(s)).collect()
     }
 
-    /// The first key of an action in the first context that has one; else wherever it has one.
-    pub fn label(&self, action: Action, contexts: &[Context]) -> Option<String> {
-        contexts
+    /// The first key of an action, wherever it has one; its name in the palette when it has none.
+    pub fn label_of(&self, action: Action) -> String {
+        Context::ALL
             .iter()
-            .chain(&Context::ALL)
             .find_map(|context| self.labels(action, *context).into_iter().next())
+            .unwrap_or_else(|| action.name().replace('_', " "))
     }
 
     /// For the footer: key, word and action, the most wanted first; help and quit are the last.
@@ -284,8 +284,10 @@ mod tests {
     fn a_prefix_is_pending_until_its_key_comes() {
         let map = tmux();
         let prefix = key(KeyCode::Char('b'), KeyModifiers::CONTROL);
-        assert_eq!(map.lookup(&[Context::List], &[], prefix), Lookup::Pending);
-        let pending: Vec<Chord> = chord(prefix).into_iter().collect();
+        let Lookup::Pending(pending) = map.lookup(&[Context::List], &[], prefix) else {
+            panic!("a prefix is no action");
+        };
+        assert_eq!(pending, [chord(prefix).unwrap()]);
         let c = key(KeyCode::Char('c'), KeyModifiers::NONE);
         let found = map.lookup(&[Context::List], &pending, c);
         assert_eq!(found, Lookup::Action(Action::Spawn));
@@ -304,7 +306,7 @@ mod tests {
         assert_eq!(labels(Action::Palette, Context::List), ":, Ctrl-K");
         assert_eq!(labels(Action::PreviousTab, Context::List), "Shift-Tab");
         assert_eq!(tmux().labels(Action::Spawn, Context::List), ["Ctrl-B c"]);
-        assert_eq!(map.label(Action::Apply, &[Context::List]).unwrap(), "a");
+        assert_eq!(map.label_of(Action::Apply), "a");
     }
 
     #[test]

@@ -256,7 +256,7 @@ fn grid_cell(cell: &screen::Cell<'_>) -> GridCell {
         bg: colour(cell.bg),
         ..Style::new().add_modifier(modifier)
     };
-    GridCell { symbol, style }
+    GridCell { symbol: symbol.into(), style }
 }
 
 fn colour(given: screen::Color) -> Option<Color> {

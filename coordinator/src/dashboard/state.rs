@@ -235,6 +235,7 @@ impl State {
     /// Before the first event.
     pub fn new(settings: Settings, size: Size, now_ms: u64) -> Self {
         let (keymap, problems) = settings.keymap();
+        let settings_sort = settings.sort;
         let notice = (!problems.is_empty()).then(|| Notice {
             level: Level::Error,
             text: problems.join("; "),
@@ -261,7 +262,7 @@ impl State {
             marked: BTreeSet::new(),
             filter: String::new(),
             filtering: false,
-            sort: Sort::default(),
+            sort: Sort::named(settings_sort),
             tab: Tab::default(),
             focus: Focus::default(),
             typing: None,
@@ -417,12 +418,12 @@ impl State {
         }
     }
 
-    /// The key of an action, for people: where the keys are now, or else in the list.
+    /// The key of an action, for people: where the keys are now, or else anywhere.
     pub fn key(&self, action: Action) -> String {
-        let contexts = self.contexts();
-        self.keymap
-            .label(action, contexts)
-            .unwrap_or_else(|| action.name().replace('_', " "))
+        let here = self.contexts().iter();
+        here.flat_map(|context| self.keymap.labels(action, *context))
+            .next()
+            .unwrap_or_else(|| self.keymap.label_of(action))
     }
 
     /// Goes back within the tab that has the keys; `false` when there is nothing to go back from.

@@ -1,6 +1,10 @@
 //! Colours and glyphs, named by their role. A state always has a word and a glyph as well, so
-//! nothing is said by colour alone.
+//! nothing is said by colour alone. No theme paints a background of its own over everything: each
+//! is for the backgrounds that terminals have.
 
+mod palette;
+
+use crate::config::ThemeChoice;
 use ratatui::style::{Color, Modifier, Style};
 
 /// What a piece of text is there for.
@@ -18,8 +22,18 @@ pub enum Role {
     Border,
     /// Lines around what has the focus.
     Focus,
-    /// The selected row.
+    /// The selected row; laid over what is there.
     Selected,
+    /// A marked row or file.
+    Marked,
+    /// Characters that match a search.
+    Match,
+    /// A tab that is not shown.
+    Tab,
+    /// The tab that is shown.
+    TabActive,
+    /// The filled part of a bar, and sparklines.
+    Gauge,
     /// A worker that needs you.
     Attention,
     /// Busy.
@@ -36,23 +50,88 @@ pub enum Role {
     Warning,
     /// Shown from memory, not from the coordinator.
     Stale,
-    /// Marked.
-    Marked,
-    /// Tab.
-    TabActive,
-    /// Tab.
-    Tab,
-    /// Match.
-    Match,
-    /// Gauge.
-    Gauge,
+    /// A line that was added.
+    Added,
+    /// A line that was removed.
+    Removed,
+    /// The heading of a part of a difference.
+    Hunk,
+    /// A keyword of a program's text.
+    SyntaxKeyword,
+    /// A string.
+    SyntaxString,
+    /// A comment.
+    SyntaxComment,
+    /// A number.
+    SyntaxNumber,
+}
+
+impl Role {
+    /// All of them.
+    #[cfg(test)]
+    pub const ALL: [Self; 27] = [
+        Self::Text,
+        Self::Muted,
+        Self::Heading,
+        Self::Key,
+        Self::Border,
+        Self::Focus,
+        Self::Selected,
+        Self::Marked,
+        Self::Match,
+        Self::Tab,
+        Self::TabActive,
+        Self::Gauge,
+        Self::Attention,
+        Self::Working,
+        Self::Done,
+        Self::Idle,
+        Self::Warm,
+        Self::Error,
+        Self::Warning,
+        Self::Stale,
+        Self::Added,
+        Self::Removed,
+        Self::Hunk,
+        Self::SyntaxKeyword,
+        Self::SyntaxString,
+        Self::SyntaxComment,
+        Self::SyntaxNumber,
+    ];
+}
+
+/// Which colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scheme {
+    /// The terminal's own sixteen, so that the user's scheme decides.
+    #[default]
+    Sixteen,
+    /// 256 colours on a dark background.
+    Dark,
+    /// 256 colours on a light background.
+    Light,
+    /// Few colours, each with a background far from it.
+    HighContrast,
+    /// None.
+    None,
+}
+
+impl Scheme {
+    /// All of them, in the order in which a key goes through them.
+    pub const ALL: [Self; 5] = [
+        Self::Dark,
+        Self::Light,
+        Self::Sixteen,
+        Self::HighContrast,
+        Self::None,
+    ];
 }
 
 /// How roles look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Theme {
-    /// Whether colours may be used (`NO_COLOR` is not set).
-    pub colour: bool,
+    /// The colours.
+    pub scheme: Scheme,
     /// Whether glyphs beyond ASCII may be used.
     pub unicode: bool,
 }
@@ -60,100 +139,133 @@ pub struct Theme {
 impl Default for Theme {
     fn default() -> Self {
         Self {
-            colour: true,
+            scheme: Scheme::Sixteen,
             unicode: true,
         }
     }
 }
 
 impl Theme {
-    /// From the environment: `NO_COLOR` (no-color.org), `TERM`, and the locale's character set.
-    pub fn from_env() -> Self {
-        let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty());
+    /// What was chosen, on the terminal that the environment describes: `NO_COLOR`
+    /// (no-color.org), `TERM`, `COLORTERM`, `COLORFGBG`, and the locale's character set. `insist`:
+    /// the choice wins over `NO_COLOR`.
+    pub fn new(choice: ThemeChoice, insist: bool, env: &dyn Fn(&str) -> Option<String>) -> Self {
+        let set = |name: &str| env(name).filter(|value| !value.is_empty());
         let term = set("TERM").unwrap_or_default();
         let locale = set("LC_ALL")
             .or_else(|| set("LC_CTYPE"))
             .or_else(|| set("LANG"));
         // In a container without a locale the terminal outside is nearly always UTF-8; only a
         // locale that names another character set says otherwise.
-        let other_charset = locale.is_some_and(|l| {
-            let l = l.to_string_lossy().to_ascii_lowercase();
-            l.contains('.') && !l.contains("utf-8") && !l.contains("utf8")
+        let other_charset = locale.is_some_and(|locale| {
+            let locale = locale.to_ascii_lowercase();
+            locale.contains('.') && !locale.contains("utf-8") && !locale.contains("utf8")
         });
+        let colourless = set("NO_COLOR").is_some() || term == "dumb";
+        let scheme = match choice {
+            ThemeChoice::None => Scheme::None,
+            ThemeChoice::Auto if colourless => Scheme::None,
+            _ if colourless && !insist => Scheme::None,
+            ThemeChoice::Dark => Scheme::Dark,
+            ThemeChoice::Light => Scheme::Light,
+            ThemeChoice::Sixteen => Scheme::Sixteen,
+            ThemeChoice::HighContrast => Scheme::HighContrast,
+            ThemeChoice::Auto if !many_colours(&term, set("COLORTERM").as_deref()) => {
+                Scheme::Sixteen
+            }
+            ThemeChoice::Auto if light_background(set("COLORFGBG").as_deref()) => Scheme::Light,
+            ThemeChoice::Auto => Scheme::Dark,
+        };
         Self {
-            colour: set("NO_COLOR").is_none() && term != "dumb",
+            scheme,
             unicode: term != "linux" && !other_charset,
         }
     }
 
-    /// The style of a role. Only the terminal's own sixteen colours, so that the user's scheme
-    /// decides.
+    /// From this process's environment, nothing chosen.
+    pub fn from_env() -> Self {
+        Self::new(ThemeChoice::Auto, false, &|name| std::env::var(name).ok())
+    }
+
+    /// Whether colours may be used.
+    pub fn colour(self) -> bool {
+        self.scheme != Scheme::None
+    }
+
+    /// The word for it, as in configuration.
+    pub fn word(self) -> &'static str {
+        match self.scheme {
+            Scheme::Dark => ThemeChoice::Dark,
+            Scheme::Light => ThemeChoice::Light,
+            Scheme::Sixteen => ThemeChoice::Sixteen,
+            Scheme::HighContrast => ThemeChoice::HighContrast,
+            Scheme::None => ThemeChoice::None,
+        }
+        .word()
+    }
+
+    /// The same glyphs in other colours.
+    pub fn with(self, scheme: Scheme) -> Self {
+        Self { scheme, ..self }
+    }
+
+    /// The next one, around the end.
+    pub fn next(self) -> Self {
+        let all = Scheme::ALL;
+        let here = all.iter().position(|s| *s == self.scheme).unwrap_or(0);
+        let next = all.get((here + 1) % all.len()).copied();
+        self.with(next.unwrap_or_default())
+    }
+
+    /// The style of a role.
     pub fn style(self, role: Role) -> Style {
-        let plain = Style::new();
-        let (colour, modifier) = match role {
-            Role::Text => (None, Modifier::empty()),
-            Role::Muted => (Some(Color::DarkGray), Modifier::DIM),
-            Role::Heading => (None, Modifier::BOLD),
-            Role::Key => (Some(Color::Cyan), Modifier::BOLD),
-            Role::Border => (Some(Color::DarkGray), Modifier::DIM),
-            Role::Focus => (Some(Color::Cyan), Modifier::empty()),
-            Role::Selected => (None, Modifier::REVERSED),
-            Role::Attention => (Some(Color::Yellow), Modifier::BOLD),
-            Role::Working => (Some(Color::Green), Modifier::empty()),
-            Role::Done => (Some(Color::Cyan), Modifier::BOLD),
-            Role::Idle => (None, Modifier::empty()),
-            Role::Warm => (Some(Color::Blue), Modifier::empty()),
-            Role::Error => (Some(Color::Red), Modifier::BOLD),
-            Role::Warning => (Some(Color::Yellow), Modifier::empty()),
-            Role::Stale => (Some(Color::DarkGray), Modifier::DIM),
-            Role::Marked => (Some(Color::Magenta), Modifier::BOLD),
-            Role::TabActive => (Some(Color::Cyan), Modifier::REVERSED),
-            Role::Tab => (None, Modifier::empty()),
-            Role::Match => (Some(Color::Yellow), Modifier::REVERSED),
-            Role::Gauge => (Some(Color::Green), Modifier::empty()),
-        };
-        match colour {
-            // Dark grey is itself dim; both together vanish on some schemes.
-            Some(Color::DarkGray) if self.colour => plain.fg(Color::DarkGray),
-            Some(colour) if self.colour => plain.fg(colour).add_modifier(modifier),
-            _ => plain.add_modifier(modifier),
+        match self.scheme {
+            Scheme::Dark => palette::dark(role),
+            Scheme::Light => palette::light(role),
+            Scheme::HighContrast => palette::high_contrast(role),
+            Scheme::Sixteen => palette::sixteen(role),
+            Scheme::None => Style {
+                fg: None,
+                bg: None,
+                ..palette::none(role)
+            },
         }
     }
 
-    pub fn colour(self) -> bool {
-        self.colour
-    }
-    pub fn next(self) -> Self {
-        self
-    }
-    pub fn word(self) -> &'static str {
-        "x"
-    }
     /// One of two glyphs: with Unicode, or ASCII.
     pub fn glyph(self, unicode: &'static str, ascii: &'static str) -> &'static str {
         if self.unicode { unicode } else { ascii }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn without_colour_no_role_has_one() {
-        let theme = Theme {
-            colour: false,
-            unicode: true,
-        };
-        for role in [
-            Role::Error,
-            Role::Working,
-            Role::Stale,
-            Role::Key,
-            Role::Selected,
-        ] {
-            let style = theme.style(role);
-            assert_eq!((style.fg, style.bg), (None, None), "{role:?}");
-        }
-    }
+/// Whether the terminal says that it has 256 colours or more.
+fn many_colours(term: &str, colorterm: Option<&str>) -> bool {
+    let modern = [
+        "256color",
+        "direct",
+        "kitty",
+        "alacritty",
+        "ghostty",
+        "foot",
+        "wezterm",
+    ];
+    colorterm.is_some_and(|said| said.contains("truecolor") || said.contains("24bit"))
+        || modern.iter().any(|word| term.contains(word))
 }
+
+/// Whether `COLORFGBG` (`foreground;background`, as rxvt began it) names a light background.
+fn light_background(colorfgbg: Option<&str>) -> bool {
+    let background = colorfgbg.and_then(|said| said.rsplit(';').next()?.parse::<u8>().ok());
+    matches!(background, Some(7 | 9..=15))
+}
+
+fn plain(modifier: Modifier) -> Style {
+    Style::new().add_modifier(modifier)
+}
+
+fn indexed(fg: u8, modifier: Modifier) -> Style {
+    plain(modifier).fg(Color::Indexed(fg))
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,13 +6,13 @@ mod keys;
 mod output;
 mod session;
 
+pub(crate) use keys::{Fed, Matcher};
 pub(super) use session::{End, Opened, Session};
 
 use super::{Failure, Globals, term};
 use crate::{client::Client, wire::AttachQuery};
 use clap::Args;
 use guard::TermGuard;
-use keys::Matcher;
 use podbay_protocol::AttachMode;
 use std::process::ExitCode;
 

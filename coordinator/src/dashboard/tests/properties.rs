@@ -3,18 +3,21 @@
 use super::fixtures::*;
 use crate::{
     dashboard::{
-        event::{Effect, LiveBody, LiveMsg, Msg},
+        event::{Effect, LiveBody, LiveMsg, Msg, Picture},
+        grid::Grid,
         painter::Painter,
         settings::Settings,
         state::State,
         update::update,
+        worker::Worker,
     },
     model::WorkerState,
     wire::EventBody,
 };
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use podbay_protocol::{ActivityState, Size};
 use proptest::prelude::*;
+use std::sync::Arc;
 
 fn a_worker() -> impl Strategy<Value = crate::wire::WorkerView> {
     use WorkerState as S;
@@ -46,7 +49,7 @@ fn a_worker() -> impl Strategy<Value = crate::wire::WorkerView> {
 fn a_key() -> impl Strategy<Value = KeyEvent> {
     use KeyCode as K;
     let codes = prop_oneof![
-        4 => prop::sample::select("jkgGnwxDsSt?/qyYhl u".chars().map(K::Char).collect::<Vec<_>>()),
+        4 => prop::sample::select("jkgGnwxDsSt?/qyYhl urReaXzT,[:vf*o+-pmd1234".chars().map(K::Char).collect::<Vec<_>>()),
         2 => prop::sample::select(vec![
             K::Enter, K::Esc, K::Up, K::Down, K::PageUp, K::PageDown, K::Home, K::End, K::Left,
             K::Right, K::Tab, K::BackTab, K::Backspace, K::Delete, K::F(1),
@@ -64,10 +67,42 @@ fn a_key() -> impl Strategy<Value = KeyEvent> {
     (codes, modifiers).prop_map(|(code, modifiers)| KeyEvent::new(code, modifiers))
 }
 
+fn a_mouse() -> impl Strategy<Value = MouseEvent> {
+    use MouseEventKind as M;
+    let left = MouseButton::Left;
+    let kinds = prop::sample::select(vec![
+        M::Down(left),
+        M::Up(left),
+        M::Drag(left),
+        M::Moved,
+        M::ScrollUp,
+        M::ScrollDown,
+        M::Down(MouseButton::Right),
+    ]);
+    (kinds, 0u16..210, 0u16..70).prop_map(|(kind, column, row)| MouseEvent {
+        kind,
+        column,
+        row,
+        modifiers: KeyModifiers::NONE,
+    })
+}
+
+fn live(n: u64, body: LiveBody) -> Msg {
+    let worker = format!("{n:012x}");
+    Msg::Live(LiveMsg { worker, body })
+}
+
 fn a_msg() -> impl Strategy<Value = Msg> {
     prop_oneof![
         10 => a_key().prop_map(Msg::Key),
         1 => ".{0,20}".prop_map(Msg::Paste),
+        1 => Just(Msg::Leave),
+        1 => any::<bool>().prop_map(Msg::Focus),
+        3 => a_mouse().prop_map(Msg::Mouse),
+        1 => (0u64..8, any::<bool>()).prop_map(|(n, writer)| live(n, LiveBody::Attached { writer })),
+        1 => (0u64..8, 0u16..120, 0u16..50).prop_map(|(n, cols, rows)| live(n, LiveBody::Screen(
+            Arc::new(Picture { grid: Grid::new(cols, rows), ..Picture::default() }),
+        ))),
         1 => (0u16..200, 0u16..60).prop_map(|(cols, rows)| Msg::Resize(Size { cols, rows })),
         1 => prop::collection::vec(a_worker(), 0..8).prop_map(hello),
         4 => a_worker().prop_map(|w| event(EventBody::Worker { worker: Box::new(w) })),
@@ -76,10 +111,6 @@ fn a_msg() -> impl Strategy<Value = Msg> {
         }),
         1 => Just(Msg::Gone { reason: "gone".into() }),
         1 => any::<u64>().prop_map(Msg::Now),
-        1 => (0u64..8).prop_map(|n| Msg::Live(LiveMsg {
-            worker: format!("{n:012x}"),
-            body: LiveBody::Attached { writer: false },
-        })),
     ]
 }
 
@@ -100,16 +131,27 @@ proptest! {
                 match effect {
                     Effect::Zoom { id, .. } => {
                         prop_assert!(state.is_live());
-                        prop_assert_eq!(Some(&id), state.selected.as_ref());
+                        prop_assert!(state.workers.contains_key(&id));
                     }
                     Effect::Watch(targets) => {
+                        prop_assert!(targets.len() <= 10, "{}", targets.len());
+                        let written = targets.iter().filter(|t| t.write.is_some());
+                        prop_assert!(written.count() <= 1);
                         for target in targets {
-                            prop_assert_eq!(Some(&target.id), state.selected.as_ref());
+                            let worker = state.workers.get(&target.id);
+                            prop_assert!(worker.is_some_and(Worker::attachable));
+                            let typed = state.typing.as_ref() == Some(&target.id);
+                            prop_assert_eq!(target.write.is_some(), typed);
                         }
                     }
                     Effect::Act { .. } => prop_assert!(state.is_live()),
                     _ => {}
                 }
+            }
+            if let Some(area) = state.typing_area() {
+                let whole = ratatui::layout::Rect::new(0, 0, state.size.cols, state.size.rows);
+                prop_assert_eq!(area.intersection(whole), area);
+                prop_assert!(area.area() > 0 && state.is_live());
             }
             painter.frame(&state).unwrap();
             prop_assert!(painter.frame(&state).unwrap().is_empty(), "a frame without a change");

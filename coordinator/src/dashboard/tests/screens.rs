@@ -56,7 +56,7 @@ fn with_preview(mut state: State) -> State {
                 row,
                 col,
                 GridCell {
-                    symbol: c.to_string(),
+                    symbol: c.to_string().into(),
                     style,
                 },
             );
@@ -272,7 +272,7 @@ fn every_size_can_be_drawn_in_every_situation() {
 #[test]
 fn without_colour_every_state_has_its_word() {
     let mut state = state_with(120, 40, workers(10));
-    state.theme.colour = false;
+    state.theme = state.theme.with(crate::dashboard::theme::Scheme::None);
     let mut buf = Buffer::empty(Rect::new(0, 0, 120, 40));
     view::draw(&state, &mut buf);
     let coloured = |c: Color| c != Color::Reset;

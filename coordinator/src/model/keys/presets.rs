@@ -22,7 +22,7 @@ impl Preset {
 
     /// The word used in configuration.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Self::Default => "default",
             Self::ClaudeSquad => "claude-squad",
@@ -33,7 +33,7 @@ impl Preset {
     /// The preset of that word.
     #[must_use]
     pub fn named(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|preset| preset.as_str() == word)
+        Self::ALL.into_iter().find(|preset| preset.word() == word)
     }
 
     /// Key sequences that give the keys back to the dashboard when nothing else is configured,
@@ -215,7 +215,7 @@ const TMUX: &[Row] = &[
     (Action::Back, &[Changes], &["q", "left"]),
     (Action::Palette, &[Global], &["ctrl-b :", "ctrl-k"]),
     (Action::ToggleMouse, &[Global], &["ctrl-b m"]),
-    (Action::Help, &[Global], &["ctrl-b ?", "f1"]),
+    (Action::Help, &[Global], &["ctrl-b ?", "?", "f1"]),
     (Action::Quit, WORKERS, &["q"]),
     (Action::Quit, &[Global], &["ctrl-b d", "ctrl-c"]),
 ];
