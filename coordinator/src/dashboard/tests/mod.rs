@@ -2,5 +2,6 @@
 
 pub mod fixtures;
 mod properties;
+pub mod review;
 mod screens;
 mod stories;
