@@ -208,7 +208,8 @@ impl Runner {
                     Signalled::End => break,
                     Signalled::Suspend => self.suspend()?,
                     Signalled::Continued => self.continued()?,
-                    Signalled::Resized => self.resized()?,
+                    // Also when it has its former size again: what it shows went meanwhile.
+                    Signalled::Resized => self.anew()?,
                 },
                 Woken::Panicked => anyhow::bail!("the dashboard failed; workers run on"),
             }
@@ -322,7 +323,7 @@ impl Runner {
         }
     }
 
-    /// Draws all anew, for the size that the terminal has.
+    /// Draws all anew, for the size that the terminal has now.
     fn anew(&mut self) -> anyhow::Result<()> {
         self.painter.forget();
         self.changed = true;
@@ -347,7 +348,8 @@ impl Runner {
             })?,
             Effect::Clipboard(text) => {
                 if !self.painter.copy(&text) {
-                    self.state.refuse("not copied: too much for the terminal's clipboard");
+                    self.state
+                        .refuse("not copied: too much for the terminal's clipboard");
                 }
             }
             Effect::Notify { title, text } => {
