@@ -268,6 +268,10 @@ impl SpawnForm {
     /// Takes pasted text.
     pub fn paste(&mut self, pasted: &str) -> Vec<Effect> {
         self.error = None;
+        let absolute = pasted.trim_start().starts_with('/');
+        if self.focus == SpawnField::Project && !self.touched && absolute {
+            self.project = Field::default();
+        }
         match self.text_field() {
             Some(field) => field.insert(pasted),
             None => return Vec::new(),

@@ -195,6 +195,16 @@ fn up_leads_out_of_the_list_and_esc_closes_it_first() {
 }
 
 #[test]
+fn a_pasted_path_replaces_what_was_only_offered() {
+    let mut form = form();
+    form.project = Field::new("/srv/shop");
+    form.paste("/srv/x\n");
+    assert_eq!(form.project.content(), "/srv/x");
+    form.paste("/y");
+    assert_eq!(form.project.content(), "/srv/x/y");
+}
+
+#[test]
 fn a_home_is_not_expanded_and_that_is_said_while_it_is_typed() {
     let mut form = form();
     assert_eq!(type_in(&mut form, "~"), []);
