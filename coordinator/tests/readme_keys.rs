@@ -36,7 +36,7 @@ fn table() -> String {
     let presets = Preset::ALL.map(|preset| Bindings::new(preset, &BTreeMap::new()).0);
     let mut out = String::from("| action | does | where |");
     for preset in Preset::ALL {
-        out.push_str(&format!(" `{}` |", preset.word()));
+        out.push_str(&format!(" `{}` |", preset.as_str()));
     }
     out.push_str("\n|---|---|---|---|---|---|\n");
     for entry in ENTRIES {

@@ -16,7 +16,7 @@ impl Checker<'_> {
             "dashboard.keymap",
             &raw.keymap,
             Preset::default(),
-            |given| fields::word(given, &Preset::ALL.map(|one| (one.word(), one))),
+            |given| fields::word(given, &Preset::ALL.map(|one| (one.as_str(), one))),
         );
         let theme = self.value(
             "dashboard.theme",

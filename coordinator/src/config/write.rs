@@ -74,7 +74,7 @@ fn profile(p: &Profile) -> RawProfile {
 fn dashboard(d: &DashboardConfig) -> RawDashboard {
     let keys = |keys: &Vec<String>| list(keys.iter().cloned());
     RawDashboard {
-        keymap: field(d.keymap.word().to_owned()),
+        keymap: field(d.keymap.as_str().to_owned()),
         leave_keys: keys(&d.leave_keys),
         theme: field(d.theme.word().to_owned()),
         mouse: field(d.mouse),

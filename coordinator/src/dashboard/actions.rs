@@ -366,7 +366,7 @@ fn set_keymap(state: &mut State, preset: Preset) {
     let (keymap, problems) = Keymap::new(preset, &state.settings.keys);
     state.keymap = keymap;
     match problems.is_empty() {
-        true => state.inform(format!("keys: {}", preset.word()), None),
+        true => state.inform(format!("keys: {}", preset.as_str()), None),
         false => state.refuse(problems.join("; ")),
     }
 }

@@ -1,7 +1,6 @@
 //! Which key does what, as crossterm reports keys. The footer, the help, the palette and the
 //! README are made from this one table, so they cannot lie.
 
-use super::{allowed::allowed, state::State};
 use crate::model::keys::{self, Bindings, Code, ENTRIES, Found};
 pub use crate::model::keys::{Action, Chord, Context, Preset};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -15,12 +14,12 @@ pub struct Keymap {
 }
 
 /// What a key comes to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookup {
     /// This is to be done.
     Action(Action),
-    /// It begins a sequence: these are to be pending at the next lookup.
-    Pending(Vec<Chord>),
+    /// It begins a sequence: its [`chord`] is to be pending at the next lookup.
+    Pending,
     /// Nothing; what was pending is to be forgotten.
     None,
 }
@@ -64,16 +63,8 @@ impl Keymap {
         keys.push(chord);
         match self.bindings.find(contexts, &keys) {
             Found::Action(action) => Lookup::Action(action),
-            Found::Begun => Lookup::Pending(keys),
+            Found::Begun => Lookup::Pending,
             Found::Nothing => Lookup::None,
-        }
-    }
-
-    /// The action of a single key, for places that know no sequences.
-    pub fn action(&self, contexts: &[Context], key: KeyEvent) -> Option<Action> {
-        match self.lookup(contexts, &[], key) {
-            Lookup::Action(action) => Some(action),
-            Lookup::Pending(_) | Lookup::None => None,
         }
     }
 
@@ -83,12 +74,12 @@ impl Keymap {
         sequences.into_iter().map(|s| keys::label(s)).collect()
     }
 
-    /// The first key of an action, wherever it has one; its name in the palette when it has none.
-    pub fn label_of(&self, action: Action) -> String {
-        Context::ALL
+    /// The first key of an action in the first of `contexts` that has one; else wherever it has one.
+    pub fn label(&self, action: Action, contexts: &[Context]) -> Option<String> {
+        contexts
             .iter()
+            .chain(&Context::ALL)
             .find_map(|context| self.labels(action, *context).into_iter().next())
-            .unwrap_or_else(|| action.name().replace('_', " "))
     }
 
     /// For the footer: key, word and action, the most wanted first; help and quit are the last.
@@ -206,16 +197,6 @@ pub fn chord(key: KeyEvent) -> Option<Chord> {
     ))
 }
 
-/// Key and label of what makes sense now in the list, for the footer.
-pub fn footer(state: &State) -> impl Iterator<Item = (String, &'static str)> {
-    state
-        .keymap
-        .footer(&[Context::List])
-        .into_iter()
-        .filter(|(_, _, action)| allowed(state, *action).is_ok())
-        .map(|(key, label, _)| (key, label))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,10 +265,8 @@ mod tests {
     fn a_prefix_is_pending_until_its_key_comes() {
         let map = tmux();
         let prefix = key(KeyCode::Char('b'), KeyModifiers::CONTROL);
-        let Lookup::Pending(pending) = map.lookup(&[Context::List], &[], prefix) else {
-            panic!("a prefix is no action");
-        };
-        assert_eq!(pending, [chord(prefix).unwrap()]);
+        assert_eq!(map.lookup(&[Context::List], &[], prefix), Lookup::Pending);
+        let pending: Vec<Chord> = chord(prefix).into_iter().collect();
         let c = key(KeyCode::Char('c'), KeyModifiers::NONE);
         let found = map.lookup(&[Context::List], &pending, c);
         assert_eq!(found, Lookup::Action(Action::Spawn));
@@ -306,7 +285,7 @@ mod tests {
         assert_eq!(labels(Action::Palette, Context::List), ":, Ctrl-K");
         assert_eq!(labels(Action::PreviousTab, Context::List), "Shift-Tab");
         assert_eq!(tmux().labels(Action::Spawn, Context::List), ["Ctrl-B c"]);
-        assert_eq!(map.label_of(Action::Apply), "a");
+        assert_eq!(map.label(Action::Apply, &[Context::List]).unwrap(), "a");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::{
     dialog::{Confirm, Dialog, Line, LineFor},
     event::{Act, Effect},
     field::Field,
-    keymap::{Action, Lookup},
+    keymap::{self, Action, Lookup},
     palette::{self, Palette},
     scrollback,
     spawn::{FormKey, SpawnForm},
@@ -93,7 +93,7 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
             state.begun.clear();
             actions::perform(state, action, effects);
         }
-        Lookup::Pending(begun) => state.begun = begun,
+        Lookup::Pending => state.begun.extend(keymap::chord(key)),
         Lookup::None => state.begun.clear(),
     }
 }

@@ -81,6 +81,10 @@ impl Lives {
                 Some(life) => {
                     life.target.send_if_modified(|before| {
                         let differs = *before != target;
+                        if differs {
+                            // What it was attached as is no news about what it is to be.
+                            self.mail.forget_attached(&target.id);
+                        }
                         *before = target;
                         differs
                     });
@@ -125,7 +129,8 @@ impl Lives {
     /// attached waits; what cannot be heard, because someone else types there, is dropped.
     pub fn input(&self, id: &str, bytes: Vec<u8>) {
         if let Some(life) = self.lives.get(id) {
-            life.typed.send(bytes);
+            let target = life.target.borrow().clone();
+            life.typed.send(bytes, target);
         }
     }
 
@@ -167,14 +172,18 @@ impl Lives {
 
 /// Typed bytes on their way to a worker.
 struct Pipe {
-    pieces: mpsc::UnboundedSender<Vec<u8>>,
+    pieces: mpsc::UnboundedSender<Piece>,
     waiting: Arc<AtomicUsize>,
 }
 
+/// Bytes, and what the worker was asked to be when they were typed.
+type Piece = (Vec<u8>, LiveTarget);
+
 /// The other end of a [`Pipe`].
 struct Pieces {
-    pieces: mpsc::UnboundedReceiver<Vec<u8>>,
+    pieces: mpsc::UnboundedReceiver<Piece>,
     waiting: Arc<AtomicUsize>,
+    first: Option<Piece>,
 }
 
 fn pipe() -> (Pipe, Pieces) {
@@ -187,33 +196,47 @@ fn pipe() -> (Pipe, Pieces) {
     let pieces = Pieces {
         pieces: receiver,
         waiting,
+        first: None,
     };
     (pipe, pieces)
 }
 
 impl Pipe {
-    fn send(&self, bytes: Vec<u8>) {
+    fn send(&self, bytes: Vec<u8>, target: LiveTarget) {
         let length = bytes.len();
         if self.waiting.load(Ordering::Relaxed) + length > MOST_TYPED {
             return;
         }
         self.waiting.fetch_add(length, Ordering::Relaxed);
         // A task that has ended hears nothing.
-        drop(self.pieces.send(bytes));
+        drop(self.pieces.send((bytes, target)));
     }
 }
 
 impl Pieces {
-    /// The next piece; `None` once no more will come.
+    /// The next piece; `None` once no more will come. Safe to drop.
     async fn next(&mut self) -> Option<Vec<u8>> {
-        let bytes = self.pieces.recv().await?;
+        let first = self.first.take();
+        let (bytes, _) = match first {
+            Some(first) => first,
+            None => self.pieces.recv().await?,
+        };
         self.waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
         Some(bytes)
     }
 
+    /// What the worker was asked to be when the next piece was typed, if one is there.
+    fn meant_for(&mut self) -> Option<&LiveTarget> {
+        if self.first.is_none() {
+            self.first = self.pieces.try_recv().ok();
+        }
+        self.first.as_ref().map(|(_, target)| target)
+    }
+
     /// A piece that is there.
     fn waiting(&mut self) -> Option<Vec<u8>> {
-        let bytes = self.pieces.try_recv().ok()?;
+        self.meant_for()?;
+        let (bytes, _) = self.first.take()?;
         self.waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
         Some(bytes)
     }

@@ -7,11 +7,9 @@
 
 mod actions;
 mod allowed;
-mod attach;
 mod attention;
 mod changes;
 mod columns;
-mod detach;
 mod dialog;
 mod effects;
 mod event;
@@ -28,12 +26,13 @@ mod logs;
 mod losses;
 mod mouse;
 mod order;
+mod outer;
 mod painter;
 mod palette;
-mod preview;
 mod run;
 mod scrollback;
 mod settings;
+mod signals;
 mod spawn;
 mod state;
 mod syntax;
@@ -43,6 +42,8 @@ mod theme;
 mod update;
 mod view;
 mod worker;
+mod writer;
+mod zoom;
 
 pub use run::{DashboardOptions, open, run};
 

@@ -4,12 +4,13 @@
 
 use super::{
     keymap::{Keymap, Preset},
+    order::Sort,
     theme::Theme,
 };
 pub use crate::config::Notifications;
 use crate::{
     client::Client,
-    config::{SORTS, ThemeChoice, parse_detach_keys},
+    config::{ThemeChoice, parse_detach_keys},
     model::keys,
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -35,8 +36,8 @@ pub struct Settings {
     pub notifications: Notifications,
     /// Whether programs in workers may write the clipboard of the terminal.
     pub clipboard: bool,
-    /// What the list is sorted by within its groups: one of [`SORTS`].
-    pub sort: &'static str,
+    /// What the list is sorted by within its groups.
+    pub sort: Sort,
     /// What was not understood.
     pub problems: Vec<String>,
 }
@@ -64,10 +65,10 @@ impl Settings {
             section: &section,
             problems: &mut problems,
         };
-        let mut preset = given.word("keymap", &Preset::ALL.map(|p| (p.word(), p)));
+        let mut preset = given.word("keymap", &Preset::ALL.map(|p| (p.as_str(), p)));
         let mut theme = given.word("theme", &ThemeChoice::ALL.map(|t| (t.word(), t)));
         let notifications = given.word("notifications", &Notifications::ALL.map(|n| (n.word(), n)));
-        let sort = given.word("sort", &SORTS.map(|s| (s, s)));
+        let sort = given.word("sort", &Sort::ALL.map(|s| (s.word(), s)));
         let (mouse, clipboard) = (given.truth("mouse"), given.truth("clipboard"));
         let keys = given.keys();
         let configured = given.list("leave_keys");
@@ -85,7 +86,7 @@ impl Settings {
             mouse: mouse.unwrap_or(true),
             notifications: notifications.unwrap_or_default(),
             clipboard: clipboard.unwrap_or(false),
-            sort: sort.unwrap_or("name"),
+            sort: sort.unwrap_or_default(),
             problems,
         }
     }
@@ -253,14 +254,12 @@ mod tests {
         assert_eq!(settings.theme.scheme, Scheme::Light);
         assert!(!settings.mouse && settings.clipboard);
         assert_eq!(settings.notifications, Notifications::Bell);
-        assert_eq!(settings.sort, "age");
+        assert_eq!(settings.sort, Sort::Age);
         assert_eq!(settings.leave_label(), "Ctrl-A d");
         let (keymap, problems) = settings.keymap();
         assert_eq!(problems, [""; 0]);
-        assert_eq!(
-            keymap.label_of(crate::dashboard::keymap::Action::Spawn),
-            "F5"
-        );
+        let spawn = crate::dashboard::keymap::Action::Spawn;
+        assert_eq!(keymap.label(spawn, &[]).as_deref(), Some("F5"));
     }
 
     #[test]
@@ -268,6 +267,11 @@ mod tests {
         let defaults = to_toml(&parse("x".as_ref(), "").unwrap());
         assert_eq!(read(&defaults, &[]), Settings::default());
         assert_eq!(Settings::default().leave_label(), "Ctrl-Q");
+    }
+
+    #[test]
+    fn configuration_and_list_know_the_same_orders() {
+        assert_eq!(Sort::ALL.map(Sort::word), crate::config::SORTS);
     }
 
     #[test]
@@ -300,7 +304,7 @@ mod tests {
         );
         let (_, problems) = settings.keymap();
         assert_eq!(problems.len(), 5, "{problems:?}");
-        assert_eq!(settings.sort, "age");
+        assert_eq!(settings.sort, Sort::Age);
         assert_eq!(settings.leave_label(), "Ctrl-Q");
         assert!(read("not toml", &[]).problems.is_empty());
         assert_eq!(

@@ -235,7 +235,6 @@ impl State {
     /// Before the first event.
     pub fn new(settings: Settings, size: Size, now_ms: u64) -> Self {
         let (keymap, problems) = settings.keymap();
-        let settings_sort = settings.sort;
         let notice = (!problems.is_empty()).then(|| Notice {
             level: Level::Error,
             text: problems.join("; "),
@@ -245,6 +244,7 @@ impl State {
         Self {
             theme: settings.theme(),
             mouse: settings.mouse,
+            sort: settings.sort,
             settings,
             keymap,
             begun: Vec::new(),
@@ -262,7 +262,6 @@ impl State {
             marked: BTreeSet::new(),
             filter: String::new(),
             filtering: false,
-            sort: Sort::named(settings_sort),
             tab: Tab::default(),
             focus: Focus::default(),
             typing: None,
@@ -420,10 +419,9 @@ impl State {
 
     /// The key of an action, for people: where the keys are now, or else anywhere.
     pub fn key(&self, action: Action) -> String {
-        let here = self.contexts().iter();
-        here.flat_map(|context| self.keymap.labels(action, *context))
-            .next()
-            .unwrap_or_else(|| self.keymap.label_of(action))
+        let contexts = self.contexts();
+        let label = self.keymap.label(action, contexts);
+        label.unwrap_or_else(|| action.name().replace('_', " "))
     }
 
     /// Goes back within the tab that has the keys; `false` when there is nothing to go back from.

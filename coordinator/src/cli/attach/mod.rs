@@ -6,8 +6,9 @@ mod keys;
 mod output;
 mod session;
 
+pub(crate) use input::Input;
 pub(crate) use keys::{Fed, Matcher};
-pub(super) use session::{End, Opened, Session};
+pub(crate) use session::{End, Lent, Opened, Session};
 
 use super::{Failure, Globals, term};
 use crate::{client::Client, wire::AttachQuery};

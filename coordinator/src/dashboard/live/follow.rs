@@ -106,19 +106,32 @@ impl Follower {
             tokio::select! {
                 () = sleep(SETTLE) => {}
                 // What it is to be now decides; or it is not watched any more.
-                changed = self.targets.changed() => if changed.is_err() {
-                    return;
-                }
+                _ = self.targets.changed() => {}
             }
         }
         let mut wait = RETRY.0;
         loop {
             let began = Instant::now();
-            let target = self.targets.borrow_and_update().clone();
-            match self.attach(&target).await {
-                End::Gone => return,
+            let unwatched = self.targets.has_changed().is_err();
+            let mut target = self.targets.borrow_and_update().clone();
+            // The user typed and turned away before it was attached to: what was typed counts.
+            let mut brief = false;
+            if (unwatched || target.write.is_none())
+                && let Some(meant) = self.typed.meant_for()
+            {
+                (target, brief) = (meant.clone(), true);
+            }
+            if unwatched && !brief {
+                return;
+            }
+            match self.attach(&target, brief).await {
+                End::Gone => continue,
                 End::Again => continue,
-                End::Final(body) => return self.out.say(body),
+                End::Final(body) => {
+                    self.out.say(body);
+                    return self.ended().await;
+                }
+                End::Broken(_) if unwatched => return,
                 End::Broken(reason) => self.out.say(LiveBody::Broken {
                     reason,
                     last: false,
@@ -131,14 +144,31 @@ impl Follower {
             };
             tokio::select! {
                 () = sleep(wait) => {}
-                changed = self.targets.changed() => if changed.is_err() {
-                    return;
-                }
+                _ = self.targets.changed() => {}
             }
         }
     }
 
-    async fn attach(&mut self, target: &LiveTarget) -> End {
+    /// Nothing more comes; what has come can be looked at.
+    async fn ended(mut self) {
+        loop {
+            tokio::select! {
+                changed = self.targets.changed() => if changed.is_err() {
+                    return;
+                },
+                Some(to) = self.scrolls.recv() => if let Some(model) = &mut self.model {
+                    if let Some(text) = model.scroll(to) {
+                        self.out.say(LiveBody::Copied(text));
+                    }
+                    if let (Some(picture), _) = model.picture() {
+                        self.out.say(LiveBody::Screen(picture));
+                    }
+                },
+            }
+        }
+    }
+
+    async fn attach(&mut self, target: &LiveTarget, brief: bool) -> End {
         let mode = match (target.write, target.takeover) {
             // Without a size: a watcher must not resize the session.
             (None, _) => AttachMode::ReadOnly,
@@ -167,7 +197,8 @@ impl Follower {
                     say,
                     target: target.clone(),
                     writer: None,
-                    fresh: None,
+                    brief,
+                    fresh: Fresh::No,
                 };
                 let mut up = Up {
                     sender,
@@ -180,6 +211,7 @@ impl Follower {
                     end = down.run(receiver) => end,
                     () = up.run() => End::Gone,
                 };
+                drop(down);
                 if matches!(end, End::Again | End::Gone) {
                     // The user has turned away; what was typed before that counts.
                     drop(timeout(LAST_TYPED, up.finish()).await);
@@ -209,8 +241,20 @@ struct Down<'a> {
     target: LiveTarget,
     /// Whether input is heard, once that was said.
     writer: Option<bool>,
-    /// Since when the restored screen has been coming, until it is shown.
-    fresh: Option<Instant>,
+    /// Only to send what was typed.
+    brief: bool,
+    fresh: Fresh,
+}
+
+/// Whether a restored screen is coming.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fresh {
+    /// It is there.
+    No,
+    /// Asked for then.
+    Asked(Instant),
+    /// It has been coming since then.
+    Coming(Instant),
 }
 
 impl Down<'_> {
@@ -288,15 +332,16 @@ impl Down<'_> {
             let every = if self.target.write.is_some() { FRAME.0 } else { FRAME.1 };
             let now = Instant::now();
             due = match self.fresh {
-                Some(since) => Some((now + RESTORING.0).min(since + RESTORING.1)),
-                None => due.or(Some((last + every).max(now))),
+                Fresh::Asked(at) => Some(at + RESTORING.1),
+                Fresh::Coming(since) => Some((now + RESTORING.0).min(since + RESTORING.1)),
+                Fresh::No => due.or(Some((last + every).max(now))),
             };
         }
     }
 
     /// Gives a picture if there is a new one; when to do so again.
     fn show(&mut self) -> Option<Instant> {
-        self.fresh = None;
+        self.fresh = Fresh::No;
         let model = self.model.as_mut()?;
         for to in self.later.drain(..) {
             if let Some(text) = model.scroll(to) {
@@ -317,6 +362,9 @@ impl Down<'_> {
     ) -> Result<Option<Instant>, End> {
         match incoming {
             Some(Ok(Incoming::Output(bytes) | Incoming::Stderr(bytes))) => {
+                if let Fresh::Asked(_) = self.fresh {
+                    self.fresh = Fresh::Coming(Instant::now());
+                }
                 if let Some(model) = self.model.as_mut() {
                     model.process(&bytes);
                 }
@@ -328,10 +376,16 @@ impl Down<'_> {
             }
             Some(Ok(Incoming::Message(ServerMessage::Attached { writer, .. }))) => {
                 self.writer = Some(writer && self.target.write.is_some());
-                self.fresh = Some(Instant::now());
+                self.fresh = Fresh::Asked(Instant::now());
                 self.begin();
                 self.tell(Say::Writer(writer));
-                self.out.say(LiveBody::Attached { writer });
+                if self.brief {
+                    return Err(End::Again);
+                }
+                // When it is to be something else by now, this is no news.
+                if !self.targets.has_changed().unwrap_or(true) {
+                    self.out.say(LiveBody::Attached { writer });
+                }
                 Ok(None)
             }
             Some(Ok(Incoming::Message(ServerMessage::Exited { status, .. }))) => {
@@ -395,10 +449,14 @@ impl Down<'_> {
             ScrollTo::Bottom | ScrollTo::Select(_) | ScrollTo::Copy => false,
         };
         let shallow = self.model.as_ref().is_none_or(|m| m.scrollback() <= LINES.0);
-        if self.fresh.is_some() || (looks_back && shallow) {
+        if looks_back && shallow {
             self.later.push(to);
             *self.deep = true;
-            return self.fresh.is_none();
+            return true;
+        }
+        if self.fresh != Fresh::No {
+            self.later.push(to);
+            return false;
         }
         if let Some(text) = self.model.as_mut().and_then(|model| model.scroll(to)) {
             self.out.say(LiveBody::Copied(text));
@@ -456,6 +514,9 @@ impl Up<'_> {
 
     /// Sends what waits and says goodbye.
     async fn finish(&mut self) -> Result<(), ClientError> {
+        while let Ok(what) = self.said.try_recv() {
+            self.pass_on(what).await?;
+        }
         while let Some(piece) = self.typed.waiting() {
             self.type_in(&piece).await?;
         }

@@ -39,6 +39,12 @@ impl Mailbox {
         self.queue().retain(|m| m.worker != worker);
     }
 
+    /// Forgets what waits about how a worker was attached to.
+    pub fn forget_attached(&self, worker: &str) {
+        let attached = |m: &LiveMsg| matches!(m.body, LiveBody::Attached { .. });
+        self.queue().retain(|m| m.worker != worker || !attached(m));
+    }
+
     /// Takes the next one out, if there is one.
     pub fn take(&self) -> Option<LiveMsg> {
         self.queue().pop_front()

@@ -22,7 +22,7 @@ impl Preset {
 
     /// The word used in configuration.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Default => "default",
             Self::ClaudeSquad => "claude-squad",
@@ -33,7 +33,7 @@ impl Preset {
     /// The preset of that word.
     #[must_use]
     pub fn named(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|preset| preset.word() == word)
+        Self::ALL.into_iter().find(|preset| preset.as_str() == word)
     }
 
     /// Key sequences that give the keys back to the dashboard when nothing else is configured,
