@@ -17,7 +17,7 @@ use crate::{
     wire::{ChangeCount, Changes, FileDiff},
 };
 pub use diff::{FileText, Line, Row, Side, Sign};
-pub use files::{FileRow, Files, Needle, Totals, count};
+pub use files::{FileRow, Files, Needle, count};
 use ratatui::layout::Rect;
 use std::sync::Arc;
 

@@ -4,4 +4,5 @@ pub mod fixtures;
 mod properties;
 pub mod review;
 mod screens;
+mod spawning;
 mod stories;

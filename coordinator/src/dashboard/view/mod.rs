@@ -102,6 +102,13 @@ pub fn draw_tab(state: &State, buf: &mut Buffer) -> Option<Position> {
     pane(state, &areas, &mut pen)
 }
 
+/// What lies over everything, by itself.
+#[cfg(test)]
+pub fn draw_dialog(state: &State, buf: &mut Buffer) -> Option<Position> {
+    let mut pen = Pen::new(buf, state.theme);
+    dialogs::draw(state, state.dialog.as_ref()?, &mut pen)
+}
+
 /// A list or a text of which a part is shown: where it stands, at the right of a row.
 pub fn position(pen: &mut Pen<'_>, row: Rect, said: &str) {
     let width = u16::try_from(crate::dashboard::text::width(said)).unwrap_or(0);
