@@ -135,6 +135,10 @@ fn everywhere(state: &mut State, action: Action, effects: &mut Vec<Effect>) -> b
         Action::Restart => ask_restart(state),
         Action::Remove => ask_remove(state),
         Action::StopAll => ask_stop_all(state),
+        Action::Worker(row) => {
+            let id = state.rows.get(usize::from(row).saturating_sub(1)).cloned();
+            select(state, id, effects);
+        }
         Action::PoolUp | Action::PoolDown => scale(state, action == Action::PoolUp, effects),
         Action::PoolPause => pause(state, effects),
         Action::Apply | Action::Discard if state.tab != Tab::Changes => {
