@@ -7,7 +7,10 @@ mod cli_support;
 use cli_support::Peer;
 use coordinator::{
     client::{Client, ClientError, Deadlines, Incoming, Target},
-    wire::{AttachQuery, ErrorKind, EventBody, LogsQuery, ServerMessage, SpawnRequest},
+    model::HostPath,
+    wire::{
+        AttachQuery, ErrorKind, EventBody, LogsQuery, ServerMessage, SpawnRequest, StopRequest,
+    },
 };
 use futures_util::StreamExt;
 use podbay_protocol::{AttachMode, SessionIo, Size};
@@ -72,6 +75,34 @@ async fn errors_have_their_kind_a_hint_and_an_exit_code() {
     let nowhere = Client::new(Target::Socket("/nowhere/at/all.sock".into()));
     let error = nowhere.version().await.unwrap_err();
     assert!(matches!(error, ClientError::Unreachable { .. }) && error.hint().is_some());
+}
+
+#[tokio::test]
+async fn what_the_dashboard_asks_for_is_understood_on_both_sides() {
+    let peer = Peer::start();
+    let client = client(&peer);
+    let folders = client
+        .folders(&HostPath::new("/home/m e/pr&x="))
+        .await
+        .unwrap();
+    assert_eq!(
+        folders.folders[0].path,
+        HostPath::new("/home/m e/pr&x=oject")
+    );
+    assert!(folders.folders[0].is_git && !folders.truncated);
+    let recent = client.recent_projects().await.unwrap().recent;
+    assert_eq!(recent, [HostPath::new("/home/me/p")]);
+    client.seen("one").await.unwrap();
+    assert!(peer.seen.has("POST /v1/workers/one/seen"));
+    assert_eq!(client.rename("one", "uno").await.unwrap().name, "uno");
+    let error = client.rename("one", "taken").await.unwrap_err();
+    assert!(matches!(&error, ClientError::Api(e) if e.kind == ErrorKind::Conflict));
+    let request = StopRequest { grace_ms: Some(7) };
+    assert_eq!(client.restart("one", &request).await.unwrap().name, "one");
+    assert!(
+        peer.seen
+            .has("restart one StopRequest { grace_ms: Some(7) }")
+    );
 }
 
 #[tokio::test]

@@ -53,6 +53,8 @@ fn mistakes_are_usage_errors_before_anything_is_connected() {
             "cannot be used with",
         ),
         (&["stop"], "required"),
+        (&["restart"], "required"),
+        (&["rename", "x"], "required"),
         (&["stop", "--all", "x"], "cannot be used with"),
         (&["exec", "x"], "required"),
         (&["pool", "scale", "5", "2"], "above the maximum"),
@@ -107,6 +109,35 @@ fn failures_have_one_format_and_their_exit_codes() {
             .unwrap();
         assert_eq!(output.status.code(), Some(3), "{command}");
     }
+}
+
+#[test]
+fn restarts_and_renames_print_the_names_and_what_should_be_known() {
+    let peer = Peer::start();
+    let two = on(&peer, &["restart", "one", "ended", "--grace", "2s"]);
+    assert_eq!(two.status.code(), Some(0), "{}", text(&two.stderr));
+    assert_eq!(text(&two.stdout), "one\nended\n");
+    assert_eq!(
+        text(&two.stderr),
+        "podbay: ended: without its environment\n"
+    );
+    assert!(
+        peer.seen
+            .has("restart one StopRequest { grace_ms: Some(2000) }")
+    );
+    let some = on(&peer, &["restart", "one", "warm"]);
+    assert_eq!(some.status.code(), Some(1));
+    assert_eq!(text(&some.stdout), "one\n");
+    assert!(text(&some.stderr).contains("warm is warm\n  hint: do it right"));
+
+    let renamed = on(&peer, &["rename", "one", "uno"]);
+    assert_eq!(text(&renamed.stdout), "uno\n");
+    let taken = on(&peer, &["rename", "one", "taken"]);
+    assert_eq!(taken.status.code(), Some(1));
+    assert!(text(&taken.stderr).contains("in use"));
+    let no_name = on(&peer, &["rename", "one", "../x"]);
+    assert_eq!(no_name.status.code(), Some(2));
+    assert!(text(&no_name.stderr).contains("use 1 to 63"));
 }
 
 #[test]

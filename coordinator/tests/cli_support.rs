@@ -23,8 +23,9 @@ use axum::{
 use coordinator::{
     model::{HostPath, Isolation, Limits, WorkerState},
     wire::{
-        ApiError, ApiEvent, AttachQuery, Changes, ErrorKind, EventBody, PoolView, ServerMessage,
-        SpawnRequest, SpawnResponse, Status, StopRequest, Timings, Version, WorkerView,
+        ApiError, ApiEvent, AttachQuery, Changes, ErrorKind, EventBody, Folder, Folders, PoolView,
+        RenameRequest, ServerMessage, SpawnRequest, SpawnResponse, Status, StopRequest, Timings,
+        Version, WorkerView,
     },
 };
 use futures_util::{StreamExt, stream};
@@ -209,6 +210,17 @@ fn router(seen: Seen) -> Router {
         .route("/v1/workers/{w}", get(one))
         .route("/v1/workers/{w}", delete(remove))
         .route("/v1/workers/{w}/stop", post(stop))
+        .route("/v1/workers/{w}/restart", post(restart))
+        .route("/v1/workers/{w}/rename", post(rename))
+        .route(
+            "/v1/workers/{w}/seen",
+            post(|| async { StatusCode::NO_CONTENT }),
+        )
+        .route("/v1/folders", get(folders))
+        .route(
+            "/v1/projects/recent",
+            get(|| async { Json(serde_json::json!({"recent": ["/home/me/p"]})) }),
+        )
         .route("/v1/workers/{w}/input", post(input))
         .route("/v1/workers/{w}/logs", get(logs))
         .route("/v1/workers/{w}/changes", get(changes))
@@ -319,6 +331,41 @@ async fn stop(
         "gone" => error(ErrorKind::NotFound, "no worker gone"),
         name => Json(worker(name)).into_response(),
     }
+}
+
+async fn restart(
+    State(seen): State<Seen>,
+    Path(name): Path<String>,
+    Json(request): Json<StopRequest>,
+) -> Response {
+    seen.add(format!("restart {name} {request:?}"));
+    match name.as_str() {
+        "warm" => error(ErrorKind::Conflict, "warm is warm"),
+        name => {
+            let mut view = worker(name);
+            view.why = (name == "ended").then(|| "without its environment".to_owned());
+            Json(view).into_response()
+        }
+    }
+}
+
+async fn rename(Path(name): Path<String>, Json(request): Json<RenameRequest>) -> Response {
+    match (name.as_str(), request.name.as_str()) {
+        (_, "taken") => error(ErrorKind::Conflict, "the name taken is in use"),
+        (_, new) => Json(worker(new)).into_response(),
+    }
+}
+
+async fn folders(Query(query): Query<BTreeMap<String, String>>) -> Json<Folders> {
+    let typed = query.get("path").cloned().unwrap_or_default();
+    let folder = |path: String| Folder {
+        path: HostPath::new(path),
+        is_git: true,
+    };
+    Json(Folders {
+        folders: vec![folder(format!("{typed}oject"))],
+        truncated: false,
+    })
 }
 
 async fn input(State(seen): State<Seen>, body: Bytes) {

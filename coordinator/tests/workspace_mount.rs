@@ -8,7 +8,7 @@ mod support;
 
 use coordinator::{
     model::HostPath,
-    wire::{ApplyRequest, ChangeKind},
+    wire::{ApplyRequest, ChangeCount, ChangeKind},
     workspace::{MountMode, MounterErrorKind, Policy},
 };
 use std::{
@@ -147,6 +147,15 @@ async fn an_overlay_is_reviewed_and_applied_and_leaves_the_project_alone_until_t
         seen,
         expected.map(|(path, kind)| (path.to_owned(), kind, false))
     );
+    let count = stage.client.count(target.clone(), 6).await.unwrap();
+    let expected = ChangeCount {
+        files: 4,
+        added: 2,
+        removed: 1,
+    };
+    assert_eq!(count, Some(expected));
+    let too_many = stage.client.count(target.clone(), 5).await.unwrap();
+    assert_eq!(too_many, None);
     let path = Some(HostPath::new("edit"));
     let diff = stage.client.diff(target.clone(), path).await.unwrap();
     let hunk = "@@ -1,2 +1,3 @@\n one\n two\n+three\n";
@@ -394,4 +403,67 @@ async fn fifty_mounts_at_once_and_what_one_costs() {
     }
     cold.sort_unstable();
     println!("Bind with an id-map never made before: p50 {} us", cold[15]);
+}
+
+#[tokio::test]
+async fn paths_on_the_host_are_completed_without_what_no_project_may_be_in() {
+    let stage = stage!();
+    let one = stage.project("alpha", 1234);
+    stage.project("alphabet", 1234);
+    stage.project(".album", 1234);
+    stage.project("alpha/.ssh", 1234);
+    fs::create_dir(one.join(".git")).unwrap();
+    let base = one.parent().unwrap();
+    fs::write(base.join("alpaca"), "a file").unwrap();
+    std::os::unix::fs::symlink("/etc", base.join("aleph")).unwrap();
+    std::os::unix::fs::symlink("alpha", base.join("alp")).unwrap();
+    std::os::unix::fs::symlink("/no/such", base.join("also")).unwrap();
+    let complete = async |typed: &Path, policy: Policy| {
+        stage.client.folders(HostPath::new(typed), policy).await
+    };
+    let names = async |typed: &Path| {
+        let found = complete(typed, Policy::default()).await.unwrap();
+        assert!(!found.truncated);
+        let names = found.folders.iter().map(|f| {
+            assert_eq!(f.path.as_path().parent(), typed.parent());
+            let name = f.path.as_path().file_name().unwrap();
+            (name.to_str().unwrap().to_owned(), f.is_git)
+        });
+        names.collect::<Vec<_>>()
+    };
+    let named = |list: &[(&str, bool)]| {
+        let owned = list.iter().map(|(name, git)| ((*name).to_owned(), *git));
+        owned.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        names(&base.join("al")).await,
+        named(&[("alp", true), ("alpha", true), ("alphabet", false)])
+    );
+    assert_eq!(names(&base.join(".a")).await, named(&[(".album", false)]));
+    assert_eq!(names(&one.join(".s")).await, named(&[]), "keys");
+    assert_eq!(names(&base.join("none/such")).await, named(&[]));
+    let roots = names(Path::new("/s")).await;
+    assert!(!roots.iter().any(|(name, _)| name == "sys"), "{roots:?}");
+
+    let refused = complete(Path::new("/proc/1/"), Policy::default()).await;
+    let error = refused.unwrap_err();
+    assert_eq!(error.kind, MounterErrorKind::Refused);
+    assert!(error.message.contains("`kernel`"), "{error}");
+    let odd = complete(Path::new("relative/x"), Policy::default()).await;
+    assert_eq!(odd.unwrap_err().kind, MounterErrorKind::NotAFolder);
+    let state = Policy {
+        refuse: vec![(HostPath::new(&one), "the state volume".to_owned())],
+        ..Policy::default()
+    };
+    let found = complete(&base.join("alpha"), state).await.unwrap();
+    let left: Vec<_> = found.folders.iter().map(|f| f.path.as_path()).collect();
+    assert_eq!(left, [base.join("alphabet")]);
+
+    for n in 0..250 {
+        stage.project(format!("many/{n:03}"), 1234);
+    }
+    let many = complete(&base.join("many/x").with_file_name(""), Policy::default()).await;
+    let many = many.unwrap();
+    assert_eq!((many.folders.len(), many.truncated), (200, true));
+    assert_eq!(many.folders[0].path.as_path(), base.join("many/000"));
 }

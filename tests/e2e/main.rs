@@ -20,5 +20,8 @@ mod images;
 mod no_engine;
 mod overlay;
 mod pool;
+mod rename;
+mod restart;
 mod stop;
 mod survival;
+mod views;

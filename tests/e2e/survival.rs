@@ -20,7 +20,7 @@ const COUNTER: &str = "n=0; while :; do n=$((n+1)); echo \"n=$n\"; \
     if read -t 0.01 line; then echo \"TYPED ${line^^}\"; fi; done";
 
 /// Kills the coordinator and waits for another one that answers.
-fn kill_coordinator(instance: &Instance) -> Duration {
+pub(crate) fn kill_coordinator(instance: &Instance) -> Duration {
     let before = instance.coordinator().expect("a coordinator");
     let began = Instant::now();
     assert!(processes::signal(before, Signal::SIGKILL));

@@ -10,6 +10,7 @@
     reason = "a helper that fails ends its test"
 )]
 
+pub mod cast;
 pub mod engine;
 pub mod instance;
 pub mod processes;

@@ -1,6 +1,6 @@
 //! A real program in a real terminal.
 
-use crate::wait;
+use crate::{cast::Cast, wait};
 use nix::{
     pty::{Winsize, openpty},
     sys::termios::{Termios, tcgetattr},
@@ -32,6 +32,7 @@ pub struct Terminal {
 struct Seen {
     screen: Screen,
     raw: Vec<u8>,
+    cast: Cast,
 }
 
 impl std::fmt::Debug for Seen {
@@ -72,6 +73,7 @@ impl Terminal {
         let seen = Arc::new(Mutex::new(Seen {
             screen: Screen::new(cols, rows, ScreenOptions::default()),
             raw: Vec::new(),
+            cast: Cast::new(cols, rows),
         }));
         let master = File::from(pty.master);
         let mut reader = master.try_clone().expect("cloning the master");
@@ -83,6 +85,7 @@ impl Terminal {
                 let mut seen = sink.lock().expect("the screen's lock");
                 let events = seen.screen.process(&buffer[..n]);
                 seen.raw.extend_from_slice(&buffer[..n]);
+                seen.cast.output(&buffer[..n]);
                 drop(seen);
                 // A terminal answers what it is asked.
                 for event in events {
@@ -116,6 +119,34 @@ impl Terminal {
     #[must_use]
     pub fn rows(&self) -> Vec<String> {
         self.seen.lock().expect("the screen's lock").screen.text()
+    }
+
+    /// Marks this moment in the recording, once the screen has come to rest.
+    ///
+    /// # Panics
+    /// The reader panicked.
+    pub fn mark(&self, name: &str) {
+        let mut rows = self.rows();
+        loop {
+            wait::pause(Duration::from_millis(150));
+            let now = self.rows();
+            if now == rows {
+                break;
+            }
+            rows = now;
+        }
+        let mut seen = self.seen.lock().expect("the screen's lock");
+        seen.cast.mark(name);
+    }
+
+    /// The recording so far.
+    ///
+    /// # Panics
+    /// The reader panicked.
+    #[must_use]
+    pub fn cast(&self) -> Cast {
+        let seen = self.seen.lock().expect("the screen's lock");
+        seen.cast.clone()
     }
 
     /// All bytes so far.

@@ -14,7 +14,9 @@ use std::{
 };
 
 /// Bytes that may wait for one client of a terminal, beyond its restore blob.
-pub const QUEUE: usize = 2 << 20;
+const QUEUE: usize = 2 << 20;
+/// The same for one that only watches: it is to see what is now, and soon, not all that was.
+const READ_ONLY_QUEUE: usize = 256 << 10;
 /// For this long a connection is dialled again when the coordinator's backlog is full.
 const DIAL_FOR: Duration = Duration::from_secs(2);
 const DIAL_EVERY: Duration = Duration::from_millis(5);
@@ -75,6 +77,13 @@ pub struct Client {
     error_stream: Option<String>,
 }
 
+fn queue(mode: AttachMode) -> usize {
+    match mode {
+        AttachMode::ReadOnly => READ_ONLY_QUEUE,
+        AttachMode::Write | AttachMode::Takeover => QUEUE,
+    }
+}
+
 impl Client {
     /// A client as asked for; not dialled yet.
     #[must_use]
@@ -90,7 +99,7 @@ impl Client {
             input_ended: false,
             stale: false,
             lingering: None,
-            limit: QUEUE,
+            limit: queue(attach.mode),
             dial_until: now + DIAL_FOR,
             error_stream: attach.error_stream.clone(),
         }
@@ -163,7 +172,7 @@ impl Client {
     pub fn restore(&mut self, blob: &[u8], reset: bool, reactor: &Reactor) -> nix::Result<()> {
         self.stale = false;
         self.main.want_room(false, reactor);
-        self.limit = QUEUE + blob.len();
+        self.limit = queue(self.mode) + blob.len();
         if reset {
             self.main.send(RESET, reactor)?;
         }

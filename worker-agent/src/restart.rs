@@ -4,7 +4,7 @@
 //! another id. All of it happens here, so that a coordinator that dies in between finds a worker
 //! that runs, and the session's environment never leaves the worker.
 
-use crate::{agent::Agent, command::refuse, procs, reactor::SessionKey};
+use crate::{agent::Agent, command::refuse, reactor::SessionKey};
 use podbay_protocol::{AgentError, AgentEvent, ErrorCode, SessionIo};
 use std::time::Duration;
 
@@ -61,8 +61,6 @@ impl Agent {
         let (Some(again), Some(origin)) = (session.again.take(), session.origin.take()) else {
             return;
         };
-        // What ran beside the program must not hold its ports and files.
-        procs::kill_session(session.pid);
         let old = session.id.clone();
         let next = again.next.clone();
         let mut start = *origin;

@@ -12,6 +12,7 @@
 
 mod cells;
 mod dump;
+mod find;
 mod frame;
 mod handler;
 mod model;
@@ -32,6 +33,8 @@ use alacritty_terminal::term::cell::Flags;
 use alacritty_terminal::vte::ansi::{Processor, Timeout};
 
 pub use self::cells::{Attrs, Cell, Color, CursorShape, Modes, Mouse, Underline};
+pub use self::find::Span;
+use self::find::Finder;
 use self::frame::{Framer, Kind, Sink};
 use self::model::{Model, Size, to_i32};
 
@@ -80,6 +83,10 @@ pub struct Screen {
     framer: Framer,
     options: ScreenOptions,
     rebuilt: Option<String>,
+    /// What is searched for.
+    finder: Option<Finder>,
+    /// The cell in view where the selection began when it was made.
+    selecting: Option<(u16, u16)>,
 }
 
 impl std::fmt::Debug for Screen {
@@ -116,14 +123,20 @@ impl Screen {
             framer: Framer::default(),
             options,
             rebuilt: None,
+            finder: None,
+            selecting: None,
         }
     }
 
     /// Reads the next bytes of the session's output.
     pub fn process(&mut self, bytes: &[u8]) -> Vec<ScreenEvent> {
+        let before = self.finder.is_some().then(|| self.place());
         let framer = &mut self.framer;
         let inner = &mut self.inner;
         let outcome = catch_unwind(AssertUnwindSafe(|| framer.feed(bytes, inner)));
+        if let Some(before) = before {
+            self.moved_since(before);
+        }
         let reply = self.inner.model.replies.take();
         let mut events = std::mem::take(&mut self.inner.model.events);
         if !reply.is_empty() {
@@ -139,6 +152,9 @@ impl Screen {
     /// Changes the size; long lines of the primary screen reflow.
     pub fn resize(&mut self, cols: u16, rows: u16) {
         let size = clamp(cols, rows);
+        if let Some(finder) = &mut self.finder {
+            finder.shifted(0);
+        }
         let model = &mut self.inner.model;
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| model.resize(size))) {
             self.rebuild(panic.as_ref());

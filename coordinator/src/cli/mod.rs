@@ -5,7 +5,7 @@
 //! by `main`.
 
 mod apply;
-mod attach;
+pub(crate) mod attach;
 mod bench;
 mod completions;
 mod config;
@@ -23,6 +23,8 @@ mod man;
 mod pool;
 mod project;
 mod relay;
+mod rename;
+mod restart;
 mod rm;
 mod spawn;
 mod status;
@@ -113,6 +115,10 @@ enum Command {
     Logs(logs::LogsArgs),
     /// Stops workers.
     Stop(stop::StopArgs),
+    /// Starts workers' commands again.
+    Restart(restart::RestartArgs),
+    /// Gives a worker another name.
+    Rename(rename::RenameArgs),
     /// Removes workers that have ended, with their records.
     Rm(rm::RmArgs),
     /// Shows what a copy-on-write worker changed.
@@ -221,6 +227,8 @@ fn dispatch(cli: Cli, handlers: &Handlers) -> Result<ExitCode, Failure> {
             Command::Exec(args) => exec::run(globals, args).await,
             Command::Logs(args) => logs::run(globals, &args).await,
             Command::Stop(args) => stop::run(globals, &args).await,
+            Command::Restart(args) => restart::run(globals, &args).await,
+            Command::Rename(args) => rename::run(globals, &args).await,
             Command::Rm(args) => rm::run(globals, &args).await,
             Command::Diff(args) => diff::run(globals, &args).await,
             Command::Apply(args) => apply::run(globals, args).await,

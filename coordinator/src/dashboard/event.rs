@@ -95,6 +95,8 @@ pub struct Picture {
     pub offset: usize,
     /// Cells that match the search, in view: row and columns.
     pub found: Vec<(u16, Range<u16>)>,
+    /// Of these, the current match.
+    pub found_here: Vec<(u16, Range<u16>)>,
     /// The search's current match, from 1, and how many there are; none while nothing is searched.
     pub found_at: Option<(usize, usize)>,
     /// Selected cells in view: row and columns.

@@ -1,12 +1,13 @@
-//! A picture of a worker's screen: plain cells, made by the preview task, painted by the view.
+//! A picture of a worker's screen: plain cells, made by the live tasks, painted by the view.
 
+use compact_str::CompactString;
 use ratatui::style::Style;
 
 /// One cell.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GridCell {
     /// One printable character with its combining ones; empty behind a wide character.
-    pub symbol: String,
+    pub symbol: CompactString,
     /// Colours and attributes.
     pub style: Style,
 }
@@ -89,7 +90,7 @@ mod tests {
     fn grid_with_text_in(rows: &[u16]) -> Grid {
         let mut grid = Grid::new(10, 24);
         for &row in rows {
-            let symbol = "x".to_owned();
+            let symbol = "x".into();
             grid.set(
                 row,
                 0,

@@ -7,10 +7,8 @@
 
 mod actions;
 mod allowed;
-mod attach;
 mod attention;
 mod changes;
-mod detach;
 mod dialog;
 mod effects;
 mod event;
@@ -18,19 +16,22 @@ mod field;
 mod filter;
 mod fuzzy;
 mod grid;
+mod input;
 mod keymap;
 mod keys;
 mod link;
+mod live;
 mod logs;
 mod losses;
 mod mouse;
 mod order;
+mod outer;
 mod painter;
 mod palette;
-mod preview;
 mod run;
 mod scrollback;
 mod settings;
+mod signals;
 mod spawn;
 mod state;
 mod term_guard;
@@ -39,6 +40,8 @@ mod theme;
 mod update;
 mod view;
 mod worker;
+mod writer;
+mod zoom;
 
 pub use run::{DashboardOptions, open, run};
 

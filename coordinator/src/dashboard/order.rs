@@ -123,6 +123,12 @@ impl Sort {
         Self::Project,
     ];
 
+    /// The one set by this word, or the default.
+    pub fn named(word: &str) -> Self {
+        let found = Self::ALL.into_iter().find(|s| s.word() == word);
+        found.unwrap_or_default()
+    }
+
     /// The next one, around the end.
     pub fn next(self) -> Self {
         let here = Self::ALL.iter().position(|s| *s == self).unwrap_or(0);

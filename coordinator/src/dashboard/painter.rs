@@ -1,7 +1,12 @@
-//! Puts frames on the terminal: only what differs, in one write, as a synchronized update (private
-//! mode 2026), and nothing at all when nothing differs.
+//! Makes frames for the terminal: only what differs from what it shows, in one piece, as a
+//! synchronized update (private mode 2026), and nothing at all when nothing differs.
 
-use super::{state::State, term_guard, view};
+use super::{
+    outer::{self, Outer},
+    state::State,
+    text, view,
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use crossterm::{cursor, queue, terminal};
 use ratatui::{
     backend::{Backend, CrosstermBackend},
@@ -10,12 +15,22 @@ use ratatui::{
 };
 use std::io;
 
+/// Longest text for the clipboard, in bytes: terminals take no more, or cut it.
+pub const LONGEST_COPY: usize = 75_000;
+/// Longest notification, in characters.
+const LONGEST_NOTE: usize = 200;
+
 /// What the terminal shows.
 pub struct Painter {
     shown: Buffer,
     cursor: Option<Position>,
+    outer: Outer,
+    /// What it is to be set to.
+    wanted: Outer,
     /// Whether the terminal's content is unknown.
     dirty: bool,
+    /// What goes along with the next frame.
+    beside: Vec<u8>,
 }
 
 impl Painter {
@@ -24,26 +39,51 @@ impl Painter {
         Self {
             shown: Buffer::empty(Rect::default()),
             cursor: None,
+            outer: Outer::default(),
+            wanted: Outer::default(),
             dirty: true,
+            beside: Vec::new(),
         }
     }
 
-    /// Forgets what the terminal shows.
+    /// Forgets what the terminal shows and how it is set.
     pub fn forget(&mut self) {
         self.dirty = true;
     }
 
-    /// Draws the state; says whether anything was written.
-    ///
-    /// # Errors
-    /// When the terminal is gone.
-    pub fn paint(&mut self, state: &State) -> io::Result<bool> {
-        let bytes = self.frame(state)?;
-        term_guard::write_all(&bytes)?;
-        Ok(!bytes.is_empty())
+    /// The terminal is to be set so, from the next frame on.
+    pub fn set(&mut self, outer: Outer) {
+        self.wanted = outer;
     }
 
-    /// The bytes of a frame; empty when the terminal shows it already.
+    /// Puts text into the terminal's clipboard, with the next frame (OSC 52); whether it fits.
+    pub fn copy(&mut self, text: &str) -> bool {
+        if text.len() > LONGEST_COPY {
+            return false;
+        }
+        let encoded = BASE64_STANDARD.encode(text);
+        self.beside
+            .extend_from_slice(format!("\x1b]52;c;{encoded}\x07").as_bytes());
+        true
+    }
+
+    /// Rings the terminal's bell with the next frame, and shows a notification where that is wanted
+    /// (OSC 9; terminals that do not know it show nothing).
+    pub fn notify(&mut self, note: Option<(&str, &str)>) {
+        self.beside.push(0x07);
+        if let Some((title, said)) = note {
+            let note = text::clean(&format!("{title}: {said}"));
+            // A digit first would be a progress report in some terminals.
+            let note: String = note.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').chars().take(LONGEST_NOTE).collect();
+            self.beside
+                .extend_from_slice(format!("\x1b]9;{note}\x1b\\").as_bytes());
+        }
+    }
+
+    /// The bytes of a frame that shows the state; empty when the terminal does already.
+    ///
+    /// # Errors
+    /// None that is known: it writes into memory.
     pub fn frame(&mut self, state: &State) -> io::Result<Vec<u8>> {
         let area = Rect::new(0, 0, state.size.cols, state.size.rows);
         let mut next = Buffer::empty(area);
@@ -53,11 +93,18 @@ impl Painter {
             self.shown = Buffer::empty(area);
         }
         let changes = self.shown.diff(&next);
-        if changes.is_empty() && cursor == self.cursor && !all {
-            return Ok(Vec::new());
+        let same = changes.is_empty() && cursor == self.cursor && self.wanted == self.outer;
+        let mut bytes = std::mem::take(&mut self.beside);
+        if same && !all {
+            return Ok(bytes);
         }
-        let mut bytes = Vec::with_capacity(changes.len() * 4 + 64);
+        bytes.reserve(changes.len() * 4 + 64);
         queue!(bytes, terminal::BeginSynchronizedUpdate, cursor::Hide)?;
+        if self.dirty {
+            bytes.extend_from_slice(outer::RESET.as_bytes());
+            self.outer = Outer::default();
+        }
+        bytes.extend_from_slice(self.outer.change(&self.wanted).as_bytes());
         if all {
             queue!(bytes, terminal::Clear(terminal::ClearType::All))?;
         }
@@ -67,6 +114,7 @@ impl Painter {
         }
         queue!(bytes, terminal::EndSynchronizedUpdate)?;
         (self.shown, self.cursor, self.dirty) = (next, cursor, false);
+        self.outer.clone_from(&self.wanted);
         Ok(bytes)
     }
 }

@@ -1,39 +1,37 @@
-//! The loop: messages in, effects out, frames when something changed. The only file here that
-//! knows tasks, signals and the wall clock.
+//! The loop: messages in, effects out, frames when something changed.
 
 use super::{
-    attach,
-    detach::Detach,
     effects,
     event::{AttachEnd, Effect, Msg},
+    input::{Input, Mode, Typed},
     link,
+    live::Lives,
+    outer::Outer,
     painter::Painter,
-    preview::Watch,
-    settings::Settings,
+    settings::{Notifications, Settings},
+    signals::{Clock, Signalled, Signals},
     state::State,
     term_guard::{self, TermGuard},
     update::{FALLBACK_SIZE, update},
+    writer::Writer,
+    zoom,
 };
-use crate::client::Client;
+use crate::{
+    cli::attach::{self, Lent, Matcher},
+    client::Client,
+};
 use anyhow::Context;
-use crossterm::event::{Event, EventStream};
-use futures_util::StreamExt;
-use podbay_protocol::Size;
-use std::{
-    future::Future,
-    io::IsTerminal,
-    pin::Pin,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use bytes::Bytes;
+use std::{future::Future, io::IsTerminal, os::fd::OwnedFd, pin::Pin, time::Duration};
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
     time::{Instant, sleep_until},
 };
+use worker_agent::screen::{Modes, Mouse};
 
 /// Shortest time between two frames: 60 a second at most.
 const FRAME: Duration = Duration::from_millis(16);
-/// Messages on their way. A full queue makes the event stream and the preview wait.
+/// Messages on their way. A full queue makes the event stream wait.
 const QUEUE: usize = 1024;
 /// Most messages taken in before a frame is drawn.
 const BURST: usize = 4096;
@@ -41,7 +39,7 @@ const BURST: usize = 4096;
 /// How the dashboard behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DashboardOptions {
-    /// Key sequences that lead back from a full-screen attach, as Docker writes them; the first
+    /// Key sequences that lead back from a worker's terminal, as Docker writes them; the first
     /// one is shown to the user.
     pub detach_keys: Vec<String>,
 }
@@ -83,28 +81,37 @@ pub async fn run(client: Client, options: DashboardOptions) -> anyhow::Result<()
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
         anyhow::bail!("the dashboard needs a terminal; with docker exec, give -it");
     }
-    let keys = Detach::new(&options.detach_keys).map_err(anyhow::Error::msg)?;
+    let keys = Matcher::new(&options.detach_keys).map_err(anyhow::Error::msg)?;
     let signals = Signals::new().context("watching for signals")?;
     let guard = TermGuard::enter().context("preparing the terminal")?;
+    let clock = Clock::of_the_system();
     let state = State::new(
         Settings::default(),
         term_guard::size().unwrap_or(FALLBACK_SIZE),
-        unix_ms(),
+        clock.now_ms(),
     );
+    let (pieces, stop) = attach::Input::start()
+        .context("reading the terminal")?
+        .split();
     let (to, messages) = mpsc::channel(QUEUE);
     let follower = tokio::spawn(link::follow(client.clone(), to.clone()));
     let runner = Runner {
+        lives: Lives::new(client.clone()),
         client,
+        input: Input::new(keys.clone()),
         keys,
         state,
-        guard,
         painter: Painter::new(),
-        input: Some(EventStream::new()),
+        writer: Writer::start().context("writing to the terminal")?,
+        guard,
+        pieces: Some(pieces),
+        _stop: stop,
+        expires: None,
         to,
         messages,
-        watch: None,
-        attached: None,
-        clock: Clock::new(unix_ms()),
+        zoomed: None,
+        clock,
+        changed: true,
         quit: false,
     };
     let result = runner.run(signals).await;
@@ -112,89 +119,60 @@ pub async fn run(client: Client, options: DashboardOptions) -> anyhow::Result<()
     result
 }
 
-/// Signals that end or suspend the dashboard.
-struct Signals {
-    term: Signal,
-    hup: Signal,
-    int: Signal,
-    tstp: Signal,
-    cont: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        use nix::sys::signal::Signal as Number;
-        let other = |number: Number| signal(SignalKind::from_raw(number as i32));
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            hup: signal(SignalKind::hangup())?,
-            int: signal(SignalKind::interrupt())?,
-            tstp: other(Number::SIGTSTP)?,
-            cont: other(Number::SIGCONT)?,
-        })
-    }
-}
-
-/// The coordinator's clock: set by its events, run by the monotonic clock in between.
-struct Clock {
-    at_ms: u64,
-    set: Instant,
-}
-
-impl Clock {
-    fn new(at_ms: u64) -> Self {
-        Self {
-            at_ms,
-            set: Instant::now(),
-        }
-    }
-
-    fn now_ms(&self) -> u64 {
-        let passed = u64::try_from(self.set.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.at_ms.saturating_add(passed)
-    }
-}
-
-type Attached = Pin<Box<dyn Future<Output = AttachEnd> + Send>>;
+type Zoomed = Pin<Box<dyn Future<Output = (AttachEnd, Lent)> + Send>>;
 
 struct Runner {
     client: Client,
-    keys: Detach,
+    keys: Matcher,
     state: State,
-    guard: TermGuard,
     painter: Painter,
-    /// `None` while the terminal is lent to a session.
-    input: Option<EventStream>,
+    writer: Writer,
+    guard: TermGuard,
+    /// What is read from the terminal; `None` while that is lent to a session.
+    pieces: Option<mpsc::Receiver<Bytes>>,
+    /// The reading ends with it.
+    _stop: OwnedFd,
+    input: Input,
+    /// When what has begun in the input has to have gone on.
+    expires: Option<Instant>,
+    lives: Lives,
     to: mpsc::Sender<Msg>,
     messages: mpsc::Receiver<Msg>,
-    watch: Option<(String, Watch)>,
-    attached: Option<Attached>,
+    zoomed: Option<Zoomed>,
     clock: Clock,
+    /// Whether there may be something new to draw.
+    changed: bool,
     quit: bool,
 }
 
 /// What woke the loop.
 enum Woken {
     Msg(Msg),
-    Input(Option<std::io::Result<Event>>),
-    Attached(AttachEnd),
+    Live,
+    Piece(Option<Bytes>),
+    Expired,
+    Zoomed((AttachEnd, Lent)),
     Clock,
     Frame,
-    Suspend,
-    Continued,
-    End,
+    Written(std::io::Result<()>),
+    Signal(Signalled),
     Panicked,
 }
 
 impl Runner {
     async fn run(mut self, mut signals: Signals) -> anyhow::Result<()> {
+        let result = self.turn(&mut signals).await;
+        // The terminal first: it is the user's again at once.
+        drop(self.guard);
+        self.lives.finish().await;
+        result
+    }
+
+    async fn turn(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
         let mut drawn = Instant::now() - FRAME;
-        let mut changed = true;
         while !self.quit {
-            let woken = self
-                .wait(&mut signals, changed.then_some(drawn + FRAME))
-                .await;
-            match woken {
+            let ready = self.changed && self.zoomed.is_none() && !self.writer.is_busy();
+            match self.wait(signals, ready.then_some(drawn + FRAME)).await {
                 Woken::Msg(msg) => {
                     self.take(msg)?;
                     for _ in 0..BURST {
@@ -204,52 +182,42 @@ impl Runner {
                         }
                     }
                 }
-                Woken::Input(Some(Ok(event))) => match event {
-                    Event::Key(key) => self.take(Msg::Key(key))?,
-                    Event::Paste(text) => self.take(Msg::Paste(text))?,
-                    Event::Resize(cols, rows) => {
-                        let said = Size { cols, rows };
-                        self.take(Msg::Resize(term_guard::size().unwrap_or(said)))?;
+                Woken::Live => {
+                    while let Some(msg) = self.lives.take() {
+                        self.take(Msg::Live(msg))?;
                     }
-                    _ => continue,
-                },
-                Woken::Input(Some(Err(error))) => {
-                    return Err(error).context("reading the terminal");
+                }
+                Woken::Piece(Some(piece)) => {
+                    self.input.feed(&piece);
+                    self.typed()?;
+                }
+                Woken::Expired => {
+                    self.input.expire();
+                    self.typed()?;
                 }
                 // The terminal hung up.
-                Woken::Input(None) | Woken::End => break,
-                Woken::Attached(end) => {
-                    self.attached = None;
-                    self.guard.take_back().context("taking the terminal back")?;
-                    self.input = Some(EventStream::new());
-                    self.resized()?;
-                    self.take(Msg::ZoomEnded(end))?;
-                }
+                Woken::Piece(None) => break,
+                Woken::Zoomed((end, lent)) => self.take_back(end, lent)?,
                 Woken::Clock => self.take(Msg::Now(self.clock.now_ms()))?,
-                Woken::Suspend => self.suspend()?,
-                Woken::Continued => {
-                    // Continued after a stop that could not be caught: the shell has set its own
-                    // modes meanwhile.
-                    if self.attached.is_none() {
-                        self.guard.again().context("taking the terminal back")?;
-                        self.painter.forget();
-                        self.resized()?;
-                    }
-                }
                 Woken::Frame => {
-                    (drawn, changed) = (Instant::now(), false);
-                    self.painter.paint(&self.state).context("drawing")?;
-                    continue;
+                    drawn = Instant::now();
+                    self.draw()?;
                 }
+                Woken::Written(result) => result.context("drawing")?,
+                Woken::Signal(signal) => match signal {
+                    Signalled::End => break,
+                    Signalled::Suspend => self.suspend()?,
+                    Signalled::Continued => self.continued()?,
+                    Signalled::Resized => self.resized()?,
+                },
                 Woken::Panicked => anyhow::bail!("the dashboard failed; workers run on"),
             }
-            changed = self.attached.is_none();
         }
         Ok(())
     }
 
     async fn wait(&mut self, signals: &mut Signals, frame: Option<Instant>) -> Woken {
-        let clock = match (&self.attached, self.state.next_change_ms()) {
+        let clock = match (&self.zoomed, self.state.next_change_ms()) {
             // Counted from when the state was told the time.
             (None, Some(ms)) => {
                 let late = self.clock.now_ms().saturating_sub(self.state.now_ms);
@@ -257,21 +225,22 @@ impl Runner {
             }
             _ => None,
         };
-        let far = Instant::now() + Duration::from_secs(3_600);
+        let never = Instant::now();
+        let expires = self.expires.filter(|_| self.zoomed.is_none());
+        let zoomed = self.zoomed.is_some();
         tokio::select! {
             biased;
             () = term_guard::panicked() => Woken::Panicked,
-            _ = signals.term.recv() => Woken::End,
-            _ = signals.hup.recv() => Woken::End,
-            _ = signals.int.recv() => Woken::End,
-            _ = signals.tstp.recv() => Woken::Suspend,
-            _ = signals.cont.recv() => Woken::Continued,
-            event = next_input(&mut self.input) => Woken::Input(event),
-            end = next_end(&mut self.attached) => Woken::Attached(end),
+            signal = signals.next() => Woken::Signal(signal),
+            piece = next_piece(&mut self.pieces) => Woken::Piece(piece),
+            end = next_end(&mut self.zoomed) => Woken::Zoomed(end),
+            () = sleep_until(expires.unwrap_or(never)), if expires.is_some() => Woken::Expired,
+            written = self.writer.written() => Woken::Written(written),
             // Before the messages: a flood of them must not keep a frame from being drawn.
-            () = sleep_until(frame.unwrap_or(far)), if frame.is_some() => Woken::Frame,
+            () = sleep_until(frame.unwrap_or(never)), if frame.is_some() => Woken::Frame,
             Some(msg) = self.messages.recv() => Woken::Msg(msg),
-            () = sleep_until(clock.unwrap_or(far)), if clock.is_some() => Woken::Clock,
+            () = self.lives.filled(), if !zoomed => Woken::Live,
+            () = sleep_until(clock.unwrap_or(never)), if clock.is_some() => Woken::Clock,
         }
     }
 
@@ -282,91 +251,173 @@ impl Runner {
             Msg::Now(_) => {}
             _ => self.state.now_ms = self.clock.now_ms(),
         }
+        self.changed = true;
         for effect in update(&mut self.state, msg) {
             self.carry_out(effect)?;
         }
         Ok(())
     }
 
+    /// Hands on what was typed, each thing to whom it is for by then.
+    fn typed(&mut self) -> anyhow::Result<()> {
+        while !self.quit && self.zoomed.is_none() {
+            let Some(typed) = self.input.next(self.mode()) else {
+                break;
+            };
+            match typed {
+                Typed::Key(key) => self.take(Msg::Key(key))?,
+                Typed::Mouse(mouse) => self.take(Msg::Mouse(mouse))?,
+                Typed::Paste(text) => self.take(Msg::Paste(text))?,
+                Typed::Focus(focused) => self.take(Msg::Focus(focused))?,
+                Typed::Leave => self.take(Msg::Leave)?,
+                Typed::Bytes(bytes) => {
+                    if let Some(id) = &self.state.typing {
+                        self.lives.input(id, bytes);
+                    }
+                }
+            }
+        }
+        self.expires = self.input.hold().map(|hold| Instant::now() + hold);
+        Ok(())
+    }
+
+    /// To whom what is typed goes.
+    fn mode(&self) -> Mode {
+        let Some(id) = &self.state.typing else {
+            return Mode::Keys;
+        };
+        Mode::Program {
+            area: self.state.typing_area(),
+            modes: self.program_modes(id).unwrap_or_default(),
+        }
+    }
+
+    /// How the program wants to be typed to.
+    fn program_modes(&self, id: &str) -> Option<Modes> {
+        let picture = self.lives.picture(id)?;
+        let mut modes = picture.modes;
+        if picture.offset > 0 {
+            // What is under the mouse is not what the program has there.
+            modes.mouse = Mouse::Off;
+        }
+        Some(modes)
+    }
+
+    fn draw(&mut self) -> anyhow::Result<()> {
+        self.changed = false;
+        let program = self.state.typing.as_ref();
+        let modes = program.and_then(|id| self.program_modes(id));
+        let outer = Outer::new(&self.state.title(), self.state.mouse, modes.as_ref());
+        self.painter.set(outer);
+        let frame = self.painter.frame(&self.state)?;
+        self.writer.write(frame).context("drawing")
+    }
+
     fn resized(&mut self) -> anyhow::Result<()> {
-        self.painter.forget();
         match term_guard::size() {
-            Some(size) if size != self.state.size => self.take(Msg::Resize(size)),
+            Some(size) if size != self.state.size && self.zoomed.is_none() => {
+                self.take(Msg::Resize(size))
+            }
             _ => Ok(()),
         }
     }
 
+    /// Draws all anew, for the size that the terminal has.
+    fn anew(&mut self) -> anyhow::Result<()> {
+        self.painter.forget();
+        self.changed = true;
+        self.resized()
+    }
+
     fn carry_out(&mut self, effect: Effect) -> anyhow::Result<()> {
-        let client = self.client.clone();
         match effect {
             Effect::Quit => self.quit = true,
             Effect::Suspend => self.suspend()?,
             Effect::Redraw => self.painter.forget(),
-            Effect::Watch(targets) => {
-                let target = targets.into_iter().next();
-                match (target, &self.watch) {
-                    (Some(target), Some((id, watch))) if target.id == *id => {
-                        watch.resize(target.size);
-                    }
-                    (target, _) => {
-                        self.watch = target
-                            .map(|t| (t.id.clone(), Watch::start(client, t, self.to.clone())));
-                    }
+            Effect::Watch(targets) => self.lives.watch(targets),
+            Effect::Scroll { id, to } => self.lives.scroll(&id, to),
+            Effect::Zoom {
+                id,
+                session,
+                takeover,
+            } => self.zoom(zoom::Wanted {
+                id,
+                session,
+                takeover,
+            })?,
+            Effect::Clipboard(text) => {
+                if !self.painter.copy(&text) {
+                    self.state.refuse("not copied: too much for the terminal's clipboard");
                 }
             }
-            Effect::Zoom { id, takeover, .. } => {
-                // Its thread must not take keys that are for the session.
-                self.input = None;
-                self.guard.lend().context("lending the terminal")?;
-                self.attached = Some(Box::pin(attach::run(
-                    client,
-                    id,
-                    takeover,
-                    self.keys.clone(),
-                )));
+            Effect::Notify { title, text } => {
+                let all = self.state.settings.notifications == Notifications::All;
+                self.painter.notify(all.then_some((&title, &text)));
             }
             Effect::Act { what, act } => effects::act(&self.client, &self.to, what, act),
-            Effect::Scroll { .. }
-            | Effect::Clipboard(_)
-            | Effect::Notify { .. }
-            | Effect::Fetch(_)
-            | Effect::Remember(_) => {}
+            Effect::Fetch(_) | Effect::Remember(_) => {}
         }
         Ok(())
     }
 
+    /// Lends the terminal to a session.
+    fn zoom(&mut self, wanted: zoom::Wanted) -> anyhow::Result<()> {
+        let Some(pieces) = self.pieces.take() else {
+            return Ok(());
+        };
+        self.guard.lend().context("lending the terminal")?;
+        let lent = Lent {
+            pieces,
+            beside: self.input.take_rest(),
+            writer: true,
+        };
+        let (client, keys) = (self.client.clone(), self.keys.clone());
+        self.zoomed = Some(Box::pin(zoom::run(client, wanted, keys, lent)));
+        Ok(())
+    }
+
+    fn take_back(&mut self, end: AttachEnd, lent: Lent) -> anyhow::Result<()> {
+        self.zoomed = None;
+        self.guard.take_back().context("taking the terminal back")?;
+        self.pieces = Some(lent.pieces);
+        self.anew()?;
+        self.take(Msg::ZoomEnded(end))?;
+        self.input.feed(&lent.beside);
+        self.typed()
+    }
+
     fn suspend(&mut self) -> anyhow::Result<()> {
-        if self.attached.is_some() {
+        if self.zoomed.is_some() {
             return Ok(());
         }
-        self.input = None;
         if let Err(error) = self.guard.suspend() {
             self.state.refuse(format!("suspend: {error}"));
         }
-        self.input = Some(EventStream::new());
-        self.resized()
+        self.anew()
+    }
+
+    /// Continued after a stop that could not be caught: the shell has set its own modes meanwhile.
+    fn continued(&mut self) -> anyhow::Result<()> {
+        if self.zoomed.is_some() {
+            return self.guard.raw_again().context("taking the terminal back");
+        }
+        self.guard.again().context("taking the terminal back")?;
+        self.anew()
     }
 }
 
 /// Input of the terminal while it is ours.
-async fn next_input(input: &mut Option<EventStream>) -> Option<std::io::Result<Event>> {
-    match input {
-        Some(input) => input.next().await,
+async fn next_piece(pieces: &mut Option<mpsc::Receiver<Bytes>>) -> Option<Bytes> {
+    match pieces {
+        Some(pieces) => pieces.recv().await,
         None => std::future::pending().await,
     }
 }
 
-/// The end of the attach while there is one.
-async fn next_end(attached: &mut Option<Attached>) -> AttachEnd {
-    match attached {
-        Some(attached) => attached.await,
+/// The end of the full-screen attach while there is one.
+async fn next_end(zoomed: &mut Option<Zoomed>) -> (AttachEnd, Lent) {
+    match zoomed {
+        Some(zoomed) => zoomed.await,
         None => std::future::pending().await,
     }
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -417,12 +417,11 @@ impl State {
         }
     }
 
-    /// The key of an action, for people: where the keys are now, or else in the list.
+    /// The key of an action, for people: where the keys are now, or else anywhere.
     pub fn key(&self, action: Action) -> String {
         let contexts = self.contexts();
-        self.keymap
-            .label(action, contexts)
-            .unwrap_or_else(|| action.name().replace('_', " "))
+        let label = self.keymap.label(action, contexts);
+        label.unwrap_or_else(|| action.name().replace('_', " "))
     }
 
     /// Goes back within the tab that has the keys; `false` when there is nothing to go back from.

@@ -1,11 +1,14 @@
 //! The terminal in the dashboard's modes, and back on every way out: return, error, panic, signal,
 //! suspension.
 
+use super::outer;
 use nix::{
     errno::Errno,
+    fcntl::{OFlag, open},
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         signal::{Signal, killpg},
+        stat::Mode,
         termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr},
     },
     unistd::{getpgrp, getpid, getsid, write},
@@ -14,10 +17,10 @@ use podbay_protocol::Size;
 use std::{
     cell::Cell,
     io,
-    os::fd::AsFd,
+    os::fd::{AsFd, OwnedFd},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Mutex, Once, PoisonError,
+        LazyLock, Mutex, Once, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -29,6 +32,11 @@ static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
 static HOOK: Once = Once::new();
 /// Whether the terminal is lent to a session, which may leave anything behind.
 static LENT: AtomicBool = AtomicBool::new(false);
+/// Whether the terminal is the shell's: frames are not for it any more.
+static LEFT: AtomicBool = AtomicBool::new(false);
+/// Whether the terminal keeps the title it had.
+static TITLE_KEPT: AtomicBool = AtomicBool::new(false);
+static WRITING: Mutex<()> = Mutex::new(());
 /// Told when something panicked outside of [`contained`].
 static PANICKED: Notify = Notify::const_new();
 
@@ -36,12 +44,19 @@ thread_local! {
     static CONTAINED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Alternate screen, cleared, no cursor, bracketed paste (xterm's ctlseqs).
-const ENTER: &[u8] = b"\x1b[?1049h\x1b[H\x1b[2J\x1b[?25l\x1b[?2004h";
-/// Undoes [`ENTER`] and ends a synchronized update that was cut short.
-const LEAVE: &[u8] = b"\x1b[?2026l\x1b[?2004l\x1b[m\x1b[?25h\x1b[?1049l";
+/// Alternate screen, cleared, no cursor, bracketed paste, focus reports (xterm's ctlseqs).
+const ENTER: &[u8] = b"\x1b[?1049h\x1b[H\x1b[2J\x1b[?25l\x1b[?2004h\x1b[?1004h";
+/// Ends a sequence and a synchronized update that were cut short.
+const CUT: &[u8] = b"\x18\x1b\\\x1b[?2026l";
+/// Undoes [`ENTER`], after [`CUT`] and [`outer::RESET`].
+const LEAVE: &[u8] = b"\x1b[?1004l\x1b[?2004l\x1b[m\x1b[?25h\x1b[?1049l";
+/// Keeps the title, and brings it back.
+const KEEP_TITLE: &[u8] = b"\x1b[22;2t";
+const OLD_TITLE: &[u8] = b"\x1b[23;2t";
 /// Milliseconds a terminal that takes nothing is waited for.
-const PATIENCE_MS: u16 = 2_000;
+const PATIENCE_MS: u16 = 1_000;
+/// Most bytes in one write.
+const PIECE: usize = 8 << 10;
 
 /// Dropping it restores the terminal.
 #[derive(Debug)]
@@ -77,6 +92,10 @@ impl TermGuard {
     /// When the terminal is gone.
     pub fn again(&self) -> io::Result<()> {
         raw()?;
+        LEFT.store(false, Ordering::SeqCst);
+        if !TITLE_KEPT.swap(true, Ordering::SeqCst) {
+            write_all(KEEP_TITLE)?;
+        }
         write_all(ENTER)
     }
 
@@ -86,8 +105,16 @@ impl TermGuard {
     /// When the terminal is gone.
     pub fn lend(&self) -> io::Result<()> {
         LENT.store(true, Ordering::Relaxed);
-        write_all(LEAVE)?;
+        write_all(&leave())?;
         write_all(b"\x1b[H\x1b[2J")
+    }
+
+    /// Makes a lent terminal raw again: a shell changes the modes when it continues a job.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn raw_again(&self) -> io::Result<()> {
+        raw()
     }
 
     /// Takes it back, whatever the session left behind.
@@ -155,19 +182,24 @@ fn restore() {
     let Some(modes) = SAVED.lock().unwrap_or_else(PoisonError::into_inner).take() else {
         return;
     };
+    // A frame that is being written ends here.
+    LEFT.store(true, Ordering::SeqCst);
     // Nothing can be done about a terminal that is gone.
     if LENT.swap(false, Ordering::Relaxed) {
         drop(write_all(reset_sequence()));
     } else {
-        drop(write_all(LEAVE));
-        drop(write_all(RESET_KEYS));
+        drop(write_all(&leave()));
+    }
+    if TITLE_KEPT.swap(false, Ordering::SeqCst) {
+        drop(write_all(OLD_TITLE));
     }
     tcsetattr(io::stdin(), SetArg::TCSANOW, &modes).unwrap_or_default();
 }
 
-/// What a terminal may have got from elsewhere while it was ours.
-const RESET_KEYS: &[u8] =
-    b"\x1b[?1000;1002;1003;1004;1005;1006;1015;1016;2004;2026l\x1b[>4;0m\x1b[?1l\x1b>\x1b[<99u";
+/// What undoes everything but the modes of the line.
+fn leave() -> Vec<u8> {
+    [CUT, outer::RESET.as_bytes(), LEAVE].concat()
+}
 
 /// The terminal's size, when it says one.
 pub fn size() -> Option<Size> {
@@ -178,20 +210,37 @@ pub fn size() -> Option<Size> {
     })
 }
 
-/// Writes to the terminal past every buffer, also to one that somebody made non-blocking.
-///
-/// # Errors
-/// When the terminal is gone or takes nothing for two seconds.
-pub fn write_all(mut bytes: &[u8]) -> io::Result<()> {
+/// The terminal, opened anew so that it can be non-blocking for this process alone; `None` when it
+/// cannot be opened, as in a container that was given another one's terminal.
+static TERMINAL: LazyLock<Option<OwnedFd>> = LazyLock::new(|| {
+    let path = nix::unistd::ttyname(io::stdout()).ok()?;
+    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    open(&path, flags, Mode::empty()).ok()
+});
+
+/// Writes once. No two writes at a time: what restores the terminal comes after what was begun.
+fn write_some(bytes: &[u8], frame: bool) -> nix::Result<usize> {
+    let _one = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    if frame && LEFT.load(Ordering::SeqCst) {
+        return Ok(bytes.len());
+    }
+    match &*TERMINAL {
+        Some(terminal) => write(terminal, bytes),
+        None => write(io::stdout(), bytes),
+    }
+}
+
+fn write_out(mut bytes: &[u8], frame: bool) -> io::Result<()> {
     let stdout = io::stdout();
     while !bytes.is_empty() {
-        match write(stdout.as_fd(), bytes) {
+        let piece = bytes.get(..bytes.len().min(PIECE)).unwrap_or_default();
+        match write_some(piece, frame) {
             Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => {
                 let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)];
                 match poll(&mut fds, PollTimeout::from(PATIENCE_MS)) {
-                    Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+                    Ok(0) if !frame => return Err(io::ErrorKind::TimedOut.into()),
                     Ok(_) | Err(Errno::EINTR) => {}
                     Err(error) => return Err(error.into()),
                 }
@@ -200,6 +249,22 @@ pub fn write_all(mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Writes to the terminal past every buffer.
+///
+/// # Errors
+/// When the terminal is gone or takes nothing for a while.
+pub fn write_all(bytes: &[u8]) -> io::Result<()> {
+    write_out(bytes, false)
+}
+
+/// Writes a frame, however long the terminal takes; when it is left meanwhile, the rest is dropped.
+///
+/// # Errors
+/// When the terminal is gone.
+pub fn write_frame(bytes: &[u8]) -> io::Result<()> {
+    write_out(bytes, true)
 }
 
 #[cfg(test)]

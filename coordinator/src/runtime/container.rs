@@ -253,3 +253,64 @@ pub(super) fn cpus(limit: u64) -> i64 {
 pub(super) fn saturate(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(security: SecurityProfile) -> WorkerSpec {
+        WorkerSpec {
+            id: WorkerId::from_bits(1),
+            instance: "bay".into(),
+            parent: "p".into(),
+            profile: "default".into(),
+            spec: "s".into(),
+            image: "i".into(),
+            agent: "a".into(),
+            uid: 200_000,
+            limits: Limits::default(),
+            security,
+            read_only: false,
+            project: None,
+        }
+    }
+
+    fn host_config(security: SecurityProfile) -> HostConfig {
+        let host = HostFolders {
+            state: "/state".into(),
+        };
+        spec(security).body(&host).host_config.unwrap()
+    }
+
+    #[test]
+    fn the_words_on_security_are_what_the_container_is_made_with() {
+        for security in [SecurityProfile::Strict, SecurityProfile::Build] {
+            let config = host_config(security);
+            let root = security_words(security, true);
+            for cap in config.cap_add.unwrap() {
+                assert!(root.contains(&cap), "{cap}: {root}");
+            }
+            let strict = security == SecurityProfile::Strict;
+            let options = config.security_opt.unwrap_or_default();
+            assert_eq!(options.contains(&"no-new-privileges".to_owned()), strict);
+            assert!(!options.iter().any(|option| option.contains("seccomp")));
+            let user = security_words(security, false);
+            assert_eq!(user.contains("no new privileges"), strict, "{user}");
+            assert!(user.starts_with("no capabilities") && !user.contains("root"));
+        }
+    }
+
+    #[test]
+    fn every_mount_is_among_the_words() {
+        let words = mount_words();
+        let targets: Vec<&str> = words
+            .iter()
+            .filter_map(|line| line.split_once(" → ")?.1.split(' ').next())
+            .collect();
+        for mount in host_config(SecurityProfile::Strict).mounts.unwrap() {
+            let target = mount.target.unwrap();
+            let told = |told: &&str| Path::new(&target).starts_with(told);
+            assert!(targets.iter().any(told), "{target}: {words:?}");
+        }
+    }
+}

@@ -81,6 +81,31 @@ impl Dashboard {
         self.terminal.write_all(keys.as_bytes()).unwrap();
     }
 
+    /// Gives the terminal another size.
+    pub fn resize(&mut self, cols: u16, rows: u16) {
+        let size = rustix::termios::Winsize {
+            ws_row: rows,
+            ws_col: cols,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        self.screen.resize(cols, rows);
+        rustix::termios::tcsetwinsize(&self.terminal, size).unwrap();
+    }
+
+    /// Reads what is there, until nothing has come for a while.
+    pub fn settle(&mut self) {
+        while let Ok(bytes) = self.bytes.recv_timeout(Duration::from_millis(30)) {
+            self.screen.process(&bytes);
+            self.written.extend(bytes);
+        }
+    }
+
+    /// Whether it has not ended.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
     }

@@ -124,6 +124,8 @@ pub struct Modes {
     pub cursor_blink: bool,
     /// Kitty keyboard flags in force, 0 for none.
     pub kitty_flags: u8,
+    /// xterm's modifyOtherKeys, 0 for off.
+    pub other_keys: u8,
 }
 
 impl Modes {
@@ -153,6 +155,7 @@ impl Modes {
             },
             cursor_blink: style.blinking,
             kitty_flags: model.keyboard.flags,
+            other_keys: model.modify_other_keys,
         }
     }
 }

@@ -18,15 +18,15 @@ const PIECE: usize = 64 << 10;
 const QUEUE: usize = 2;
 
 /// Stdin as pieces; the channel closes at its end.
-pub(super) struct Input {
-    pub(super) pieces: mpsc::Receiver<Bytes>,
+pub(crate) struct Input {
+    pub(crate) pieces: mpsc::Receiver<Bytes>,
     /// Closing it ends the thread.
-    _stop: OwnedFd,
+    stop: OwnedFd,
 }
 
 impl Input {
     /// Starts reading.
-    pub(super) fn start() -> io::Result<Self> {
+    pub(crate) fn start() -> io::Result<Self> {
         let (stopped, stop) = pipe()?;
         let (sender, pieces) = mpsc::channel(QUEUE);
         std::thread::Builder::new()
@@ -34,8 +34,14 @@ impl Input {
             .spawn(move || run(&stopped, &sender))?;
         Ok(Self {
             pieces,
-            _stop: stop,
+            stop,
         })
+    }
+
+    /// The pieces alone, which somebody else may take for a while; none come once the second is
+    /// dropped.
+    pub(crate) fn split(self) -> (mpsc::Receiver<Bytes>, OwnedFd) {
+        (self.pieces, self.stop)
     }
 }
 

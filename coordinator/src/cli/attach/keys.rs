@@ -98,12 +98,17 @@ impl Matcher {
 
     /// Takes input; what is certainly not part of a sequence is appended to `out`.
     pub(crate) fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) -> Fed {
-        for &byte in input {
+        self.feed_some(input, out).0
+    }
+
+    /// As [`Self::feed`], and says how many bytes were taken: what came after the keys was not.
+    pub(crate) fn feed_some(&mut self, input: &[u8], out: &mut Vec<u8>) -> (Fed, usize) {
+        for (at, &byte) in input.iter().enumerate() {
             self.held.push(byte);
             loop {
                 if self.patterns.contains(&self.held) {
                     self.held.clear();
-                    return Fed::Detach;
+                    return (Fed::Detach, at + 1);
                 }
                 if self.held.is_empty() || self.patterns.iter().any(|p| p.starts_with(&self.held)) {
                     break;
@@ -111,7 +116,7 @@ impl Matcher {
                 out.push(self.held.remove(0));
             }
         }
-        Fed::Forward
+        (Fed::Forward, input.len())
     }
 
     /// How long to wait for more before [`Self::flush`]; `None` when nothing is held.

@@ -6,13 +6,14 @@ mod keys;
 mod output;
 mod session;
 
-pub(super) use session::{End, Opened, Session};
+pub(crate) use input::Input;
+pub(crate) use keys::{Fed, Matcher};
+pub(crate) use session::{End, Lent, Opened, Session};
 
 use super::{Failure, Globals, term};
 use crate::{client::Client, wire::AttachQuery};
 use clap::Args;
 use guard::TermGuard;
-use keys::Matcher;
 use podbay_protocol::AttachMode;
 use std::process::ExitCode;
 

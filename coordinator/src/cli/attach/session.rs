@@ -18,7 +18,8 @@ use podbay_protocol::{AttachMode, ExitStatus};
 use std::{process::ExitCode, time::Duration};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    time::Instant,
+    sync::{Notify, mpsc::Receiver},
+    time::{Instant, timeout},
 };
 use worker_agent::hygiene::OutputFilter;
 
@@ -30,6 +31,8 @@ const RETRY: Duration = Duration::from_millis(200);
 const GREETING: Duration = Duration::from_secs(10);
 /// How long the last output waits for a terminal when the user, or a signal, ends the attach.
 const LAST_OUTPUT: Duration = Duration::from_secs(1);
+/// How long what was typed meanwhile waits for the first output of a new connection.
+const PROOF: Duration = Duration::from_millis(500);
 /// Input kept while there is no connection.
 const MAX_PENDING: usize = 64 << 10;
 
@@ -93,6 +96,18 @@ fn code(code: i32) -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
+/// A terminal that belongs to somebody else, who reads it, has made it raw, looks after signals,
+/// and gets it back.
+pub(crate) struct Lent {
+    /// What is typed.
+    pub(crate) pieces: Receiver<Bytes>,
+    /// Before: what was typed ahead of the attach. After: what was typed behind the keys that ended
+    /// it.
+    pub(crate) beside: Vec<u8>,
+    /// After: whether input was heard.
+    pub(crate) writer: bool,
+}
+
 /// Why a connection is over.
 enum Over {
     End(End),
@@ -103,28 +118,37 @@ enum Over {
 struct Signals {
     resize: Signal,
     resumed: Signal,
-    ends: [(i32, Signal); 4],
+    /// `None` when others look after them.
+    ends: Option<Ends>,
 }
 
+type Ends = [(i32, Signal); 4];
+
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    fn new(lent: bool) -> std::io::Result<Self> {
         let one = |kind: SignalKind| Ok::<_, std::io::Error>((kind.as_raw_value(), signal(kind)?));
         Ok(Self {
             resize: signal(SignalKind::window_change())?,
             resumed: signal(SignalKind::from_raw(
                 nix::sys::signal::Signal::SIGCONT as i32,
             ))?,
-            ends: [
-                one(SignalKind::interrupt())?,
-                one(SignalKind::terminate())?,
-                one(SignalKind::hangup())?,
-                one(SignalKind::quit())?,
-            ],
+            ends: match lent {
+                true => None,
+                false => Some([
+                    one(SignalKind::interrupt())?,
+                    one(SignalKind::terminate())?,
+                    one(SignalKind::hangup())?,
+                    one(SignalKind::quit())?,
+                ]),
+            },
         })
     }
 
     /// The next signal that asks for an end.
-    async fn end(ends: &mut [(i32, Signal); 4]) -> i32 {
+    async fn end(ends: &mut Option<Ends>) -> i32 {
+        let Some(ends) = ends else {
+            return std::future::pending().await;
+        };
         let [(a, int), (b, term), (c, hup), (d, quit)] = ends;
         tokio::select! {
             _ = int.recv() => *a,
@@ -136,8 +160,12 @@ impl Signals {
 }
 
 /// What is typed, across connections.
-struct Typed {
-    input: Input,
+struct Typed<'a> {
+    pieces: &'a mut Receiver<Bytes>,
+    /// Typed before the first piece.
+    ahead: Option<Bytes>,
+    /// Typed after the keys that detach.
+    behind: Vec<u8>,
     keys: Matcher,
     /// Taken from the input and not sent yet.
     pending: Vec<u8>,
@@ -149,16 +177,17 @@ struct Typed {
     ignored: bool,
 }
 
-impl Typed {
+impl Typed<'_> {
     /// Waits for more input; `true` when the user detached. Safe to drop.
     async fn more(&mut self) -> bool {
+        if let Some(ahead) = self.ahead.take() {
+            return self.feed(&ahead);
+        }
         loop {
             let hold = self.keys.hold();
             tokio::select! {
-                piece = self.input.pieces.recv(), if !self.ended => match piece {
-                    Some(piece) if self.terminal => {
-                        return self.keys.feed(&piece, &mut self.pending) == Fed::Detach;
-                    }
+                piece = self.pieces.recv(), if !self.ended => match piece {
+                    Some(piece) if self.terminal => return self.feed(&piece),
                     Some(piece) => {
                         self.pending.extend_from_slice(&piece);
                         return false;
@@ -176,11 +205,26 @@ impl Typed {
             }
         }
     }
+
+    fn feed(&mut self, piece: &[u8]) -> bool {
+        let (fed, used) = self.keys.feed_some(piece, &mut self.pending);
+        self.behind = piece.get(used..).unwrap_or_default().to_vec();
+        fed == Fed::Detach
+    }
 }
 
 impl Session {
     /// Carries the session until it ends, the user detaches, or a signal comes.
-    pub(crate) async fn run(mut self, opened: Opened) -> Result<End, Failure> {
+    pub(crate) async fn run(self, opened: Opened) -> Result<End, Failure> {
+        self.carry(opened, None).await
+    }
+
+    /// The same on a terminal that is lent; signals do not end it.
+    pub(crate) async fn run_on(self, opened: Opened, lent: &mut Lent) -> Result<End, Failure> {
+        self.carry(opened, Some(lent)).await
+    }
+
+    async fn carry(mut self, opened: Opened, lent: Option<&mut Lent>) -> Result<End, Failure> {
         // The first message says whether there is a terminal on the other side; until then this one
         // stays as it is.
         let (sender, mut receiver) = opened.stream.split();
@@ -188,22 +232,42 @@ impl Session {
         if let Some(Ok(Incoming::Message(ServerMessage::Attached { pipes: true, .. }))) = &first {
             self.pipes = true;
         }
-        let mut signals = Signals::new()?;
-        let guard = raw_terminal(self.pipes)?;
+        let mut signals = Signals::new(lent.is_some())?;
+        let guard = match &lent {
+            Some(_) => None,
+            None => raw_terminal(self.pipes)?,
+        };
+        let terminal = lent.is_some() || guard.is_some();
+        let mut own = match &lent {
+            Some(_) => None,
+            None => Some(Input::start()?),
+        };
+        let (mut heard, mut beside) = (true, Vec::new());
+        let (pieces, beside, heard) = match (lent, &mut own) {
+            (Some(lent), _) => (&mut lent.pieces, &mut lent.beside, &mut lent.writer),
+            (None, Some(own)) => (&mut own.pieces, &mut beside, &mut heard),
+            // One of them is there.
+            (None, None) => return Err(Failure::new(1, "nothing to read from")),
+        };
+        let ahead = std::mem::take(beside);
         let mut typed = Typed {
-            input: Input::start()?,
+            pieces,
+            ahead: (!ahead.is_empty()).then(|| ahead.into()),
+            behind: Vec::new(),
             keys: std::mem::take(&mut self.keys),
             pending: Vec::new(),
             ended: false,
-            terminal: guard.is_some(),
+            terminal,
             pipes: self.pipes,
             ignored: self.mode == AttachMode::ReadOnly,
         };
         let mut shown = Shown {
             output: Output::start()?,
             filter: OutputFilter::new(self.clipboard),
-            terminal: guard.is_some(),
+            terminal,
             quiet: opened.announced,
+            writer: None,
+            again: false,
         };
         let mut link = Link {
             sender,
@@ -236,8 +300,11 @@ impl Session {
                 Err(failure) => break Err(failure),
             }
             shown.quiet = true;
+            shown.again = true;
             shown.filter = OutputFilter::new(self.clipboard);
         };
+        *heard = shown.writer.unwrap_or(true);
+        *beside = std::mem::take(&mut typed.behind);
         let exited = matches!(end, Ok(End::Exited { .. }));
         let end = tokio::select! {
             () = shown.output.drain() => end,
@@ -255,7 +322,7 @@ impl Session {
         link: Link,
         signals: &mut Signals,
         guard: &Option<TermGuard>,
-        typed: &mut Typed,
+        typed: &mut Typed<'_>,
         shown: &mut Shown,
     ) -> Result<Over, Failure> {
         let Link {
@@ -269,8 +336,17 @@ impl Session {
             ends,
         } = signals;
         let (say, mut said) = tokio::sync::mpsc::channel::<i32>(4);
-        let up = uplink(&mut sender, typed, resize, resumed, guard, &mut said);
-        let down = self.downlink(first, &mut receiver, shown);
+        // What was typed while there was no connection waits until this one has shown that it goes
+        // all the way: it may be over before it began.
+        let proven = Notify::new();
+        let waits = shown.again;
+        let up = async {
+            if waits {
+                drop(timeout(PROOF, proven.notified()).await);
+            }
+            uplink(&mut sender, typed, resize, resumed, guard, &mut said).await
+        };
+        let down = self.downlink(first, &mut receiver, shown, &proven);
         let end = async {
             let mut asked = 0;
             loop {
@@ -296,6 +372,7 @@ impl Session {
         first: Option<Result<Incoming, ClientError>>,
         receiver: &mut AttachReceiver,
         shown: &mut Shown,
+        proven: &Notify,
     ) -> Result<Over, Failure> {
         let mut next = first;
         let mut watching = false;
@@ -308,6 +385,7 @@ impl Session {
                         bytes
                     };
                     shown.output.write(Stream::Stdout, bytes).await?;
+                    proven.notify_one();
                     // After the first piece, which paints the screen anew.
                     if std::mem::take(&mut watching) {
                         shown.watching().await?;
@@ -319,8 +397,11 @@ impl Session {
                 }
                 Ok(Incoming::Message(ServerMessage::Error(error))) => return Err(error.into()),
                 Ok(Incoming::Message(ServerMessage::Attached { writer, .. })) => {
-                    let unasked = !writer && self.mode == AttachMode::Write;
-                    watching = unasked && shown.terminal && !shown.quiet;
+                    let unasked = !writer && self.mode != AttachMode::ReadOnly;
+                    // Whoever was the writer is told as well: another one may have been faster.
+                    let news = !shown.quiet || shown.writer == Some(true);
+                    watching = unasked && shown.terminal && news;
+                    shown.writer = Some(writer);
                 }
                 Ok(Incoming::Message(ServerMessage::Spawned(_))) => {}
                 Err(error) if error.is_transient() => return Ok(Over::Gone),
@@ -336,7 +417,7 @@ impl Session {
     async fn again(
         &self,
         signals: &mut Signals,
-        typed: &mut Typed,
+        typed: &mut Typed<'_>,
     ) -> Result<Result<AttachStream, End>, Failure> {
         let give_up = Instant::now() + PATIENCE;
         loop {
@@ -413,6 +494,10 @@ struct Shown {
     filter: OutputFilter,
     terminal: bool,
     quiet: bool,
+    /// Whether input was heard at the last attach.
+    writer: Option<bool>,
+    /// Whether this is not the first connection.
+    again: bool,
 }
 
 impl Shown {
@@ -444,7 +529,7 @@ impl Shown {
 
 async fn uplink(
     sender: &mut AttachSender,
-    typed: &mut Typed,
+    typed: &mut Typed<'_>,
     resize: &mut Signal,
     resumed: &mut Signal,
     guard: &Option<TermGuard>,
@@ -485,13 +570,13 @@ async fn uplink(
                         return Over::End(End::Detached);
                     }
                 }
-                Some(()) = resize.recv() => announce_size(sender, guard).await,
+                Some(()) = resize.recv() => announce_size(sender, typed.terminal).await,
                 Some(()) = resumed.recv() => {
                     if let Some(guard) = guard {
                         // A terminal that is gone shows at the next read.
                         drop(guard.again());
                     }
-                    announce_size(sender, guard).await
+                    announce_size(sender, typed.terminal).await
                 }
                 Some(number) = said.recv() => sender.signal(number).await,
             }
@@ -506,10 +591,10 @@ async fn uplink(
 
 async fn announce_size(
     sender: &mut AttachSender,
-    guard: &Option<TermGuard>,
+    terminal: bool,
 ) -> Result<(), ClientError> {
     match term::size() {
-        Some(size) if guard.is_some() => sender.resize(size).await,
+        Some(size) if terminal => sender.resize(size).await,
         _ => Ok(()),
     }
 }

@@ -9,6 +9,7 @@ mod adopt;
 mod attach;
 mod claim;
 mod cold;
+mod dashboard;
 mod idle;
 mod instance;
 mod outer;
@@ -76,18 +77,21 @@ enum What {
     Refill,
     /// Attached sessions, against tmux.
     Attach,
+    /// The dashboard with 32 workers: start, keys while some flood, rest.
+    Dashboard,
     /// A killed coordinator: until 32 workers are there again.
     Adopt,
     /// Memory and processor time of 32 idle workers.
     Idle,
 }
 
-const GROUPS: [What; 7] = [
+const GROUPS: [What; 8] = [
     What::Ready,
     What::Claim,
     What::Cold,
     What::Refill,
     What::Attach,
+    What::Dashboard,
     What::Adopt,
     What::Idle,
 ];
@@ -105,6 +109,7 @@ impl What {
             Self::Cold => cold::measure(bench).await,
             Self::Refill => refill::measure(bench).await,
             Self::Attach => attach::measure(bench).await,
+            Self::Dashboard => dashboard::measure(bench).await,
             Self::Adopt => adopt::measure(bench).await,
             Self::Idle => idle::measure(bench).await,
             Self::All => Ok(Vec::new()),

@@ -92,8 +92,17 @@ impl Outer {
         })
     }
 
+    /// The program's process.
+    pub(super) fn pid(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
     /// Bytes that came within `wait`; `None` when none did.
-    fn piece<'a>(&self, buffer: &'a mut [u8], wait: Duration) -> Result<Option<&'a [u8]>, Failure> {
+    pub(super) fn piece<'a>(
+        &self,
+        buffer: &'a mut [u8],
+        wait: Duration,
+    ) -> Result<Option<&'a [u8]>, Failure> {
         loop {
             match read(&self.master, buffer) {
                 Ok(0) | Err(Errno::EIO) => {

@@ -56,7 +56,7 @@ fn with_preview(mut state: State) -> State {
                 row,
                 col,
                 GridCell {
-                    symbol: c.to_string(),
+                    symbol: c.to_string().into(),
                     style,
                 },
             );

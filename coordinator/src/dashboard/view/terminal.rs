@@ -143,6 +143,13 @@ pub fn paint(picture: &Picture, area: Rect, typed: bool, pen: &mut Pen<'_>) -> O
             }
         }
     }
+    // The current match stands out from the others, with colours or without.
+    let here = Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD);
+    for (row, columns) in &picture.found_here {
+        for at in columns.clone().filter_map(|col| place(*row, col)) {
+            pen.tint_cell(at.x, at.y, here);
+        }
+    }
     let (row, col) = grid.cursor?;
     let at = place(row, col)?;
     if !typed {

@@ -223,3 +223,23 @@ fn shutdown_turns_claims_down_and_removes_everything_also_what_is_still_being_cr
     bench.tell(Event::Removed(making));
     assert_eq!(bench.fleet.workers().count(), 0);
 }
+
+#[test]
+fn a_new_name_is_taken_at_once_and_the_old_one_is_free() {
+    let mut bench = Bench::warm(3);
+    let worker = bench.running("a");
+    bench.running("b");
+    let rename = |to: &str| Event::Rename {
+        worker: worker.clone(),
+        name: to.parse().unwrap(),
+    };
+    let actions = bench.tell(rename("c"));
+    assert!(actions.contains(&Action::WorkerChanged(worker.clone())));
+    let refused = bench.claim("c", WhenEmpty::Fail);
+    let in_use = [RejectReason::NameInUse(WorkerState::Running)];
+    assert_eq!(rejected(&refused), in_use);
+    assert_eq!(assigned(&bench.claim("a", WhenEmpty::Fail)).len(), 1);
+    bench.tell(rename("b"));
+    let entry = bench.fleet.worker(&worker).unwrap();
+    assert_eq!(entry.name.as_ref().unwrap().as_str(), "c", "b was taken");
+}
