@@ -1,7 +1,11 @@
 //! Palette and help, as snapshots.
 
 use super::fixtures::*;
-use crate::dashboard::{dialog::Dialog, state::State};
+use crate::dashboard::{
+    dialog::Dialog,
+    keymap::{Keymap, Preset},
+    state::State,
+};
 use crossterm::event::KeyCode;
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (40, 12)];
@@ -46,4 +50,14 @@ fn palette_and_help_are_drawn_at_any_size() {
             screen(&state);
         }
     }
+}
+
+#[test]
+fn the_help_of_tmux_searched() {
+    snapshots("keys_searched", |cols, rows| {
+        let mut state = state_with(cols, rows, workers(10));
+        state.keymap = Keymap::new(Preset::Tmux, &[].into()).0;
+        press(&mut state, "?/worker");
+        state
+    });
 }

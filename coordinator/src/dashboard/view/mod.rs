@@ -4,6 +4,7 @@ mod changes;
 pub mod chrome;
 mod details;
 mod dialogs;
+pub mod help;
 pub mod layout;
 pub mod list;
 mod logs;
