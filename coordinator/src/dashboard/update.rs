@@ -93,6 +93,8 @@ fn follow(state: &mut State, effects: &mut Vec<Effect>) {
     let workers = &state.workers;
     state.terminals.retain(|id, _| workers.contains_key(id));
 
+    let pane = layout::split(state).pane;
+    state.changes.fit(pane);
     let shown = |tab: Tab| layout::shows_tab(state) && state.tab == tab;
     let (changes, logs) = (shown(Tab::Changes), shown(Tab::Logs));
     let live = state.is_live();

@@ -3,5 +3,6 @@
 pub mod fixtures;
 mod overlays;
 mod properties;
+pub mod review;
 mod screens;
 mod stories;

@@ -4,6 +4,7 @@ mod changes;
 pub mod chrome;
 mod details;
 mod dialogs;
+mod diff;
 pub mod help;
 pub mod layout;
 pub mod list;
@@ -89,6 +90,17 @@ fn pane(state: &State, areas: &layout::Areas, pen: &mut Pen<'_>) -> Option<Posit
             None
         }
     }
+}
+
+/// What the tab shows, over a whole buffer.
+#[cfg(test)]
+pub fn draw_tab(state: &State, buf: &mut Buffer) -> Option<Position> {
+    let areas = layout::Areas {
+        pane: buf.area,
+        ..layout::Areas::default()
+    };
+    let mut pen = Pen::new(buf, state.theme);
+    pane(state, &areas, &mut pen)
 }
 
 /// A list or a text of which a part is shown: where it stands, at the right of a row.
