@@ -17,6 +17,7 @@ mod field;
 mod filter;
 mod fuzzy;
 mod grid;
+mod help;
 mod input;
 mod keymap;
 mod keys;
