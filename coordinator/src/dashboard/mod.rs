@@ -25,6 +25,7 @@ mod link;
 mod live;
 mod logs;
 mod losses;
+mod memory;
 mod mouse;
 mod order;
 mod outer;
