@@ -175,7 +175,7 @@ impl Page {
         self.column = 0;
     }
 
-    fn to_the_end(&mut self) {
+    fn go_below(&mut self) {
         self.row = self.lines.len().saturating_sub(1);
         self.column = 0;
         if self.lines.back().is_some_and(|line| !line.is_empty()) {
@@ -249,7 +249,7 @@ impl Page {
             }
             1 => self.erase(0, self.column + 1),
             // What a cleared screen showed was output all the same.
-            _ => self.to_the_end(),
+            _ => self.go_below(),
         }
     }
 
@@ -257,7 +257,7 @@ impl Page {
     fn address(&mut self, row: u16, column: u16) {
         if self.addressed != Some(row) {
             self.addressed = Some(row);
-            self.to_the_end();
+            self.go_below();
         }
         self.go_to(column);
     }
@@ -347,7 +347,7 @@ impl Perform for Page {
                 let screen = params.iter().any(|p| matches!(p, [47 | 1047 | 1049]));
                 if screen {
                     self.addressed = None;
-                    self.to_the_end();
+                    self.go_below();
                 }
             }
             return;
@@ -399,7 +399,7 @@ impl Perform for Page {
             ([], b'8') => self.restore(),
             ([], b'D' | b'E') => self.new_line(),
             ([], b'M') => self.row = self.row.saturating_sub(1),
-            ([], b'c') => self.to_the_end(),
+            ([], b'c') => self.go_below(),
             _ => {}
         }
     }
