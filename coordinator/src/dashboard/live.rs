@@ -68,7 +68,12 @@ impl Lives {
     /// coordinator has no other way to make them writer or watcher.
     pub fn watch(&mut self, targets: Vec<LiveTarget>) {
         let wanted = |id: &String| targets.iter().any(|t| t.id == *id);
-        let gone: Vec<String> = self.lives.keys().filter(|id| !wanted(id)).cloned().collect();
+        let gone: Vec<String> = self
+            .lives
+            .keys()
+            .filter(|id| !wanted(id))
+            .cloned()
+            .collect();
         self.leaving.retain(|task| !task.is_finished());
         for id in gone {
             if let Some(life) = self.lives.remove(&id) {

@@ -18,6 +18,7 @@ mod field;
 mod filter;
 mod fuzzy;
 mod grid;
+mod help;
 mod input;
 mod keymap;
 mod keys;

@@ -38,21 +38,11 @@ const QUEUE: usize = 1024;
 const BURST: usize = 4096;
 
 /// How the dashboard behaves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DashboardOptions {
     /// Key sequences that lead back from a worker's terminal, as Docker writes them; the first
-    /// one is shown to the user.
+    /// one is shown to the user. Empty: the configuration's.
     pub detach_keys: Vec<String>,
-}
-
-impl Default for DashboardOptions {
-    /// Ctrl-Q, Ctrl-P Ctrl-Q, Ctrl-\.
-    fn default() -> Self {
-        let detach_keys = ["ctrl-q", "ctrl-p,ctrl-q", "ctrl-\\"]
-            .map(str::to_owned)
-            .to_vec();
-        Self { detach_keys }
-    }
 }
 
 /// Opens the dashboard and blocks until it is left.
@@ -82,12 +72,16 @@ pub async fn run(client: Client, options: DashboardOptions) -> anyhow::Result<()
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
         anyhow::bail!("the dashboard needs a terminal; with docker exec, give -it");
     }
-    let keys = Matcher::new(&options.detach_keys).map_err(anyhow::Error::msg)?;
+    let mut settings = Settings::load(&client).await;
+    if !options.detach_keys.is_empty() {
+        settings.leave_keys = options.detach_keys;
+    }
+    let keys = Matcher::new(&settings.leave_keys).map_err(anyhow::Error::msg)?;
     let signals = Signals::new().context("watching for signals")?;
     let guard = TermGuard::enter().context("preparing the terminal")?;
     let clock = Clock::of_the_system();
     let state = State::new(
-        Settings::default(),
+        settings,
         term_guard::size().unwrap_or(FALLBACK_SIZE),
         clock.now_ms(),
     );
@@ -211,7 +205,8 @@ impl Runner {
                     Signalled::End => break,
                     Signalled::Suspend => self.suspend()?,
                     Signalled::Continued => self.continued()?,
-                    Signalled::Resized => self.resized()?,
+                    // Also when it has its former size again: what it shows went meanwhile.
+                    Signalled::Resized => self.anew()?,
                 },
                 Woken::Panicked => anyhow::bail!("the dashboard failed; workers run on"),
             }
@@ -325,7 +320,7 @@ impl Runner {
         }
     }
 
-    /// Draws all anew, for the size that the terminal has.
+    /// Draws all anew, for the size that the terminal has now.
     fn anew(&mut self) -> anyhow::Result<()> {
         self.painter.forget();
         self.changed = true;

@@ -92,12 +92,15 @@ impl Script {
         drop(std::fs::remove_file(&self.socket));
     }
 
-    /// A worker's program writes.
+    /// A worker's program writes, and someone is attached who hears it.
     pub fn output(&self, worker: &str, text: &str) {
-        self.inner
-            .output
-            .send((worker.to_owned(), text.to_owned()))
-            .unwrap();
+        assert!(self.output_unheard(worker, text), "nobody is attached");
+    }
+
+    /// A worker's program writes; says whether anybody is attached.
+    pub fn output_unheard(&self, worker: &str, text: &str) -> bool {
+        let piece = (worker.to_owned(), text.to_owned());
+        self.inner.output.send(piece).is_ok()
     }
 
     /// Waits until this was typed.

@@ -589,10 +589,7 @@ async fn uplink(
     }
 }
 
-async fn announce_size(
-    sender: &mut AttachSender,
-    terminal: bool,
-) -> Result<(), ClientError> {
+async fn announce_size(sender: &mut AttachSender, terminal: bool) -> Result<(), ClientError> {
     match term::size() {
         Some(size) if terminal => sender.resize(size).await,
         _ => Ok(()),

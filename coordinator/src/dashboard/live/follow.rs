@@ -329,7 +329,11 @@ impl Down<'_> {
                     Err(end) => return end,
                 },
             }
-            let every = if self.target.write.is_some() { FRAME.0 } else { FRAME.1 };
+            let every = if self.target.write.is_some() {
+                FRAME.0
+            } else {
+                FRAME.1
+            };
             let now = Instant::now();
             due = match self.fresh {
                 Fresh::Asked(at) => Some(at + RESTORING.1),
@@ -448,7 +452,10 @@ impl Down<'_> {
             ScrollTo::Search(text) => !text.is_empty(),
             ScrollTo::Bottom | ScrollTo::Select(_) | ScrollTo::Copy => false,
         };
-        let shallow = self.model.as_ref().is_none_or(|m| m.scrollback() <= LINES.0);
+        let shallow = self
+            .model
+            .as_ref()
+            .is_none_or(|m| m.scrollback() <= LINES.0);
         if looks_back && shallow {
             self.later.push(to);
             *self.deep = true;

@@ -2,6 +2,7 @@
 
 pub mod fixtures;
 mod output;
+mod overlays;
 mod properties;
 pub mod review;
 mod screens;

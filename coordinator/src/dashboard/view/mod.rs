@@ -5,6 +5,7 @@ pub mod chrome;
 mod details;
 mod dialogs;
 mod diff;
+pub mod help;
 pub mod layout;
 pub mod list;
 mod logs;
