@@ -13,6 +13,7 @@ mod columns;
 mod dialog;
 mod effects;
 mod event;
+mod fetch;
 mod field;
 mod filter;
 mod fuzzy;

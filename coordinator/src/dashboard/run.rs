@@ -3,6 +3,7 @@
 use super::{
     effects,
     event::{AttachEnd, Effect, Msg},
+    fetch::Fetcher,
     input::{Input, Mode, Typed},
     link,
     live::Lives,
@@ -102,6 +103,7 @@ pub async fn run(client: Client, options: DashboardOptions) -> anyhow::Result<()
     let follower = tokio::spawn(link::follow(client.clone(), to.clone()));
     let runner = Runner {
         lives: Lives::new(client.clone()),
+        fetcher: Fetcher::new(client.clone(), to.clone()),
         client,
         input: Input::new(keys.clone()),
         keys,
@@ -128,6 +130,7 @@ type Zoomed = Pin<Box<dyn Future<Output = (AttachEnd, Lent)> + Send>>;
 
 struct Runner {
     client: Client,
+    fetcher: Fetcher,
     keys: Matcher,
     state: State,
     painter: Painter,
@@ -362,7 +365,7 @@ impl Runner {
                 self.painter.notify(all.then_some((&title, &text)));
             }
             Effect::Act { what, act } => effects::act(&self.client, &self.to, what, act),
-            Effect::Fetch(_) => {}
+            Effect::Fetch(fetch) => self.fetcher.fetch(fetch),
             Effect::Remember(memory) => self.remember(&memory),
         }
         Ok(())
