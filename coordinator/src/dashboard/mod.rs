@@ -26,6 +26,7 @@ mod link;
 mod live;
 mod logs;
 mod losses;
+mod memory;
 mod mouse;
 mod order;
 mod outer;
