@@ -79,7 +79,7 @@ fn attach_passes_bytes_both_ways_and_comes_back() {
     let script = Script::start(vec![worker("one")]);
     let mut dashboard = Dashboard::start(&script, 80, 24, &[]);
     dashboard.until("hello from one");
-    dashboard.keys("\r");
+    dashboard.keys("z");
     dashboard.until_not("1 worker");
     dashboard.until("hello from one");
     dashboard.keys("typed\x1b[A");
@@ -98,7 +98,7 @@ fn a_signal_while_attached_undoes_what_the_session_left() {
     let script = Script::start(vec![worker("one")]);
     let mut dashboard = Dashboard::start(&script, 80, 24, &[]);
     dashboard.until("hello from one");
-    dashboard.keys("\r");
+    dashboard.keys("z");
     dashboard.until_not("1 worker");
     dashboard.until("hello from one");
     script.output(
