@@ -207,7 +207,7 @@ impl Typed<'_> {
     }
 
     fn feed(&mut self, piece: &[u8]) -> bool {
-        let (fed, used) = self.keys.feed_some(piece, &mut self.pending);
+        let (fed, used) = self.keys.feed(piece, &mut self.pending);
         self.behind = piece.get(used..).unwrap_or_default().to_vec();
         fed == Fed::Detach
     }

@@ -125,8 +125,7 @@ impl Follower {
                 return;
             }
             match self.attach(&target, brief).await {
-                End::Gone => continue,
-                End::Again => continue,
+                End::Gone | End::Again => continue,
                 End::Final(body) => {
                     self.out.say(body);
                     return self.ended().await;
@@ -204,6 +203,7 @@ impl Follower {
                     sender,
                     typed: &mut self.typed,
                     said,
+                    writes: target.write.is_some(),
                     writer: None,
                 };
                 let end = tokio::select! {
@@ -315,7 +315,7 @@ impl Down<'_> {
                     last = last.min(Instant::now() - FRAME.1);
                 }
                 () = sleep_until(due.unwrap_or(never)), if due.is_some() => {
-                    (due, last) = (None, Instant::now());
+                    last = Instant::now();
                     due = self.show();
                     continue;
                 }
@@ -470,6 +470,8 @@ struct Up<'a> {
     sender: AttachSender,
     typed: &'a mut Pieces,
     said: mpsc::UnboundedReceiver<Say>,
+    /// Whether this attach is for typing; what is typed waits for one that is.
+    writes: bool,
     /// Whether input is heard, once that was said.
     writer: Option<bool>,
 }
@@ -481,7 +483,7 @@ impl Up<'_> {
             let sent = tokio::select! {
                 biased;
                 Some(what) = self.said.recv() => self.pass_on(what).await,
-                piece = self.typed.next(), if self.writer.is_some() => match piece {
+                piece = self.typed.next(), if self.writes && self.writer.is_some() => match piece {
                     Some(piece) => self.type_in(&piece).await,
                     None => return,
                 },
@@ -496,7 +498,10 @@ impl Up<'_> {
     async fn pass_on(&mut self, what: Say) -> Result<(), ClientError> {
         match what {
             Say::Resize(size) => self.sender.resize(size).await,
-            Say::Takeover => self.sender.takeover().await,
+            Say::Takeover => {
+                self.writes = true;
+                self.sender.takeover().await
+            }
             Say::Writer(writer) => {
                 self.writer = Some(writer);
                 Ok(())
@@ -517,7 +522,9 @@ impl Up<'_> {
         while let Ok(what) = self.said.try_recv() {
             self.pass_on(what).await?;
         }
-        while let Some(piece) = self.typed.waiting() {
+        while self.writes
+            && let Some(piece) = self.typed.waiting()
+        {
             self.type_in(&piece).await?;
         }
         self.sender.close().await
