@@ -26,10 +26,50 @@ const SEED: u64 = 0x90db_a7e5;
 /// What is typed: keys of every context, text, mouse reports, pieces of sequences. Not among them:
 /// what ends the dashboard (q, Ctrl-C) or stops the process (Ctrl-Z).
 const KEYS: [&str; 44] = [
-    "j", "k", "g", "G", "\r", "\x11", "\x1b", "\t", "\x1b[Z", "1", "2", "3", "4", "d", "l", "s",
-    "t", "z", "n", "r", "x", "y", " ", "*", "/", "[", "m", ":ta\x1b[B\x1b", "?", "o", "v", "f", "\x7f",
-    "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D", "\x1b[5~", "\x1b[6~", "\x1b[200~pasted text\x1b[201~",
-    "\x1b[<0;10;5M\x1b[<0;10;5m", "\x1b[<64;20;8M", "\x1b[<32;70;9M", "日本",
+    "j",
+    "k",
+    "g",
+    "G",
+    "\r",
+    "\x11",
+    "\x1b",
+    "\t",
+    "\x1b[Z",
+    "1",
+    "2",
+    "3",
+    "4",
+    "d",
+    "l",
+    "s",
+    "t",
+    "z",
+    "n",
+    "r",
+    "x",
+    "y",
+    " ",
+    "*",
+    "/",
+    "[",
+    "m",
+    ":ta\x1b[B\x1b",
+    "?",
+    "o",
+    "v",
+    "f",
+    "\x7f",
+    "\x1b[A",
+    "\x1b[B",
+    "\x1b[C",
+    "\x1b[D",
+    "\x1b[5~",
+    "\x1b[6~",
+    "\x1b[200~pasted text\x1b[201~",
+    "\x1b[<0;10;5M\x1b[<0;10;5m",
+    "\x1b[<64;20;8M",
+    "\x1b[<32;70;9M",
+    "日本",
 ];
 
 #[test]
@@ -78,7 +118,10 @@ fn random_keys_and_sizes_neither_break_it_nor_leave_modes_behind() {
         // It keeps up: what it has not drawn yet is read now and then.
         if step % 50 == 0 {
             dashboard.settle();
-            assert!(dashboard.runs(), "it ended at step {step} of seed {SEED:#x}");
+            assert!(
+                dashboard.runs(),
+                "it ended at step {step} of seed {SEED:#x}"
+            );
         }
     }
     dashboard.resize(100, 30);

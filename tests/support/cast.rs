@@ -146,7 +146,11 @@ fn svg(screen: &Screen) -> String {
         && let Some(cell) = cells.iter_mut().find(|c| (c.0, c.1) == (row, col))
     {
         let bg = std::mem::replace(&mut cell.3.bg, FOREGROUND.to_owned());
-        cell.3.fg = if bg.is_empty() { BACKGROUND.to_owned() } else { bg };
+        cell.3.fg = if bg.is_empty() {
+            BACKGROUND.to_owned()
+        } else {
+            bg
+        };
     }
     let mut at = 0;
     while let Some((row, col, _, look)) = cells.get(at).cloned() {
@@ -157,10 +161,7 @@ fn svg(screen: &Screen) -> String {
         at += run.len();
         let text: String = run.iter().map(|c| c.2.as_str()).collect();
         let count = f64::from(u16::try_from(run.len()).expect("a row"));
-        let (x, y) = (
-            f64::from(col) * CELL.0 + 8.0,
-            f64::from(row) * CELL.1 + 8.0,
-        );
+        let (x, y) = (f64::from(col) * CELL.0 + 8.0, f64::from(row) * CELL.1 + 8.0);
         if !look.bg.is_empty() {
             writeln!(
                 out,
@@ -195,7 +196,9 @@ fn svg(screen: &Screen) -> String {
         let columns = run
             .iter()
             .rposition(|c| !c.2.trim().is_empty())
-            .map_or(0.0, |last| f64::from(u16::try_from(last + 1).expect("a row")) - skipped);
+            .map_or(0.0, |last| {
+                f64::from(u16::try_from(last + 1).expect("a row")) - skipped
+            });
         writeln!(
             out,
             "<text x=\"{:.1}\" y=\"{:.1}\" textLength=\"{:.1}\" lengthAdjust=\"spacingAndGlyphs\" \
@@ -268,6 +271,9 @@ mod tests {
         assert_eq!(pictures.len(), 1);
         let (name, svg) = &pictures[0];
         assert_eq!(name, "one");
-        assert!(svg.contains(">grün</text>") && svg.contains("&lt;x&gt;"), "{svg}");
+        assert!(
+            svg.contains(">grün</text>") && svg.contains("&lt;x&gt;"),
+            "{svg}"
+        );
     }
 }

@@ -33,8 +33,8 @@ use alacritty_terminal::term::cell::Flags;
 use alacritty_terminal::vte::ansi::{Processor, Timeout};
 
 pub use self::cells::{Attrs, Cell, Color, CursorShape, Modes, Mouse, Underline};
-pub use self::find::Span;
 use self::find::Finder;
+pub use self::find::Span;
 use self::frame::{Framer, Kind, Sink};
 use self::model::{Model, Size, to_i32};
 

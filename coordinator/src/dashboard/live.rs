@@ -32,7 +32,7 @@ const WATCHED_BURST: Duration = Duration::from_millis(170);
 /// Most typed bytes that wait for one worker; what is more is dropped.
 const MOST_TYPED: usize = 4 << 20;
 /// How long what was typed last may take to be sent when the dashboard is left.
-const LAST_TYPED: Duration = Duration::from_millis(500);
+const LAST_TYPED: Duration = Duration::from_secs(3);
 
 /// The live workers.
 pub struct Lives {
@@ -68,7 +68,12 @@ impl Lives {
     /// coordinator has no other way to make them writer or watcher.
     pub fn watch(&mut self, targets: Vec<LiveTarget>) {
         let wanted = |id: &String| targets.iter().any(|t| t.id == *id);
-        let gone: Vec<String> = self.lives.keys().filter(|id| !wanted(id)).cloned().collect();
+        let gone: Vec<String> = self
+            .lives
+            .keys()
+            .filter(|id| !wanted(id))
+            .cloned()
+            .collect();
         self.leaving.retain(|task| !task.is_finished());
         for id in gone {
             if let Some(life) = self.lives.remove(&id) {

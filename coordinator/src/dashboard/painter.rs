@@ -74,7 +74,11 @@ impl Painter {
         if let Some((title, said)) = note {
             let note = text::clean(&format!("{title}: {said}"));
             // A digit first would be a progress report in some terminals.
-            let note: String = note.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').chars().take(LONGEST_NOTE).collect();
+            let note: String = note
+                .trim_start_matches(|c: char| c.is_ascii_digit() || c == ';')
+                .chars()
+                .take(LONGEST_NOTE)
+                .collect();
             self.beside
                 .extend_from_slice(format!("\x1b]9;{note}\x1b\\").as_bytes());
         }

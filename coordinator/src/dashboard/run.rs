@@ -347,7 +347,8 @@ impl Runner {
             })?,
             Effect::Clipboard(text) => {
                 if !self.painter.copy(&text) {
-                    self.state.refuse("not copied: too much for the terminal's clipboard");
+                    self.state
+                        .refuse("not copied: too much for the terminal's clipboard");
                 }
             }
             Effect::Notify { title, text } => {

@@ -148,7 +148,11 @@ impl Dashboard {
     pub fn until_set(&mut self, what: &str, done: impl Fn(&Screen) -> bool) {
         let end = Instant::now() + PATIENCE;
         while !done(&self.screen) {
-            assert!(Instant::now() < end, "waiting for {what}: {:?}", self.screen.modes());
+            assert!(
+                Instant::now() < end,
+                "waiting for {what}: {:?}",
+                self.screen.modes()
+            );
             if let Ok(bytes) = self.bytes.recv_timeout(Duration::from_millis(100)) {
                 self.screen.process(&bytes);
                 self.written.extend(bytes);

@@ -105,15 +105,9 @@ impl Script {
     /// A worker's program writes.
     pub fn output(&self, worker: &str, text: &str) {
         let mut written = self.inner.written.lock().unwrap();
-        written
-            .entry(worker.to_owned())
-            .or_default()
-            .push_str(text);
+        written.entry(worker.to_owned()).or_default().push_str(text);
         // Nobody may be attached.
-        drop(self
-            .inner
-            .output
-            .send((worker.to_owned(), text.to_owned())));
+        drop(self.inner.output.send((worker.to_owned(), text.to_owned())));
     }
 
     /// A worker's program writes as fast as it is read, until it no longer does.

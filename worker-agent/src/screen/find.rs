@@ -147,10 +147,9 @@ impl Screen {
         let term = &self.inner.model.term;
         let start = Point::new(term.topmost_line(), Column(0));
         let end = Point::new(term.bottommost_line(), term.last_column());
-        finder.matches =
-            RegexIter::new(start, end, Direction::Right, term, &mut finder.regex)
-                .take(MOST)
-                .collect();
+        finder.matches = RegexIter::new(start, end, Direction::Right, term, &mut finder.regex)
+            .take(MOST)
+            .collect();
         finder.stale = false;
         if let Some(here) = &finder.current {
             let same = |m: &&Match| m.start() <= here.start();
@@ -183,10 +182,9 @@ impl Screen {
         // A match may begin above.
         let start = term.line_search_left(Point::new(top, Column(0)));
         let end = Point::new(bottom, last);
-        let all: Vec<Match> =
-            RegexIter::new(start, end, Direction::Right, term, &mut finder.regex)
-                .take(MOST)
-                .collect();
+        let all: Vec<Match> = RegexIter::new(start, end, Direction::Right, term, &mut finder.regex)
+            .take(MOST)
+            .collect();
         let current = finder.current.clone();
         let spans = |matches: &[Match]| {
             matches
@@ -262,7 +260,11 @@ impl Screen {
         let (first, last) = (start.line.max(top), end.line.min(bottom));
         (first.0..=last.0)
             .map(|line| {
-                let from = if line == start.line.0 { start.column.0 } else { 0 };
+                let from = if line == start.line.0 {
+                    start.column.0
+                } else {
+                    0
+                };
                 let to = match line == end.line.0 {
                     // A wide character counts whole.
                     true => (end.column.0 + 1).min(columns),

@@ -32,10 +32,7 @@ impl Input {
         std::thread::Builder::new()
             .name("input".into())
             .spawn(move || run(&stopped, &sender))?;
-        Ok(Self {
-            pieces,
-            stop,
-        })
+        Ok(Self { pieces, stop })
     }
 
     /// The pieces alone, which somebody else may take for a while; none come once the second is

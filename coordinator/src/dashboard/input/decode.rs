@@ -1,10 +1,7 @@
 //! Units become keys. The tables are terminput's; what it does not know, or gives up on, is brought
 //! into a form that it knows.
 
-use super::{
-    cut::Unit,
-    mouse::Report,
-};
+use super::{cut::Unit, mouse::Report};
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 
 /// What a unit means; `None` for what is no input: answers, unknown sequences, noise.
@@ -61,7 +58,9 @@ fn csi(bytes: &[u8]) -> Option<Event> {
     let (last, body) = bytes.strip_prefix(b"\x1b[")?.split_last()?;
     // Parameters alone: answers have a mark before them or between them and the end.
     if !matches!(last, b'A'..=b'H' | b'P'..=b'S' | b'Z' | b'u' | b'~')
-        || !body.iter().all(|b| matches!(b, b'0'..=b'9' | b';' | b':' | b'['))
+        || !body
+            .iter()
+            .all(|b| matches!(b, b'0'..=b'9' | b';' | b':' | b'['))
     {
         return None;
     }
@@ -108,7 +107,10 @@ fn parse(bytes: &[u8]) -> Option<Event> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::cut::{Cut, cut}, *};
+    use super::{
+        super::cut::{Cut, cut},
+        *,
+    };
     use crossterm::event::KeyEventKind;
 
     fn one(bytes: &[u8]) -> Option<KeyEvent> {
@@ -185,14 +187,15 @@ mod tests {
             let key = one(bytes.as_bytes()).unwrap_or_else(|| panic!("{bytes:?} is unknown"));
             // A shifted letter needs no word for it; forms differ in whether they say it.
             let shifted = matches!(code, Char(c) if c.is_uppercase());
-            let said = if shifted { key.modifiers | SHIFT } else { key.modifiers };
+            let said = if shifted {
+                key.modifiers | SHIFT
+            } else {
+                key.modifiers
+            };
             assert_eq!((key.code, said), (code, modifiers), "{bytes:?}");
             assert_eq!(key.kind, KeyEventKind::Press, "{bytes:?}");
         }
-        assert_eq!(
-            one(b"\x1b[113;5:3u").unwrap().kind,
-            KeyEventKind::Release
-        );
+        assert_eq!(one(b"\x1b[113;5:3u").unwrap().kind, KeyEventKind::Release);
     }
 
     #[test]

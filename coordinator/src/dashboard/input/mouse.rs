@@ -173,14 +173,8 @@ mod tests {
     #[test]
     fn a_program_gets_what_it_asked_for_in_its_form() {
         let click = report("\x1b[<0;11;6M");
-        assert_eq!(
-            click.for_program(AREA, Mouse::Click, true),
-            b"\x1b[<0;1;1M"
-        );
-        assert_eq!(
-            click.for_program(AREA, Mouse::Click, false),
-            b"\x1b[M !!"
-        );
+        assert_eq!(click.for_program(AREA, Mouse::Click, true), b"\x1b[<0;1;1M");
+        assert_eq!(click.for_program(AREA, Mouse::Click, false), b"\x1b[M !!");
         let up = report("\x1b[<2;30;15m");
         assert_eq!(up.for_program(AREA, Mouse::Drag, true), b"\x1b[<2;20;10m");
         assert_eq!(up.for_program(AREA, Mouse::Drag, false), b"\x1b[M#4*");
@@ -208,8 +202,7 @@ mod tests {
     #[test]
     fn a_button_belongs_to_where_it_went_down() {
         let mut grab = Grab::default();
-        let mut whose =
-            |text: &str| grab.is_programs(report(text), Some(AREA), Mouse::Drag);
+        let mut whose = |text: &str| grab.is_programs(report(text), Some(AREA), Mouse::Drag);
         assert!(whose("\x1b[<0;11;6M"));
         assert!(whose("\x1b[<32;1;1M"), "a drag out of the screen");
         assert!(whose("\x1b[<0;1;1m"));
@@ -232,7 +225,12 @@ mod tests {
             report("\x1b[<65;3;4M").event().unwrap().kind,
             MouseEventKind::ScrollDown
         );
-        for bad in ["\x1b[<0;0;1M", "\x1b[<0;1M", "\x1b[<a;1;1M", "\x1b[<0;99999;1M"] {
+        for bad in [
+            "\x1b[<0;0;1M",
+            "\x1b[<0;1M",
+            "\x1b[<a;1;1M",
+            "\x1b[<0;99999;1M",
+        ] {
             assert_eq!(Report::parse(bad.as_bytes()), None, "{bad}");
         }
         assert_eq!(report("\x1b[<128;1;1M").event(), None);

@@ -207,9 +207,7 @@ fn mouse_and_focus_go_to_whom_they_are_for() {
     let events = pieces(bytes, &[4], program(modes));
     assert_eq!(
         events.first(),
-        Some(&Typed::Bytes(
-            b"a\x1b[<0;1;1M\x1b[<0;1;1m\x1b[I".to_vec()
-        ))
+        Some(&Typed::Bytes(b"a\x1b[<0;1;1M\x1b[<0;1;1m\x1b[I".to_vec()))
     );
     assert_eq!(events.get(1), Some(&Typed::Focus(true)));
     assert!(matches!(
@@ -225,15 +223,40 @@ fn mouse_and_focus_go_to_whom_they_are_for() {
 
 fn streams() -> impl Strategy<Value = Vec<u8>> {
     let unit = prop::sample::select(vec![
-        "a", "J", "é", "漢", "🦀", "\r", "\x03", "\x1b[A", "\x1b[1;5C", "\x1bOP", "\x1bx",
-        "\x1b[15~", "\x1b[97;5u", "\x1b[<0;12;7M", "\x1b[<35;1;1M", "\x1b[I", "\x1b[O",
-        "\x1b[?62c", "\x1b]11;rgb:1/2/3\x07", "\x1b\x1b[A", "\x1b[200~pas\x1bte\x1b[201~",
-        "\x10", "\x1b[[B", "\x1b", "\x1b[", "[", "O", ";", "\x1b[M", "~",
+        "a",
+        "J",
+        "é",
+        "漢",
+        "🦀",
+        "\r",
+        "\x03",
+        "\x1b[A",
+        "\x1b[1;5C",
+        "\x1bOP",
+        "\x1bx",
+        "\x1b[15~",
+        "\x1b[97;5u",
+        "\x1b[<0;12;7M",
+        "\x1b[<35;1;1M",
+        "\x1b[I",
+        "\x1b[O",
+        "\x1b[?62c",
+        "\x1b]11;rgb:1/2/3\x07",
+        "\x1b\x1b[A",
+        "\x1b[200~pas\x1bte\x1b[201~",
+        "\x10",
+        "\x1b[[B",
+        "\x1b",
+        "\x1b[",
+        "[",
+        "O",
+        ";",
+        "\x1b[M",
+        "~",
     ])
     .prop_map(|unit| unit.as_bytes().to_vec());
     let any = prop::collection::vec(0u8.., 0..3);
-    prop::collection::vec(prop_oneof![12 => unit, 1 => any], 0..25)
-        .prop_map(|units| units.concat())
+    prop::collection::vec(prop_oneof![12 => unit, 1 => any], 0..25).prop_map(|units| units.concat())
 }
 
 proptest! {

@@ -124,7 +124,12 @@ impl Follower {
             if unwatched && !brief {
                 return;
             }
-            match self.attach(&target, brief).await {
+            let end = self.attach(&target, brief).await;
+            if brief && !matches!(end, End::Broken(_)) {
+                // Once is enough for what could not be sent.
+                while self.typed.waiting().is_some() {}
+            }
+            match end {
                 End::Gone | End::Again => continue,
                 End::Final(body) => {
                     self.out.say(body);
@@ -182,7 +187,7 @@ impl Follower {
         };
         match self.client.attach(&self.out.worker, &query).await {
             Ok(stream) => {
-                let (sender, receiver) = stream.split();
+                let (sender, mut receiver) = stream.split();
                 let (say, said) = mpsc::unbounded_channel();
                 let mut down = Down {
                     targets: &mut self.targets,
@@ -208,13 +213,21 @@ impl Follower {
                 };
                 let end = tokio::select! {
                     biased;
-                    end = down.run(receiver) => end,
+                    end = down.run(&mut receiver) => end,
                     () = up.run() => End::Gone,
                 };
                 drop(down);
                 if matches!(end, End::Again | End::Gone) {
-                    // The user has turned away; what was typed before that counts.
-                    drop(timeout(LAST_TYPED, up.finish()).await);
+                    // The user has turned away; what was typed before that counts. A connection
+                    // that is closed with output unread could take it along.
+                    let last = async {
+                        if up.finish().await.is_ok() {
+                            while receiver.next().await.is_some() {}
+                        }
+                    };
+                    if target.write.is_some() {
+                        drop(timeout(LAST_TYPED, last).await);
+                    }
                 }
                 end
             }
@@ -288,16 +301,18 @@ impl Down<'_> {
         });
     }
 
-    async fn run(&mut self, mut receiver: AttachReceiver) -> End {
+    async fn run(&mut self, receiver: &mut AttachReceiver) -> End {
         // When the next picture is due, when output is read again, when to attach anew.
         let (mut due, mut gate, mut anew) = (None::<Instant>, None::<Instant>, None::<Instant>);
-        let mut last = Instant::now() - FRAME.1;
+        let began = Instant::now();
+        let mut last = began - FRAME.1;
         let never = last;
         self.begin();
         loop {
             tokio::select! {
                 biased;
-                changed = self.targets.changed() => match changed {
+                () = sleep_until(began + LAST_TYPED), if self.brief => return End::Gone,
+                changed = self.targets.changed(), if !self.brief => match changed {
                     Err(_) => return End::Gone,
                     Ok(()) => match self.retarget() {
                         Some(end) => return end,
@@ -329,7 +344,11 @@ impl Down<'_> {
                     Err(end) => return end,
                 },
             }
-            let every = if self.target.write.is_some() { FRAME.0 } else { FRAME.1 };
+            let every = if self.target.write.is_some() {
+                FRAME.0
+            } else {
+                FRAME.1
+            };
             let now = Instant::now();
             due = match self.fresh {
                 Fresh::Asked(at) => Some(at + RESTORING.1),
@@ -448,7 +467,10 @@ impl Down<'_> {
             ScrollTo::Search(text) => !text.is_empty(),
             ScrollTo::Bottom | ScrollTo::Select(_) | ScrollTo::Copy => false,
         };
-        let shallow = self.model.as_ref().is_none_or(|m| m.scrollback() <= LINES.0);
+        let shallow = self
+            .model
+            .as_ref()
+            .is_none_or(|m| m.scrollback() <= LINES.0);
         if looks_back && shallow {
             self.later.push(to);
             *self.deep = true;
