@@ -79,7 +79,7 @@ fn attach_passes_bytes_both_ways_and_comes_back() {
     let script = Script::start(vec![worker("one")]);
     let mut dashboard = Dashboard::start(&script, 80, 24, &[]);
     dashboard.until("hello from one");
-    dashboard.keys("\r");
+    dashboard.keys("z");
     dashboard.until_not("1 worker");
     dashboard.until("hello from one");
     dashboard.keys("typed\x1b[A");
@@ -87,6 +87,28 @@ fn attach_passes_bytes_both_ways_and_comes_back() {
     // The program leaves the terminal in another state.
     script.output("one", "\x1b[?1049h\x1b[?1000h\x1b[?25lfull screen");
     dashboard.until("full screen");
+    // What is typed behind the keys that lead back is the dashboard's.
+    dashboard.keys("\x11?");
+    dashboard.until("Help,");
+    dashboard.keys("\x1b");
+    dashboard.until_not("Help,");
+    dashboard.keys("q");
+    dashboard.left_cleanly(true);
+}
+
+#[test]
+fn full_screen_outlives_the_coordinator() {
+    let mut script = Script::start(vec![worker("one")]);
+    let mut dashboard = Dashboard::start(&script, 80, 24, &[]);
+    dashboard.until("hello from one");
+    // Typed ahead of the attach.
+    dashboard.keys("zahead");
+    script.until_typed("ahead");
+    script.stop();
+    dashboard.until("went away");
+    dashboard.keys("meanwhile");
+    script.start_again();
+    script.until_typed("meanwhile");
     dashboard.keys("\x11");
     dashboard.until("1 worker");
     dashboard.keys("q");
@@ -98,7 +120,7 @@ fn a_signal_while_attached_undoes_what_the_session_left() {
     let script = Script::start(vec![worker("one")]);
     let mut dashboard = Dashboard::start(&script, 80, 24, &[]);
     dashboard.until("hello from one");
-    dashboard.keys("\r");
+    dashboard.keys("z");
     dashboard.until_not("1 worker");
     dashboard.until("hello from one");
     script.output(

@@ -272,7 +272,7 @@ impl Input {
                     continue;
                 }
             }
-            let (fed, used) = self.leave.feed_some(&bytes, &mut out);
+            let (fed, used) = self.leave.feed(&bytes, &mut out);
             if fed == Fed::Detach {
                 for byte in bytes.iter().skip(used).rev() {
                     self.bytes.push_front(*byte);

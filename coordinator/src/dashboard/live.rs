@@ -32,7 +32,7 @@ const WATCHED_BURST: Duration = Duration::from_millis(170);
 /// Most typed bytes that wait for one worker; what is more is dropped.
 const MOST_TYPED: usize = 4 << 20;
 /// How long what was typed last may take to be sent when the dashboard is left.
-const LAST_TYPED: Duration = Duration::from_millis(500);
+const LAST_TYPED: Duration = Duration::from_secs(3);
 
 /// The live workers.
 pub struct Lives {

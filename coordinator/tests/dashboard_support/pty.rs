@@ -14,7 +14,11 @@ use std::{
     io::{Read, Write},
     os::fd::OwnedFd,
     process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
     time::{Duration, Instant},
 };
 use worker_agent::screen::{Screen, ScreenOptions};
@@ -30,6 +34,7 @@ pub struct Dashboard {
     bytes: Receiver<Vec<u8>>,
     screen: Screen,
     written: Vec<u8>,
+    hung: Arc<AtomicBool>,
 }
 
 impl Dashboard {
@@ -57,9 +62,17 @@ impl Dashboard {
         let terminal = File::from(master);
         let mut reader = terminal.try_clone().unwrap();
         let (to, bytes) = channel();
+        let hung = Arc::new(AtomicBool::new(false));
+        let hangs = hung.clone();
         std::thread::spawn(move || {
             let mut buffer = [0; 65536];
-            while let Ok(n @ 1..) = reader.read(&mut buffer) {
+            loop {
+                while hangs.load(Ordering::Relaxed) {
+                    std::thread::park_timeout(Duration::from_millis(20));
+                }
+                let Ok(n @ 1..) = reader.read(&mut buffer) else {
+                    return;
+                };
                 if to.send(buffer[..n].to_vec()).is_err() {
                     return;
                 }
@@ -74,6 +87,7 @@ impl Dashboard {
             bytes,
             screen,
             written: Vec::new(),
+            hung,
         }
     }
 
@@ -110,6 +124,61 @@ impl Dashboard {
 
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
+    /// The terminal of the dashboard.
+    pub fn screen(&self) -> &Screen {
+        &self.screen
+    }
+
+    /// Every byte that the dashboard wrote and that was looked at.
+    pub fn written(&self) -> String {
+        String::from_utf8_lossy(&self.written).into_owned()
+    }
+
+    /// Column and row, from 1, of a text on the screen.
+    pub fn place(&self, wanted: &str) -> (usize, usize) {
+        let rows = self.screen.text();
+        let found = rows.iter().enumerate().find_map(|(row, text)| {
+            let at = text.find(wanted)?;
+            Some((text[..at].chars().count() + 1, row + 1))
+        });
+        found.unwrap_or_else(|| panic!("no {wanted:?} on the screen:\n{}", self.text()))
+    }
+
+    /// Waits until the terminal is set so.
+    pub fn until_set(&mut self, what: &str, done: impl Fn(&Screen) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !done(&self.screen) {
+            assert!(
+                Instant::now() < end,
+                "waiting for {what}: {:?}",
+                self.screen.modes()
+            );
+            if let Ok(bytes) = self.bytes.recv_timeout(Duration::from_millis(100)) {
+                self.screen.process(&bytes);
+                self.written.extend(bytes);
+            }
+        }
+    }
+
+    /// Reads nothing more of what the dashboard writes, until the next call.
+    pub fn hang(&self, hung: bool) {
+        self.hung.store(hung, Ordering::Relaxed);
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until the terminal's line is as it was before.
+    pub fn lets_go_within(&mut self, patience: Duration) {
+        let end = Instant::now() + patience;
+        while tcgetattr(&self.slave).unwrap().local_flags != self.before.local_flags {
+            assert!(Instant::now() < end, "it did not let go of the terminal");
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
     }
 
     pub fn text(&self) -> String {
@@ -180,7 +249,12 @@ impl Dashboard {
         let modes = self.screen.modes();
         assert!(!modes.alt_screen && !modes.bracketed_paste, "{modes:?}");
         assert!(self.screen.cursor().is_some(), "the cursor is hidden");
-        assert_eq!(modes.mouse, worker_agent::screen::Mouse::Off);
+        assert_eq!(
+            modes,
+            worker_agent::screen::Modes::default(),
+            "the terminal is set as it was not"
+        );
+        assert_eq!(self.screen.title(), "", "the title is not as it was");
     }
 }
 

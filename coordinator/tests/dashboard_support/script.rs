@@ -4,7 +4,7 @@ use axum::{
     Json, Router,
     body::{Body, Bytes},
     extract::{
-        Path, State,
+        Path, Query, State,
         ws::{Message, WebSocketUpgrade},
     },
     response::Response,
@@ -14,8 +14,9 @@ use coordinator::{
     model::{HostPath, Isolation, Limits, WorkerState},
     wire::*,
 };
-use podbay_protocol::{Activity, ActivityState, Readings, Size};
+use podbay_protocol::{Activity, ActivityState, AttachMode, Readings, Size};
 use std::{
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{Arc, Mutex},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -27,6 +28,12 @@ struct Inner {
     events: broadcast::Sender<EventBody>,
     output: broadcast::Sender<(String, String)>,
     typed: Mutex<String>,
+    /// What each worker has written, by its name: a client that comes later sees it too.
+    written: Mutex<BTreeMap<String, String>>,
+    /// Every attach: the worker's name, the mode and the size.
+    attaches: Mutex<Vec<String>>,
+    /// Names of workers that write all the time.
+    flooding: Mutex<BTreeSet<String>>,
 }
 
 /// The scripted coordinator.
@@ -61,6 +68,9 @@ impl Script {
                 events: broadcast::channel(1024).0,
                 output: broadcast::channel(1024).0,
                 typed: Mutex::default(),
+                written: Mutex::default(),
+                attaches: Mutex::default(),
+                flooding: Mutex::default(),
             }),
             runtime: None,
         };
@@ -92,15 +102,34 @@ impl Script {
         drop(std::fs::remove_file(&self.socket));
     }
 
-    /// A worker's program writes, and someone is attached who hears it.
+    /// A worker's program writes.
     pub fn output(&self, worker: &str, text: &str) {
-        assert!(self.output_unheard(worker, text), "nobody is attached");
+        let mut written = self.inner.written.lock().unwrap();
+        written.entry(worker.to_owned()).or_default().push_str(text);
+        // Nobody may be attached.
+        drop(self.inner.output.send((worker.to_owned(), text.to_owned())));
     }
 
-    /// A worker's program writes; says whether anybody is attached.
-    pub fn output_unheard(&self, worker: &str, text: &str) -> bool {
-        let piece = (worker.to_owned(), text.to_owned());
-        self.inner.output.send(piece).is_ok()
+    /// A worker's program writes as fast as it is read, until it no longer does.
+    pub fn flood(&self, worker: &str, on: bool) {
+        let mut flooding = self.inner.flooding.lock().unwrap();
+        match on {
+            true => flooding.insert(worker.to_owned()),
+            false => flooding.remove(worker),
+        };
+        drop(flooding);
+        // Wakes who serves it.
+        drop(self.inner.output.send((worker.to_owned(), String::new())));
+    }
+
+    /// Every attach so far.
+    pub fn attaches(&self) -> Vec<String> {
+        self.inner.attaches.lock().unwrap().clone()
+    }
+
+    /// All that was typed.
+    pub fn typed(&self) -> String {
+        self.inner.typed.lock().unwrap().clone()
     }
 
     /// Waits until this was typed.
@@ -109,8 +138,9 @@ impl Script {
         while !self.inner.typed.lock().unwrap().contains(wanted) {
             assert!(
                 Instant::now() < end,
-                "typed: {:?}",
-                self.inner.typed.lock().unwrap()
+                "typed: {:?} attaches: {:?}",
+                self.inner.typed.lock().unwrap(),
+                self.attaches()
             );
             std::thread::park_timeout(Duration::from_millis(20));
         }
@@ -218,20 +248,52 @@ async fn spawn(State(inner): Shared, Json(request): Json<SpawnRequest>) -> Answe
     }))
 }
 
-async fn attach(State(inner): Shared, Path(w): Path<String>, ws: WebSocketUpgrade) -> Response {
-    ws.on_upgrade(async move |mut socket| {
+async fn attach(
+    State(inner): Shared,
+    Path(w): Path<String>,
+    Query(query): Query<AttachQuery>,
+    ws: WebSocketUpgrade,
+) -> Response {
+    ws.write_buffer_size(0).on_upgrade(async move |mut socket| {
         let Some(worker) = find(&inner, &w) else {
             return;
         };
-        let mut output = inner.output.subscribe();
-        let attached = serde_json::json!({"type": "attached", "writer": true, "pipes": false});
+        let name = worker.name;
+        let size = query.cols.zip(query.rows);
+        let size = size.map_or("-".to_owned(), |(cols, rows)| format!("{cols}x{rows}"));
+        let writer = query.mode != AttachMode::ReadOnly;
+        inner
+            .attaches
+            .lock()
+            .unwrap()
+            .push(format!("{name} {:?} {size}", query.mode));
+        let attached = serde_json::json!({"type": "attached", "writer": writer, "pipes": false});
         drop(socket.send(Message::text(attached.to_string())).await);
-        let blob = format!("\x1b[H\x1b[2J\x1b[32mhello from {}\x1b[m", worker.name);
+        let (mut output, before) = {
+            let written = inner.written.lock().unwrap();
+            let before = written.get(&name).cloned().unwrap_or_default();
+            (inner.output.subscribe(), before)
+        };
+        let blob = format!("\x1b[H\x1b[2J\x1b[32mhello from {name}\x1b[m{before}");
         drop(socket.send(Message::binary(blob.into_bytes())).await);
+        let block = "all work and no play makes a long line\r\n".repeat(800);
+        let mut flooded = false;
         loop {
+            let floods = inner.flooding.lock().unwrap().contains(&name);
+            if flooded && !floods {
+                let over = "\x1bcthe flood is over".to_owned().into_bytes();
+                drop(socket.send(Message::binary(over)).await);
+            }
+            flooded = floods;
             tokio::select! {
-                Ok((name, text)) = output.recv() => {
-                    if name == worker.name
+                () = std::future::ready(()), if floods => {
+                    let block = block.clone().into_bytes();
+                    if socket.send(Message::binary(block)).await.is_err() {
+                        return;
+                    }
+                }
+                Ok((of, text)) = output.recv() => {
+                    if of == name
                         && socket.send(Message::binary(text.into_bytes())).await.is_err()
                     {
                         return;
@@ -241,6 +303,9 @@ async fn attach(State(inner): Shared, Path(w): Path<String>, ws: WebSocketUpgrad
                     Some(Ok(Message::Binary(bytes))) => {
                         let text = String::from_utf8_lossy(&bytes);
                         inner.typed.lock().unwrap().push_str(&text);
+                    }
+                    Some(Ok(Message::Text(text))) => {
+                        inner.attaches.lock().unwrap().push(format!("{name} {text}"));
                     }
                     Some(Ok(_)) => {}
                     _ => return,

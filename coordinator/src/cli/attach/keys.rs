@@ -96,13 +96,9 @@ impl Matcher {
         })
     }
 
-    /// Takes input; what is certainly not part of a sequence is appended to `out`.
-    pub(crate) fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) -> Fed {
-        self.feed_some(input, out).0
-    }
-
-    /// As [`Self::feed`], and says how many bytes were taken: what came after the keys was not.
-    pub(crate) fn feed_some(&mut self, input: &[u8], out: &mut Vec<u8>) -> (Fed, usize) {
+    /// Takes input; what is certainly not part of a sequence is appended to `out`. Says how many
+    /// bytes were taken: what came after the keys was not.
+    pub(crate) fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) -> (Fed, usize) {
         for (at, &byte) in input.iter().enumerate() {
             self.held.push(byte);
             loop {
@@ -181,7 +177,7 @@ mod tests {
 
     fn feed(matcher: &mut Matcher, input: &[u8]) -> (Vec<u8>, Fed) {
         let mut out = Vec::new();
-        let fed = matcher.feed(input, &mut out);
+        let (fed, _) = matcher.feed(input, &mut out);
         (out, fed)
     }
 
@@ -199,7 +195,7 @@ mod tests {
                 let mut matcher = Matcher::new(&DEFAULT).unwrap();
                 let (mut out, mut detached) = (Vec::new(), false);
                 for piece in input.chunks(chunk) {
-                    if matcher.feed(piece, &mut out) == Fed::Detach {
+                    if matcher.feed(piece, &mut out).0 == Fed::Detach {
                         detached = true;
                         break;
                     }
@@ -264,7 +260,7 @@ mod tests {
             let (mut out, mut detached, mut rest, mut turn) = (Vec::new(), false, &input[..], 0);
             while !rest.is_empty() && !detached {
                 let (piece, tail) = rest.split_at(cuts[turn % cuts.len()].min(rest.len()));
-                detached = matcher.feed(piece, &mut out) == Fed::Detach;
+                detached = matcher.feed(piece, &mut out).0 == Fed::Detach;
                 (rest, turn) = (tail, turn + 1);
             }
             let find = |p: &[u8]| input.windows(p.len()).position(|w| w == p).map(|at| (at + p.len(), at));

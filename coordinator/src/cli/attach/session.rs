@@ -33,6 +33,8 @@ const GREETING: Duration = Duration::from_secs(10);
 const LAST_OUTPUT: Duration = Duration::from_secs(1);
 /// How long what was typed meanwhile waits for the first output of a new connection.
 const PROOF: Duration = Duration::from_millis(500);
+/// How long the other side may take to read what was typed before the keys that detach.
+const LAST_INPUT: Duration = Duration::from_millis(500);
 /// Input kept while there is no connection.
 const MAX_PENDING: usize = 64 << 10;
 
@@ -207,7 +209,7 @@ impl Typed<'_> {
     }
 
     fn feed(&mut self, piece: &[u8]) -> bool {
-        let (fed, used) = self.keys.feed_some(piece, &mut self.pending);
+        let (fed, used) = self.keys.feed(piece, &mut self.pending);
         self.behind = piece.get(used..).unwrap_or_default().to_vec();
         fed == Fed::Detach
     }
@@ -238,6 +240,11 @@ impl Session {
             None => raw_terminal(self.pipes)?,
         };
         let terminal = lent.is_some() || guard.is_some();
+        // Who lends a terminal has its own use for stderr.
+        let notices = match &lent {
+            Some(_) => Stream::Stdout,
+            None => Stream::Stderr,
+        };
         let mut own = match &lent {
             Some(_) => None,
             None => Some(Input::start()?),
@@ -265,6 +272,7 @@ impl Session {
             output: Output::start()?,
             filter: OutputFilter::new(self.clipboard),
             terminal,
+            notices,
             quiet: opened.announced,
             writer: None,
             again: false,
@@ -359,12 +367,18 @@ impl Session {
                 }
             }
         };
-        tokio::select! {
+        let over = tokio::select! {
             biased;
             over = down => over,
             over = up => Ok(over),
             number = end => Ok(Over::End(End::Signal(number))),
+        };
+        if let Ok(Over::End(End::Detached)) = over {
+            // A connection that is closed with output unread could take along what was typed last.
+            let rest = async { while receiver.next().await.is_some() {} };
+            drop(timeout(LAST_INPUT, rest).await);
         }
+        over
     }
 
     async fn downlink(
@@ -493,6 +507,8 @@ struct Shown {
     output: Output,
     filter: OutputFilter,
     terminal: bool,
+    /// Where Podbay's own words go.
+    notices: Stream,
     quiet: bool,
     /// Whether input was heard at the last attach.
     writer: Option<bool>,
@@ -512,7 +528,7 @@ impl Shown {
     async fn watching(&self) -> std::io::Result<()> {
         let text = "someone else types here: you are watching; --takeover changes that";
         let line = format!("\x1b7\x1b[9999;1H\x1b[2m[podbay: {text}]\x1b[22m\x1b8");
-        self.output.write(Stream::Stderr, line.into()).await
+        self.output.write(self.notices, line.into()).await
     }
 
     /// A dim line of Podbay's own.
@@ -523,7 +539,7 @@ impl Shown {
             ("", "\n")
         };
         let line = Bytes::from(format!("{start}[podbay: {text}]{end}"));
-        self.output.write(Stream::Stderr, line).await
+        self.output.write(self.notices, line).await
     }
 }
 

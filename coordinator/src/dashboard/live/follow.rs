@@ -124,9 +124,13 @@ impl Follower {
             if unwatched && !brief {
                 return;
             }
-            match self.attach(&target, brief).await {
-                End::Gone => continue,
-                End::Again => continue,
+            let end = self.attach(&target, brief).await;
+            if brief && !matches!(end, End::Broken(_)) {
+                // Once is enough for what could not be sent.
+                while self.typed.waiting().is_some() {}
+            }
+            match end {
+                End::Gone | End::Again => continue,
                 End::Final(body) => {
                     self.out.say(body);
                     return self.ended().await;
@@ -183,7 +187,7 @@ impl Follower {
         };
         match self.client.attach(&self.out.worker, &query).await {
             Ok(stream) => {
-                let (sender, receiver) = stream.split();
+                let (sender, mut receiver) = stream.split();
                 let (say, said) = mpsc::unbounded_channel();
                 let mut down = Down {
                     targets: &mut self.targets,
@@ -204,17 +208,26 @@ impl Follower {
                     sender,
                     typed: &mut self.typed,
                     said,
+                    writes: target.write.is_some(),
                     writer: None,
                 };
                 let end = tokio::select! {
                     biased;
-                    end = down.run(receiver) => end,
+                    end = down.run(&mut receiver) => end,
                     () = up.run() => End::Gone,
                 };
                 drop(down);
                 if matches!(end, End::Again | End::Gone) {
-                    // The user has turned away; what was typed before that counts.
-                    drop(timeout(LAST_TYPED, up.finish()).await);
+                    // The user has turned away; what was typed before that counts. A connection
+                    // that is closed with output unread could take it along.
+                    let last = async {
+                        if up.finish().await.is_ok() {
+                            while receiver.next().await.is_some() {}
+                        }
+                    };
+                    if target.write.is_some() {
+                        drop(timeout(LAST_TYPED, last).await);
+                    }
                 }
                 end
             }
@@ -288,16 +301,18 @@ impl Down<'_> {
         });
     }
 
-    async fn run(&mut self, mut receiver: AttachReceiver) -> End {
+    async fn run(&mut self, receiver: &mut AttachReceiver) -> End {
         // When the next picture is due, when output is read again, when to attach anew.
         let (mut due, mut gate, mut anew) = (None::<Instant>, None::<Instant>, None::<Instant>);
-        let mut last = Instant::now() - FRAME.1;
+        let began = Instant::now();
+        let mut last = began - FRAME.1;
         let never = last;
         self.begin();
         loop {
             tokio::select! {
                 biased;
-                changed = self.targets.changed() => match changed {
+                () = sleep_until(began + LAST_TYPED), if self.brief => return End::Gone,
+                changed = self.targets.changed(), if !self.brief => match changed {
                     Err(_) => return End::Gone,
                     Ok(()) => match self.retarget() {
                         Some(end) => return end,
@@ -315,7 +330,7 @@ impl Down<'_> {
                     last = last.min(Instant::now() - FRAME.1);
                 }
                 () = sleep_until(due.unwrap_or(never)), if due.is_some() => {
-                    (due, last) = (None, Instant::now());
+                    last = Instant::now();
                     due = self.show();
                     continue;
                 }
@@ -477,6 +492,8 @@ struct Up<'a> {
     sender: AttachSender,
     typed: &'a mut Pieces,
     said: mpsc::UnboundedReceiver<Say>,
+    /// Whether this attach is for typing; what is typed waits for one that is.
+    writes: bool,
     /// Whether input is heard, once that was said.
     writer: Option<bool>,
 }
@@ -488,7 +505,7 @@ impl Up<'_> {
             let sent = tokio::select! {
                 biased;
                 Some(what) = self.said.recv() => self.pass_on(what).await,
-                piece = self.typed.next(), if self.writer.is_some() => match piece {
+                piece = self.typed.next(), if self.writes && self.writer.is_some() => match piece {
                     Some(piece) => self.type_in(&piece).await,
                     None => return,
                 },
@@ -503,7 +520,10 @@ impl Up<'_> {
     async fn pass_on(&mut self, what: Say) -> Result<(), ClientError> {
         match what {
             Say::Resize(size) => self.sender.resize(size).await,
-            Say::Takeover => self.sender.takeover().await,
+            Say::Takeover => {
+                self.writes = true;
+                self.sender.takeover().await
+            }
             Say::Writer(writer) => {
                 self.writer = Some(writer);
                 Ok(())
@@ -524,7 +544,9 @@ impl Up<'_> {
         while let Ok(what) = self.said.try_recv() {
             self.pass_on(what).await?;
         }
-        while let Some(piece) = self.typed.waiting() {
+        while self.writes
+            && let Some(piece) = self.typed.waiting()
+        {
             self.type_in(&piece).await?;
         }
         self.sender.close().await

@@ -59,11 +59,6 @@ impl Model {
         self.scrollback
     }
 
-    /// Columns and rows.
-    pub fn size(&self) -> Size {
-        self.size
-    }
-
     fn rebuild(&mut self) {
         let (cols, rows) = (self.size.cols, self.size.rows);
         let options = ScreenOptions {
@@ -103,7 +98,8 @@ impl Model {
         self.changed = true;
         self.with(|screen| {
             match to {
-                ScrollTo::Lines(lines) => screen.scroll(lines),
+                // Further than any terminal goes, short of where numbers end.
+                ScrollTo::Lines(lines) => screen.scroll(lines.clamp(-1_000_000, 1_000_000)),
                 ScrollTo::Top => screen.scroll_to_top(),
                 ScrollTo::Bottom => {
                     screen.search("");
