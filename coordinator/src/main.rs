@@ -8,7 +8,9 @@ use coordinator::{
         engine_address::{self, Endpoint, SystemEnv},
     },
     config::{self, Config, Sources},
-    daemon, dashboard, workspace,
+    daemon,
+    dashboard::{self, DashboardOptions},
+    workspace,
 };
 use std::{path::PathBuf, process::ExitCode};
 
@@ -56,10 +58,14 @@ fn mounter(_args: MounterArgs) -> ExitCode {
     )
 }
 
-fn open_dashboard(discover: Discover, _args: DashboardArgs) -> ExitCode {
+fn open_dashboard(discover: Discover, args: DashboardArgs) -> ExitCode {
+    let options = DashboardOptions {
+        worker: args.worker,
+        ..DashboardOptions::default()
+    };
     let opened = Client::discover(&discover)
         .map_err(Into::into)
-        .and_then(dashboard::open);
+        .and_then(|client| dashboard::open(client, options));
     report("dashboard", opened)
 }
 

@@ -9,7 +9,7 @@ use e2e::{
     unique, wait,
 };
 use serde_json::Value;
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, process::Stdio};
 
 /// What a session printed so far.
 fn logs(instance: &Instance, name: &str) -> String {
@@ -104,6 +104,41 @@ fn a_running_session_is_started_again_in_its_own_worker() {
     let workers = engine::containers(&instance.name, "worker");
     let container = after["container"].as_str().unwrap();
     assert!(!workers.iter().any(|id| container.starts_with(id.as_str())));
+}
+
+#[test]
+fn a_restart_is_finished_also_when_the_coordinator_is_killed_in_the_middle() {
+    let instance = Instance::start(&instance::config(1, 2));
+    let deaf = "trap '' TERM HUP INT; echo deaf; while :; do sleep 1; done";
+    instance.session("deaf", &["bash", "-c", deaf]);
+    wait_logs(&instance, "deaf", "deaf");
+    let before = worker(&instance, "deaf");
+    let mut restart = instance.direct(["restart", "deaf", "--grace", "5s"]);
+    let mut restart = restart
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait::until_true("the restart's beginning", SLOW, || {
+        worker(&instance, "deaf")["why"]
+            .as_str()
+            .is_some_and(|why| why.contains("started again"))
+    });
+    let twice = instance.run(["restart", "deaf"]);
+    assert!(text(&twice.stderr).contains("already"), "{twice:?}");
+    kill_coordinator(&instance);
+    assert!(!restart.wait().unwrap().success());
+    wait::until_true("its end", SLOW, || {
+        instance
+            .worker("deaf")
+            .is_some_and(|w| w["restarts"] == 1 && w["state"] == "running")
+    });
+    let after = worker(&instance, "deaf");
+    assert_eq!(after["id"], before["id"]);
+    assert_ne!(after["pid"], before["pid"]);
+    // It is not taken for an end a moment later either.
+    instance.ok(["exec", "deaf", "true"]);
+    assert_eq!(worker(&instance, "deaf")["state"], "running");
 }
 
 #[test]

@@ -305,8 +305,7 @@ impl Agent {
 
     /// Ends sessions whose program has ended and whose output is read.
     fn look_after_ends(&mut self) {
-        let mut ended = false;
-        let mut again = Vec::new();
+        let mut ended = Vec::new();
         for session in self.sessions.values_mut() {
             if session.exit.is_none() || session.ended {
                 continue;
@@ -327,16 +326,14 @@ impl Agent {
             };
             let oom = kills > self.oom_kills;
             self.oom_kills = self.oom_kills.max(kills);
-            session.finish(oom, &mut self.reactor);
-            ended = true;
-            if session.again.is_some() {
-                again.push(session.key);
-            }
+            ended.push((session.key, session.finish(oom, &mut self.reactor)));
         }
-        for key in again {
+        for (key, exited) in ended {
+            // What follows an end is told before it: then it is not the end of the worker.
             self.start_again(key);
-        }
-        if ended {
+            if let Some(exited) = exited {
+                self.reactor.tell(exited);
+            }
             self.forget_old();
         }
     }

@@ -53,7 +53,7 @@ impl Agent {
         Ok(())
     }
 
-    /// A session that was to be restarted has ended.
+    /// A session has ended; starts it again when that was asked for.
     pub(crate) fn start_again(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(&key) else {
             return;

@@ -357,11 +357,9 @@ impl Session {
         }
     }
 
-    /// The end: reports it, kills what is left, and lets the clients have the rest.
-    pub(crate) fn finish(&mut self, oom: bool, reactor: &mut Reactor) {
-        let Some((status, _)) = self.exit.filter(|_| !self.ended) else {
-            return;
-        };
+    /// The end: kills what is left, lets the clients have the rest, and gives what is to be told.
+    pub(crate) fn finish(&mut self, oom: bool, reactor: &mut Reactor) -> Option<AgentEvent> {
+        let (status, _) = self.exit.filter(|_| !self.ended)?;
         self.ended = true;
         self.pump.close(reactor);
         pty::kill(-self.pid, SIGKILL).ok();
@@ -378,12 +376,12 @@ impl Session {
             .tracker
             .exited(status, self.watched(), reactor.now, unix_ms());
         self.tell_activity(changed, reactor);
-        reactor.tell(AgentEvent::Exited {
+        self.finish_clients(reactor);
+        Some(AgentEvent::Exited {
             session: self.id.clone(),
             status,
             oom,
-        });
-        self.finish_clients(reactor);
+        })
     }
 
     /// Tells the activity when it changed.

@@ -51,8 +51,8 @@ fn the_same_program_runs_again_with_its_environment_as_another_session() {
         })
         .unwrap();
     restart(&mut worker, "s-1", 1000).unwrap();
-    assert_eq!(worker.exited("s"), ExitStatus::Signal(15));
     let second = outcome(&mut worker).unwrap();
+    assert_eq!(worker.exited("s"), ExitStatus::Signal(15));
     assert_ne!(first, second);
     client.rest();
     wait_until("the end of what ran beside it", || {
@@ -75,8 +75,8 @@ fn what_ignores_term_is_killed_after_the_grace_and_started_again() {
     worker.start_session(primary("trap '' TERM HUP; while :; do sleep 1000; done"));
     wait_until("the trap", || worker.info("s").pid > 0);
     restart(&mut worker, "s-1", 100).unwrap();
-    assert!(matches!(worker.exited("s"), ExitStatus::Signal(9 | 15)));
     assert!(outcome(&mut worker).unwrap() > 0);
+    assert!(matches!(worker.exited("s"), ExitStatus::Signal(9 | 15)));
 }
 
 #[test]
@@ -91,6 +91,7 @@ fn a_program_that_is_gone_is_said_so_and_the_old_session_stays_the_main_one() {
     restart(&mut worker, "s-1", 1000).unwrap();
     let error = outcome(&mut worker).unwrap_err();
     assert_eq!(error.code, ErrorCode::CommandNotFound);
+    worker.exited("s");
     let info = worker.info("s");
     assert!(info.primary && info.exit.is_some());
 }

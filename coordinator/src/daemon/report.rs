@@ -202,16 +202,29 @@ impl Daemon {
                 status,
                 oom,
             } => {
-                let ends = {
+                let main = {
                     let mut state = self.lock();
                     state.exits.add(session.clone(), status, oom);
-                    let record = state.records.get(worker);
-                    record.is_some_and(|r| r.is_main(&session) && r.restarting.is_none())
+                    let record = state
+                        .records
+                        .get_mut(worker)
+                        .filter(|r| r.is_main(&session));
+                    record.map(|record| {
+                        record.restarting = None;
+                        record.session.exit = Some(status);
+                        record.session.oom = oom;
+                        record.session.ended_ms = Some(unix_ms());
+                        record.claim.as_ref().is_none_or(|claim| claim.remove)
+                    })
                 };
-                if ends {
-                    self.main_ended(worker, &session);
-                } else {
-                    self.ended.notify_waiters();
+                self.ended.notify_waiters();
+                if let Some(remove) = main {
+                    self.feed(Event::SessionEnded {
+                        worker: worker.clone(),
+                        remove,
+                    });
+                    self.want_count(worker);
+                    self.tell_worker(worker);
                 }
             }
             AgentEvent::Restarted {
@@ -256,33 +269,6 @@ impl Daemon {
                 tracing::warn!(%worker, session, reason, "the screen model was rebuilt");
             }
         }
-    }
-
-    /// The main session ended, for good: how is in the log of ends.
-    pub(super) fn main_ended(self: &Arc<Self>, worker: &WorkerId, session: &str) {
-        let remove = {
-            let mut state = self.lock();
-            let Some((status, oom)) = state.exits.get(session) else {
-                return;
-            };
-            let Some(record) = state.records.get_mut(worker) else {
-                return;
-            };
-            record.session.exit = Some(status);
-            record.session.oom = oom;
-            record.session.ended_ms = Some(unix_ms());
-            record.restarting = None;
-            record.claim.as_ref().is_none_or(|claim| claim.remove)
-        };
-        self.ended.notify_waiters();
-        self.feed(Event::SessionEnded {
-            worker: worker.clone(),
-            remove,
-        });
-        if !remove {
-            self.want_count(worker);
-        }
-        self.tell_worker(worker);
     }
 
     fn update_session(

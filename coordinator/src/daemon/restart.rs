@@ -2,7 +2,7 @@
 //!
 //! In place it is the agent that does it, all in one: it alone still has the session's
 //! environment, and a coordinator that dies meanwhile finds a session that runs. Here is only the
-//! waiting, and keeping the end in between from being taken for the end of the worker.
+//! waiting; the agent tells the new start before the old end, which so ends nothing.
 
 use super::{Daemon, detached, place::START_DEADLINE, session::AGENT_DEADLINE};
 use crate::{
@@ -92,23 +92,22 @@ impl Daemon {
         let carried = serde_json::to_value(&claim)
             .map_err(|e| ApiError::new(ErrorKind::Internal, format!("the claim's record: {e}")))?;
         let body = ToAgentBody::Restart {
-            session: session.clone(),
+            session,
             next: next.clone(),
             grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
             claim: carried,
         };
         if let Err(error) = agent.request(body, AGENT_DEADLINE).await {
-            self.give_restart_up(id, &session);
+            self.give_restart_up(id);
             return Err(refused(error));
         }
         let deadline = tokio::time::Instant::now() + grace + START_DEADLINE;
-        self.await_restart(id, &session, &next, deadline).await
+        self.await_restart(id, &next, deadline).await
     }
 
     async fn await_restart(
         self: &Arc<Self>,
         id: &WorkerId,
-        session: &str,
         next: &str,
         deadline: tokio::time::Instant,
     ) -> Result<WorkerView, ApiError> {
@@ -124,7 +123,7 @@ impl Daemon {
                     other => {
                         let failed = other.and_then(|record| record.restart_failed.take());
                         return Err(failed.map_or_else(
-                            || conflict("the worker was stopped before it was started again"),
+                            || conflict("its session ended before it was started again"),
                             |error| {
                                 let kind = crate::agent::kind_of(error.code);
                                 let message =
@@ -136,7 +135,7 @@ impl Daemon {
                 }
             }
             if tokio::time::timeout_at(deadline, news).await.is_err() {
-                self.give_restart_up(id, session);
+                self.give_restart_up(id);
                 return Err(ApiError::new(
                     ErrorKind::Timeout,
                     "the worker's agent did not say in time what came of it",
@@ -147,26 +146,14 @@ impl Daemon {
         self.worker(id.as_str())
     }
 
-    /// No restart is under way any more. An end that was taken for a part of it is the end.
-    fn give_restart_up(self: &Arc<Self>, id: &WorkerId, session: &str) {
-        let ended = {
-            let mut state = self.lock();
-            let ended = state.exits.get(session).is_some();
-            match state.records.get_mut(id).filter(|r| r.is_main(session)) {
-                Some(record) => {
-                    record.restarting = None;
-                    ended && record.session.exit.is_none()
-                }
-                None => false,
-            }
-        };
-        if ended {
-            self.main_ended(id, session);
+    fn give_restart_up(&self, id: &WorkerId) {
+        if let Some(record) = self.lock().records.get_mut(id) {
+            record.restarting = None;
         }
         self.tell_worker(id);
     }
 
-    /// The agent says what came of a restart.
+    /// The agent says what came of a restart. Should it be nothing, the session's end follows.
     pub(super) fn restarted(
         self: &Arc<Self>,
         id: &WorkerId,
@@ -174,26 +161,28 @@ impl Daemon {
         next: &str,
         outcome: Result<i32, AgentError>,
     ) {
-        match outcome {
-            Ok(pid) => {
-                {
-                    let mut state = self.lock();
-                    let record = state.records.get_mut(id).filter(|r| r.is_main(session));
-                    let Some(record) = record else { return };
+        let again = {
+            let mut state = self.lock();
+            let record = state.records.get_mut(id).filter(|r| r.is_main(session));
+            let Some(record) = record else { return };
+            match outcome {
+                Ok(pid) => {
                     record.started_again(next);
                     record.session.pid = Some(pid);
+                    true
                 }
-                self.follow_restart(id);
-            }
-            Err(error) => {
-                tracing::warn!(worker = %id, error = error.message, "not started again");
-                if let Some(record) = self.lock().records.get_mut(id) {
+                Err(error) => {
+                    tracing::warn!(worker = %id, error = error.message, "not started again");
+                    record.restarting = None;
                     record.restart_failed = Some(error);
+                    false
                 }
-                self.give_restart_up(id, session);
             }
-        }
+        };
         self.ended.notify_waiters();
+        if again {
+            self.follow_restart(id);
+        }
     }
 
     /// All that follows a session's new start.
@@ -278,6 +267,10 @@ fn refused(error: AgentRequestError) -> ApiError {
             ..
         }) => conflict("the worker's agent is of an older version and cannot restart its session")
             .hint("stop the worker and spawn it anew"),
+        AgentRequestError::Refused(AgentError {
+            code: ErrorCode::Invalid,
+            message,
+        }) => conflict(message).hint("`podbay ls` shows what the worker does now"),
         other => super::session::agent_error(other),
     }
 }

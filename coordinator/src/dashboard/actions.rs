@@ -6,6 +6,7 @@ use super::{
     dialog::{Confirm, Dialog, Line, LineFor},
     event::{Act, Effect, ScrollTo},
     field::Field,
+    help::Help,
     keymap::{Action, Keymap, Preset},
     losses,
     palette::{Entry, Palette},
@@ -63,7 +64,7 @@ fn everywhere(state: &mut State, action: Action, effects: &mut Vec<Effect>) -> b
         Action::Quit => effects.push(Effect::Quit),
         Action::Suspend => effects.push(Effect::Suspend),
         Action::Redraw => effects.push(Effect::Redraw),
-        Action::Help => state.dialog = Some(Dialog::Help(0)),
+        Action::Help => state.dialog = Some(Dialog::Help(Help::new(state.contexts()))),
         Action::Palette => state.dialog = Some(Dialog::Palette(Palette::default())),
         Action::NextTheme => set_theme(state, state.theme.next()),
         Action::ToggleMouse => {
@@ -135,6 +136,10 @@ fn everywhere(state: &mut State, action: Action, effects: &mut Vec<Effect>) -> b
         Action::Restart => ask_restart(state),
         Action::Remove => ask_remove(state),
         Action::StopAll => ask_stop_all(state),
+        Action::Worker(row) => {
+            let id = state.rows.get(usize::from(row).saturating_sub(1)).cloned();
+            select(state, id, effects);
+        }
         Action::PoolUp | Action::PoolDown => scale(state, action == Action::PoolUp, effects),
         Action::PoolPause => pause(state, effects),
         Action::Apply | Action::Discard if state.tab != Tab::Changes => {

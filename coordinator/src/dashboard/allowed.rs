@@ -3,7 +3,7 @@
 
 use super::{
     attention,
-    keymap::Action,
+    keymap::{Action, Context},
     state::{Focus, State, Tab},
     view::layout,
     worker::Worker,
@@ -89,6 +89,10 @@ pub fn allowed(state: &State, action: Action) -> Result<(), String> {
             }
         }
         Action::Spawn => live(state),
+        Action::Worker(row) => match state.rows.get(usize::from(row).saturating_sub(1)) {
+            Some(_) => Ok(()),
+            None => Err(format!("there is no worker in row {row}")),
+        },
         Action::PoolUp | Action::PoolDown | Action::PoolPause => {
             live(state)?;
             match state.pools.is_empty() {
@@ -172,4 +176,45 @@ fn any(
         [worker] => wrong(&worker.view.name),
         _ => wrong("every marked worker"),
     })
+}
+
+/// Whether an action would be heard where the keys are now: one that a tab knows is not heard
+/// elsewhere.
+///
+/// # Errors
+/// Says where it would be.
+pub fn reachable(state: &State, action: Action) -> Result<(), String> {
+    let contexts = action.entry().map_or(&[][..], |entry| entry.contexts);
+    let anywhere = matches!(
+        action,
+        Action::Zoom
+            | Action::Takeover
+            | Action::Reply
+            | Action::Rename
+            | Action::Spawn
+            | Action::Shell
+            | Action::Stop
+            | Action::Restart
+            | Action::Remove
+            | Action::StopAll
+            | Action::PoolUp
+            | Action::PoolDown
+            | Action::PoolPause
+            | Action::Apply
+            | Action::Discard
+            | Action::NextWaiting
+            | Action::Worker(_)
+    );
+    let here = state.contexts();
+    if anywhere
+        || contexts.contains(&Context::Global)
+        || contexts.iter().any(|context| here.contains(context))
+    {
+        return Ok(());
+    }
+    let places: Vec<String> = contexts
+        .iter()
+        .map(|context| context.title().to_lowercase())
+        .collect();
+    Err(format!("only in: {}", places.join(", ")))
 }

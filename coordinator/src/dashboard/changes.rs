@@ -17,7 +17,7 @@ use crate::{
     wire::{ChangeCount, Changes, FileDiff},
 };
 pub use diff::{FileText, Line, Row, Side, Sign};
-pub use files::{FileRow, Files, Needle, Totals, count};
+pub use files::{FileRow, Files, Needle, count};
 use ratatui::layout::Rect;
 use std::sync::Arc;
 
@@ -225,6 +225,7 @@ impl ChangesTab {
         match action {
             Action::ScrollDown => self.scroll_by(half),
             Action::ScrollUp => self.scroll_by(-half),
+            Action::Left if self.scroll.1 == 0 => self.part = Part::Files,
             Action::Left => self.scroll.1 = self.scroll.1.saturating_sub(STEP),
             Action::Right => {
                 let widest = self.text().map_or(0, |text| text.width);

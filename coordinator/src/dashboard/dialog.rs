@@ -1,15 +1,15 @@
 //! What can lie over the list: help, the palette, the spawn form, a line to type, a question. Data
 //! only; `update` drives it, `view` draws it.
 
-use super::{event::Act, field::Field, palette::Palette, spawn::SpawnForm};
+use super::{event::Act, field::Field, help::Help, palette::Palette, spawn::SpawnForm};
 
 pub use super::spawn::SpawnMemory;
 
 /// A dialog.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Dialog {
-    /// The keys; the number of lines scrolled.
-    Help(u16),
+    /// The keys.
+    Help(Help),
     /// The spawn form.
     Spawn(Box<SpawnForm>),
     /// A question.

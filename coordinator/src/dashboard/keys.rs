@@ -5,13 +5,13 @@ use super::{
     dialog::{Confirm, Dialog, Line, LineFor},
     event::{Act, Effect},
     field::Field,
-    keymap::{self, Action, Lookup},
+    help::Help,
+    keymap::{self, Lookup},
     palette::{self, Palette},
     scrollback,
     spawn::{FormKey, SpawnForm},
     state::{Focus, State, Tab},
     update::spawn_words,
-    view::pages,
 };
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
@@ -21,6 +21,7 @@ pub fn paste(state: &mut State, pasted: &str, effects: &mut Vec<Effect>) {
         Some(Dialog::Spawn(form)) => effects.extend(form.paste(pasted)),
         Some(Dialog::Line(line)) => line.field.insert(pasted),
         Some(Dialog::Palette(palette)) => palette.query.insert(pasted),
+        Some(Dialog::Help(help)) if help.searching => help.query.insert(pasted),
         Some(Dialog::Help(_) | Dialog::Confirm(_)) => {}
         None if state.filtering => {
             state
@@ -74,7 +75,7 @@ pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
     }
     match state.dialog.take() {
         Some(_) if ctrl('c') => return,
-        Some(Dialog::Help(page)) => return help_key(state, page, key),
+        Some(Dialog::Help(help)) => return help_key(state, help, key),
         Some(Dialog::Confirm(confirm)) => return confirm_key(state, confirm, key, effects),
         Some(Dialog::Spawn(form)) => return spawn_key(state, form, key, effects),
         Some(Dialog::Line(line)) => return line_key(state, line, key, effects),
@@ -114,15 +115,9 @@ fn seen(state: &mut State, effects: &mut Vec<Effect>) {
     }
 }
 
-fn help_key(state: &mut State, scrolled: u16, key: KeyEvent) {
-    let last = pages::last_scroll(state.size, &pages::help(state));
-    let contexts = [super::keymap::Context::Page, super::keymap::Context::Global];
-    let next = match state.keymap.lookup(&contexts, &[], key) {
-        Lookup::Action(Action::Back | Action::Quit | Action::Help | Action::Enter) => None,
-        Lookup::Action(action) => Some(actions::scrolled(scrolled, action, last)),
-        _ => Some(scrolled),
-    };
-    state.dialog = next.map(Dialog::Help);
+fn help_key(state: &mut State, mut help: Help, key: KeyEvent) {
+    let stays = help.key(state, key);
+    state.dialog = stays.then_some(Dialog::Help(help));
 }
 
 fn filter_key(state: &mut State, key: KeyEvent) {

@@ -4,7 +4,7 @@
 mod budget;
 mod follow;
 mod mail;
-mod model;
+pub mod model;
 
 use super::event::{LiveBody, LiveMsg, LiveTarget, Picture, ScrollTo};
 use crate::client::Client;

@@ -19,12 +19,15 @@ pub fn on_mouse(state: &mut State, event: MouseEvent, effects: &mut Vec<Effect>)
         y: event.row,
     };
     match (&mut state.dialog, event.kind) {
-        (Some(Dialog::Help(lines)), MouseEventKind::ScrollDown) => {
-            *lines = lines.saturating_add(3);
-            return;
-        }
-        (Some(Dialog::Help(lines)), MouseEventKind::ScrollUp) => {
-            *lines = lines.saturating_sub(3);
+        (Some(Dialog::Help(help)), MouseEventKind::ScrollDown | MouseEventKind::ScrollUp) => {
+            let rows = if event.kind == MouseEventKind::ScrollDown {
+                3
+            } else {
+                -3
+            };
+            let mut scrolled = help.clone();
+            scrolled.scroll(state, rows);
+            state.dialog = Some(Dialog::Help(scrolled));
             return;
         }
         // A dialog is answered with keys; a press beside it changes nothing.

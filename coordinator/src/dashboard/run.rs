@@ -3,13 +3,16 @@
 use super::{
     effects,
     event::{AttachEnd, Effect, Msg},
+    fetch::Fetcher,
     input::{Input, Mode, Typed},
     link,
     live::Lives,
+    memory,
     outer::Outer,
     painter::Painter,
     settings::{Notifications, Settings},
     signals::{Clock, Signalled, Signals},
+    spawn::SpawnMemory,
     state::State,
     term_guard::{self, TermGuard},
     update::{FALLBACK_SIZE, update},
@@ -37,33 +40,25 @@ const QUEUE: usize = 1024;
 const BURST: usize = 4096;
 
 /// How the dashboard behaves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DashboardOptions {
     /// Key sequences that lead back from a worker's terminal, as Docker writes them; the first
-    /// one is shown to the user.
+    /// one is shown to the user. Empty: the configuration's.
     pub detach_keys: Vec<String>,
-}
-
-impl Default for DashboardOptions {
-    /// Ctrl-Q, Ctrl-P Ctrl-Q, Ctrl-\.
-    fn default() -> Self {
-        let detach_keys = ["ctrl-q", "ctrl-p,ctrl-q", "ctrl-\\"]
-            .map(str::to_owned)
-            .to_vec();
-        Self { detach_keys }
-    }
+    /// A worker to begin with, by name or id.
+    pub worker: Option<String>,
 }
 
 /// Opens the dashboard and blocks until it is left.
 ///
 /// # Errors
 /// There is no terminal, or it is lost.
-pub fn open(client: Client) -> anyhow::Result<()> {
+pub fn open(client: Client, options: DashboardOptions) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let result = runtime.block_on(run(client, DashboardOptions::default()));
+    let result = runtime.block_on(run(client, options));
     // A thread may still be blocked in a read of the terminal; it must not hold the exit up.
     runtime.shutdown_background();
     result
@@ -81,15 +76,26 @@ pub async fn run(client: Client, options: DashboardOptions) -> anyhow::Result<()
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
         anyhow::bail!("the dashboard needs a terminal; with docker exec, give -it");
     }
-    let keys = Matcher::new(&options.detach_keys).map_err(anyhow::Error::msg)?;
+    let mut settings = Settings::load(&client).await;
+    if !options.detach_keys.is_empty() {
+        settings.leave_keys = options.detach_keys;
+    }
+    let keys = Matcher::new(&settings.leave_keys).map_err(anyhow::Error::msg)?;
     let signals = Signals::new().context("watching for signals")?;
     let guard = TermGuard::enter().context("preparing the terminal")?;
     let clock = Clock::of_the_system();
-    let state = State::new(
-        Settings::default(),
+    let mut state = State::new(
+        settings,
         term_guard::size().unwrap_or(FALLBACK_SIZE),
         clock.now_ms(),
     );
+    if let Some(file) = memory::file() {
+        match memory::load(&file) {
+            Ok(values) => state.spawn_memory = values,
+            Err(error) => state.refuse(format!("{}: {error}", file.display())),
+        }
+    }
+    state.select_when_listed = options.worker;
     let (pieces, stop) = attach::Input::start()
         .context("reading the terminal")?
         .split();
@@ -97,6 +103,7 @@ pub async fn run(client: Client, options: DashboardOptions) -> anyhow::Result<()
     let follower = tokio::spawn(link::follow(client.clone(), to.clone()));
     let runner = Runner {
         lives: Lives::new(client.clone()),
+        fetcher: Fetcher::new(client.clone(), to.clone()),
         client,
         input: Input::new(keys.clone()),
         keys,
@@ -123,6 +130,7 @@ type Zoomed = Pin<Box<dyn Future<Output = (AttachEnd, Lent)> + Send>>;
 
 struct Runner {
     client: Client,
+    fetcher: Fetcher,
     keys: Matcher,
     state: State,
     painter: Painter,
@@ -208,7 +216,8 @@ impl Runner {
                     Signalled::End => break,
                     Signalled::Suspend => self.suspend()?,
                     Signalled::Continued => self.continued()?,
-                    Signalled::Resized => self.resized()?,
+                    // Also when it has its former size again: what it shows went meanwhile.
+                    Signalled::Resized => self.anew()?,
                 },
                 Woken::Panicked => anyhow::bail!("the dashboard failed; workers run on"),
             }
@@ -322,7 +331,7 @@ impl Runner {
         }
     }
 
-    /// Draws all anew, for the size that the terminal has.
+    /// Draws all anew, for the size that the terminal has now.
     fn anew(&mut self) -> anyhow::Result<()> {
         self.painter.forget();
         self.changed = true;
@@ -356,9 +365,21 @@ impl Runner {
                 self.painter.notify(all.then_some((&title, &text)));
             }
             Effect::Act { what, act } => effects::act(&self.client, &self.to, what, act),
-            Effect::Fetch(_) | Effect::Remember(_) => {}
+            Effect::Fetch(fetch) => self.fetcher.fetch(fetch),
+            Effect::Remember(memory) => self.remember(&memory),
         }
         Ok(())
+    }
+
+    fn remember(&mut self, values: &SpawnMemory) {
+        let Some(file) = memory::file() else { return };
+        if let Err(error) = memory::save(&file, values) {
+            let said = format!(
+                "the form's values are not kept: {}: {error}",
+                file.display()
+            );
+            self.state.refuse(said);
+        }
     }
 
     /// Lends the terminal to a session.

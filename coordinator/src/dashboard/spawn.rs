@@ -1,77 +1,37 @@
-//! The spawn form.
+//! The spawn form: its fields, what keys do in it, and the request it comes to. Pure.
+//!
+//! The usual case is two keys: one opens it with the last values, Enter spawns.
+
+mod complete;
 
 use super::{
-    event::{Effect, Failure},
+    event::{Effect, Failure, Fetch},
     field::Field,
     state::State,
     text,
 };
 use crate::{
-    model::{HostPath, Isolation, ProfileName, WorkerName},
-    wire::SpawnRequest,
+    model::{self, HostPath, Isolation, LimitError, ProfileName, WorkerName},
+    wire::{LimitsRequest, PoolView, SpawnRequest},
 };
-use crossterm::event::{KeyCode, KeyEvent};
+pub use complete::Completion;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use podbay_protocol::{SessionIo, Size};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What a key did.
+#[derive(Debug, Clone, PartialEq)]
 pub enum FormKey {
+    /// The form stays; this is to be done.
     Stay(Vec<Effect>),
+    /// The form goes, and nothing is done.
     Cancel,
+    /// This is to be spawned.
     Spawn(Box<SpawnRequest>),
 }
 
-impl SpawnForm {
-    pub fn open(state: &State) -> (Self, Vec<Effect>) {
-        (
-            Self::new(&state.spawn_memory, state.pools.keys().cloned().collect()),
-            vec![],
-        )
-    }
-    pub fn paste(&mut self, t: &str) -> Vec<Effect> {
-        if let Some(f) = self.text_field() {
-            f.insert(t);
-        }
-        vec![]
-    }
-    pub fn recent_came(&mut self, _r: &[String]) {}
-    pub fn folders_came(&mut self, _p: &str, _f: Result<Vec<String>, Failure>) {}
-    pub fn refuse(&mut self, w: &str) {
-        self.error = Some((self.focus, w.to_owned()));
-    }
-    pub fn hints(&self) -> Vec<(&'static str, &'static str)> {
-        vec![("Enter", "spawn"), ("Tab", "next field"), ("Esc", "cancel")]
-    }
-    pub fn key(&mut self, key: KeyEvent, size: Size) -> FormKey {
-        match key.code {
-            KeyCode::Esc => return FormKey::Cancel,
-            KeyCode::Enter => match self.request(size) {
-                Ok(r) => return FormKey::Spawn(Box::new(r)),
-                Err((field, wrong)) => {
-                    self.focus = field;
-                    self.error = Some((field, wrong));
-                }
-            },
-            KeyCode::Tab | KeyCode::Down => self.move_focus(true),
-            KeyCode::BackTab | KeyCode::Up => self.move_focus(false),
-            _ => {
-                self.error = None;
-                match self.text_field() {
-                    Some(f) => {
-                        f.key(key);
-                    }
-                    None => match key.code {
-                        KeyCode::Right | KeyCode::Char(' ' | 'l') => self.cycle(true),
-                        KeyCode::Left | KeyCode::Char('h') => self.cycle(false),
-                        _ => {}
-                    },
-                }
-            }
-        }
-        FormKey::Stay(vec![])
-    }
-}
-
-/// Fields of the spawn form, from top to bottom.
+/// Fields of the form, from top to bottom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SpawnField {
     /// The project's folder.
@@ -84,16 +44,31 @@ pub enum SpawnField {
     Isolation,
     /// The command.
     Command,
+    /// The environment.
+    Env,
+    /// The memory limit.
+    Memory,
+    /// The CPU limit.
+    Cpus,
+    /// The process limit.
+    Pids,
+    /// Whether the worker is kept after its session.
+    Keep,
 }
 
 impl SpawnField {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 10] = [
         Self::Project,
         Self::Name,
         Self::Profile,
         Self::Isolation,
         Self::Command,
+        Self::Env,
+        Self::Memory,
+        Self::Cpus,
+        Self::Pids,
+        Self::Keep,
     ];
 
     /// The label.
@@ -104,34 +79,99 @@ impl SpawnField {
             Self::Profile => "Profile",
             Self::Isolation => "Isolation",
             Self::Command => "Command",
+            Self::Env => "Environment",
+            Self::Memory => "Memory",
+            Self::Cpus => "CPUs",
+            Self::Pids => "Processes",
+            Self::Keep => "Afterwards",
+        }
+    }
+
+    /// What is shown in its place when it is empty.
+    pub fn empty(self) -> &'static str {
+        match self {
+            Self::Project => "none",
+            Self::Name => "made up",
+            Self::Env => "the profile's",
+            _ => "the profile's default",
         }
     }
 }
 
-/// The last values of the spawn form, for the next time. A name is not among them: it is in use.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// The last values of the form, for the next time. A name is not among them: it is in use.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SpawnMemory {
     project: String,
     profile: Option<String>,
     isolation: Option<Isolation>,
     command: String,
+    /// Never written to a file: keys and passwords are in it.
+    #[serde(skip)]
+    env: String,
+    memory: String,
+    cpus: String,
+    pids: String,
+    keep: bool,
 }
 
-/// The spawn form.
+/// A profile to choose from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// Its name.
+    pub profile: String,
+    /// Its image.
+    pub image: String,
+    /// Workers that are ready.
+    pub warm: u32,
+    /// Why that number will not grow.
+    pub held: Option<&'static str>,
+}
+
+impl From<&PoolView> for Offer {
+    fn from(pool: &PoolView) -> Self {
+        Self {
+            profile: pool.profile.clone(),
+            image: pool.image.clone(),
+            warm: pool.warm,
+            held: match (pool.draining, pool.paused) {
+                (true, _) => Some("draining"),
+                (false, true) => Some("paused"),
+                (false, false) => None,
+            },
+        }
+    }
+}
+
+/// The form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpawnForm {
     /// The project's folder on the engine's host; empty for none.
     pub project: Field,
+    /// What its path may be completed to.
+    pub completion: Completion,
+    /// Whether the project was edited since the form was opened.
+    pub touched: bool,
     /// The name; empty for one that is made up.
     pub name: Field,
     /// The profile; `None` for the configured default.
     pub profile: Option<String>,
     /// The profiles to choose from.
-    pub profiles: Vec<String>,
+    pub offers: Vec<Offer>,
     /// The isolation; `None` for the profile's.
     pub isolation: Option<Isolation>,
     /// The command; empty for the profile's.
     pub command: Field,
+    /// The environment: words `NAME=value`.
+    pub env: Field,
+    /// The memory limit; empty for the profile's.
+    pub memory: Field,
+    /// The CPU limit; empty for the profile's.
+    pub cpus: Field,
+    /// The process limit; empty for the profile's.
+    pub pids: Field,
+    /// Whether the worker is kept after its session.
+    pub keep: bool,
     /// The field with the focus.
     pub focus: SpawnField,
     /// What is wrong, and where.
@@ -139,15 +179,44 @@ pub struct SpawnForm {
 }
 
 impl SpawnForm {
+    /// With the last values, for the selected worker's project; and what it has to know.
+    pub fn open(state: &State) -> (Self, Vec<Effect>) {
+        let offers = state.pools.values().map(Offer::from).collect();
+        let mut form = Self::new(&state.spawn_memory, offers, &state.recent);
+        let selected = state.selected_worker();
+        let project = selected
+            .and_then(|worker| worker.view.project.as_ref())
+            .map(ToString::to_string)
+            .or_else(|| {
+                form.project
+                    .is_empty()
+                    .then(|| state.recent.first().cloned())?
+            });
+        if let Some(project) = project {
+            form.project = Field::new(&project);
+        }
+        (form, vec![Effect::Fetch(Fetch::Recent)])
+    }
+
     /// With the last values.
-    pub fn new(memory: &SpawnMemory, profiles: Vec<String>) -> Self {
+    pub fn new(memory: &SpawnMemory, offers: Vec<Offer>, recent: &[String]) -> Self {
+        let known = |profile: &String| offers.iter().any(|offer| offer.profile == *profile);
+        let mut completion = Completion::new(recent);
+        completion.recent_came(recent, None);
         Self {
             project: Field::new(&memory.project),
+            completion,
+            touched: false,
             name: Field::default(),
-            profile: memory.profile.clone().filter(|p| profiles.contains(p)),
-            profiles,
+            profile: memory.profile.clone().filter(known),
+            offers,
             isolation: memory.isolation,
             command: Field::new(&memory.command),
+            env: Field::new(&memory.env),
+            memory: Field::new(&memory.memory),
+            cpus: Field::new(&memory.cpus),
+            pids: Field::new(&memory.pids),
+            keep: memory.keep,
             focus: SpawnField::Project,
             error: None,
         }
@@ -160,40 +229,229 @@ impl SpawnForm {
             profile: self.profile.clone(),
             isolation: self.isolation,
             command: self.command.content(),
+            env: self.env.content(),
+            memory: self.memory.content(),
+            cpus: self.cpus.content(),
+            pids: self.pids.content(),
+            keep: self.keep,
         }
     }
 
-    /// The text field with the focus, if it is one.
-    pub fn text_field(&mut self) -> Option<&mut Field> {
+    /// Takes a key; the session's terminal will have this size.
+    pub fn key(&mut self, key: KeyEvent, size: Size) -> FormKey {
+        let in_project = self.focus == SpawnField::Project;
+        match key.code {
+            KeyCode::Esc if in_project && self.completion.chosen().is_some() => {
+                self.completion.close();
+            }
+            KeyCode::Esc => return FormKey::Cancel,
+            KeyCode::Enter if in_project && self.completion.chosen().is_some() => {
+                return FormKey::Stay(self.choose());
+            }
+            KeyCode::Enter => match self.request(size) {
+                Ok(request) => return FormKey::Spawn(Box::new(request)),
+                Err((field, wrong)) => {
+                    self.move_to(field);
+                    self.error = Some((field, wrong));
+                }
+            },
+            KeyCode::Tab if in_project => return FormKey::Stay(self.complete()),
+            KeyCode::Down if in_project && self.completion.down() => {}
+            KeyCode::Up if in_project && self.completion.up() => {}
+            KeyCode::Tab | KeyCode::Down => self.move_focus(true),
+            KeyCode::BackTab | KeyCode::Up => self.move_focus(false),
+            _ => return FormKey::Stay(self.edit(key)),
+        }
+        FormKey::Stay(Vec::new())
+    }
+
+    /// Takes pasted text.
+    pub fn paste(&mut self, pasted: &str) -> Vec<Effect> {
+        self.error = None;
+        let absolute = pasted.trim_start().starts_with('/');
+        if self.focus == SpawnField::Project && !self.touched && absolute {
+            self.project = Field::default();
+        }
+        match self.text_field() {
+            Some(field) => field.insert(pasted),
+            None => return Vec::new(),
+        }
+        self.edited()
+    }
+
+    /// Says that it cannot be done now.
+    pub fn refuse(&mut self, why: &str) {
+        self.error = Some((self.focus, why.to_owned()));
+    }
+
+    /// Projects of late, the last one first.
+    pub fn recent_came(&mut self, recent: &[String]) {
+        let typed = self.touched.then(|| self.project.content());
+        self.completion.recent_came(recent, typed.as_deref());
+    }
+
+    /// Folders that the engine's host has for a path.
+    pub fn folders_came(&mut self, path: &str, folders: Result<Vec<String>, Failure>) {
+        let typed = self.touched.then(|| self.project.content());
+        self.completion
+            .folders_came(path, folders, typed.as_deref());
+    }
+
+    /// The keys that work now, and what they do.
+    pub fn hints(&self) -> Vec<(&'static str, &'static str)> {
+        let listed = !self.completion.list().is_empty();
+        match self.focus {
+            SpawnField::Project if self.completion.chosen().is_some() => vec![
+                ("Enter/Tab", "take it"),
+                ("Up/Down", "choose"),
+                ("Esc", "close the list"),
+            ],
+            SpawnField::Project if listed => vec![
+                ("Enter", "spawn"),
+                ("Tab", "complete"),
+                ("Down", "choose"),
+                ("Esc", "cancel"),
+            ],
+            SpawnField::Project => vec![
+                ("Enter", "spawn"),
+                ("Tab", "next field"),
+                ("Down", "recent projects"),
+                ("Esc", "cancel"),
+            ],
+            SpawnField::Profile | SpawnField::Isolation => vec![
+                ("Enter", "spawn"),
+                ("Tab", "next field"),
+                ("Left/Right", "change"),
+                ("Esc", "cancel"),
+            ],
+            SpawnField::Keep => vec![
+                ("Enter", "spawn"),
+                ("Tab", "next field"),
+                ("Space", "change"),
+                ("Esc", "cancel"),
+            ],
+            _ => vec![("Enter", "spawn"), ("Tab", "next field"), ("Esc", "cancel")],
+        }
+    }
+
+    /// The text of a field, when it is one of text.
+    pub fn text_of(&self, field: SpawnField) -> Option<&Field> {
+        match field {
+            SpawnField::Project => Some(&self.project),
+            SpawnField::Name => Some(&self.name),
+            SpawnField::Command => Some(&self.command),
+            SpawnField::Env => Some(&self.env),
+            SpawnField::Memory => Some(&self.memory),
+            SpawnField::Cpus => Some(&self.cpus),
+            SpawnField::Pids => Some(&self.pids),
+            SpawnField::Profile | SpawnField::Isolation | SpawnField::Keep => None,
+        }
+    }
+
+    fn text_field(&mut self) -> Option<&mut Field> {
         match self.focus {
             SpawnField::Project => Some(&mut self.project),
             SpawnField::Name => Some(&mut self.name),
             SpawnField::Command => Some(&mut self.command),
-            SpawnField::Profile | SpawnField::Isolation => None,
+            SpawnField::Env => Some(&mut self.env),
+            SpawnField::Memory => Some(&mut self.memory),
+            SpawnField::Cpus => Some(&mut self.cpus),
+            SpawnField::Pids => Some(&mut self.pids),
+            SpawnField::Profile | SpawnField::Isolation | SpawnField::Keep => None,
         }
     }
 
-    /// Moves the focus by one field, around the ends.
-    pub fn move_focus(&mut self, forward: bool) {
+    fn edit(&mut self, key: KeyEvent) -> Vec<Effect> {
+        self.error = None;
+        let before = self.project.content();
+        if let Some(field) = self.text_field() {
+            field.key(key);
+        } else if !key.modifiers.contains(KeyModifiers::CONTROL) {
+            match key.code {
+                KeyCode::Right | KeyCode::Char(' ' | 'l') => self.cycle(true),
+                KeyCode::Left | KeyCode::Char('h') => self.cycle(false),
+                _ => {}
+            }
+        }
+        match self.project.content() == before {
+            true => Vec::new(),
+            false => self.edited(),
+        }
+    }
+
+    /// The project's text changed, if that has the focus.
+    fn edited(&mut self) -> Vec<Effect> {
+        if self.focus != SpawnField::Project {
+            return Vec::new();
+        }
+        self.touched = true;
+        let path = self.project.content();
+        match self.completion.typed(&path) {
+            true => vec![Effect::Fetch(Fetch::Folders { path })],
+            false => Vec::new(),
+        }
+    }
+
+    /// Tab in the project: takes what is chosen, goes on as far as all folders do, or to the next
+    /// field.
+    fn complete(&mut self) -> Vec<Effect> {
+        if self.completion.chosen().is_some() {
+            return self.choose();
+        }
+        match self.completion.prefix(&self.project.content()) {
+            Some(longer) => {
+                self.project = Field::new(&longer);
+                self.edited()
+            }
+            None => {
+                self.move_focus(true);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Takes what is chosen in the list: a project of late as it is, a folder to go on in.
+    fn choose(&mut self) -> Vec<Effect> {
+        let Some(chosen) = self.completion.chosen().cloned() else {
+            return Vec::new();
+        };
+        self.error = None;
+        if chosen.recent {
+            self.project = Field::new(&chosen.path);
+            self.touched = true;
+            self.completion.close();
+            return Vec::new();
+        }
+        self.project = Field::new(&format!("{}/", chosen.path.trim_end_matches('/')));
+        self.edited()
+    }
+
+    fn move_to(&mut self, field: SpawnField) {
+        self.completion.close();
+        self.focus = field;
+    }
+
+    fn move_focus(&mut self, forward: bool) {
         let all = SpawnField::ALL;
         let here = all.iter().position(|f| *f == self.focus).unwrap_or(0);
-        let next = if forward {
-            here + 1
-        } else {
-            here + all.len() - 1
-        } % all.len();
-        self.focus = all.get(next).copied().unwrap_or(SpawnField::Project);
+        let step = if forward { 1 } else { all.len() - 1 };
+        let next = all.get((here + step) % all.len()).copied();
+        self.move_to(next.unwrap_or(SpawnField::Project));
     }
 
     /// The next or previous choice of a field that is not text.
-    pub fn cycle(&mut self, forward: bool) {
+    fn cycle(&mut self, forward: bool) {
         match self.focus {
-            SpawnField::Profile => cycle(&mut self.profile, &self.profiles, forward),
+            SpawnField::Profile => {
+                let profiles: Vec<String> = self.offers.iter().map(|o| o.profile.clone()).collect();
+                cycle(&mut self.profile, &profiles, forward);
+            }
             SpawnField::Isolation => {
                 let all = [Isolation::Bind, Isolation::Overlay, Isolation::None];
                 cycle(&mut self.isolation, &all, forward);
             }
-            SpawnField::Project | SpawnField::Name | SpawnField::Command => {}
+            SpawnField::Keep => self.keep = !self.keep,
+            _ => {}
         }
     }
 
@@ -203,10 +461,12 @@ impl SpawnForm {
     /// The field that is wrong, and what would be right.
     pub fn request(&self, size: Size) -> Result<SpawnRequest, (SpawnField, String)> {
         let project = self.project.content();
-        let project = project.trim();
-        if !project.is_empty() && !project.starts_with('/') {
-            let right = "give an absolute path on the engine's host, such as /home/me/project";
-            return Err((SpawnField::Project, right.to_owned()));
+        let project = match project.trim() {
+            "/" => "/",
+            other => other.trim_end_matches('/'),
+        };
+        if let Some(wrong) = wrong_project(project) {
+            return Err((SpawnField::Project, wrong));
         }
         let name = self.name.content();
         let name = name.trim();
@@ -218,16 +478,107 @@ impl SpawnForm {
         }
         let argv = text::split_words(&self.command.content())
             .map_err(|wrong| (SpawnField::Command, wrong))?;
+        let env = environment(&self.env.content()).map_err(|wrong| (SpawnField::Env, wrong))?;
+        let limits = LimitsRequest {
+            memory: limit(&self.memory, model::parse_bytes)
+                .map_err(|e| (SpawnField::Memory, e.to_string()))?,
+            cpus: limit(&self.cpus, model::parse_cpus)
+                .map_err(|e| (SpawnField::Cpus, e.to_string()))?,
+            pids: limit(&self.pids, model::parse_pids)
+                .map_err(|e| (SpawnField::Pids, e.to_string()))?,
+            none: false,
+        };
         Ok(SpawnRequest {
             project: (!project.is_empty()).then(|| HostPath::new(project)),
             name: (!name.is_empty()).then(|| name.to_owned()),
             profile: self.profile.clone(),
             isolation: self.isolation,
+            limits,
+            env,
             argv,
             io: SessionIo::Pty { size },
+            remove: !self.keep,
             ..SpawnRequest::default()
         })
     }
+
+    /// What is wrong with what was typed so far, or what the field with the focus is for.
+    pub fn advice(&self) -> (bool, String) {
+        if let Some((field, wrong)) = &self.error {
+            return (true, format!("{}: {wrong}", field.label()));
+        }
+        let said = match self.focus {
+            SpawnField::Project => {
+                let typed = self.project.content();
+                if typed.starts_with('~') {
+                    return (true, wrong_project(&typed).unwrap_or_default());
+                }
+                if let Some(why) = self.completion.failed() {
+                    return (false, format!("Folders cannot be listed: {why}"));
+                }
+                "A folder on the engine's host; empty for no project."
+            }
+            SpawnField::Name => "Empty: a name is made up.",
+            SpawnField::Profile => "What the worker is made of: image, limits, command.",
+            SpawnField::Isolation => {
+                "bind: writes go to the project. overlay: review, then apply. none: no project."
+            }
+            SpawnField::Command => "Program and arguments, quoted as in a shell.",
+            SpawnField::Env => "NAME=value, several with blanks between; quoted as in a shell.",
+            SpawnField::Memory => "Such as 512m, 4g or 1.5g.",
+            SpawnField::Cpus => "Such as 2 or 0.5.",
+            SpawnField::Pids => "Processes and threads at once, such as 512.",
+            SpawnField::Keep => {
+                "A kept worker can be looked into and started again when its session has ended. \
+                 Changes to review are kept in any case."
+            }
+        };
+        (false, said.to_owned())
+    }
+
+    /// The offer that is chosen; the only one, when the default is.
+    pub fn offer(&self) -> Option<&Offer> {
+        match (&self.profile, self.offers.as_slice()) {
+            (Some(profile), offers) => offers.iter().find(|o| o.profile == *profile),
+            (None, [only]) => Some(only),
+            (None, _) => None,
+        }
+    }
+}
+
+/// What is wrong with a project's path.
+fn wrong_project(project: &str) -> Option<String> {
+    if project.is_empty() || project.starts_with('/') {
+        return None;
+    }
+    let right = "give an absolute path on the engine's host, such as /home/me/project";
+    Some(match project.starts_with('~') {
+        true => format!("the engine's host does not know whose home ~ is: {right}"),
+        false => right.to_owned(),
+    })
+}
+
+/// A limit as written, once its parser takes it; `None` for an empty field.
+fn limit<T>(
+    field: &Field,
+    parse: fn(&str) -> Result<T, LimitError>,
+) -> Result<Option<String>, LimitError> {
+    let given = field.content();
+    match given.trim() {
+        "" => Ok(None),
+        given => parse(given).map(|_| Some(given.to_owned())),
+    }
+}
+
+/// `NAME=value` words.
+fn environment(line: &str) -> Result<BTreeMap<String, String>, String> {
+    text::split_words(line)?
+        .into_iter()
+        .map(|word| match word.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+            _ => Err(format!("{word:?} is not NAME=value")),
+        })
+        .collect()
 }
 
 /// The next of `None` and the choices, around the ends.
@@ -242,59 +593,5 @@ fn cycle<T: Clone + PartialEq>(value: &mut Option<T>, choices: &[T], forward: bo
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn form() -> SpawnForm {
-        SpawnForm::new(
-            &SpawnMemory::default(),
-            vec!["claude".to_owned(), "shell".to_owned()],
-        )
-    }
-
-    #[test]
-    fn an_empty_form_asks_for_the_defaults() {
-        let request = form().request(Size { cols: 80, rows: 24 }).unwrap();
-        assert_eq!(request, SpawnRequest::default());
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_where_it_is() {
-        let mut form = form();
-        form.project = Field::new("src");
-        assert_eq!(
-            form.request(Size::default()).unwrap_err().0,
-            SpawnField::Project
-        );
-        form.project = Field::new("/src");
-        form.name = Field::new("Not Good");
-        assert_eq!(
-            form.request(Size::default()).unwrap_err().0,
-            SpawnField::Name
-        );
-        form.name = Field::default();
-        form.command = Field::new("sh -c 'oops");
-        assert_eq!(
-            form.request(Size::default()).unwrap_err().0,
-            SpawnField::Command
-        );
-    }
-
-    #[test]
-    fn choices_go_around_and_begin_with_the_default() {
-        let mut form = form();
-        form.focus = SpawnField::Profile;
-        let seen: Vec<_> = (0..3)
-            .map(|_| {
-                form.cycle(true);
-                form.profile.clone()
-            })
-            .collect();
-        assert_eq!(
-            seen,
-            [Some("claude".to_owned()), Some("shell".to_owned()), None]
-        );
-        form.cycle(false);
-        assert_eq!(form.profile.as_deref(), Some("shell"));
-    }
-}
+#[path = "spawn/tests.rs"]
+mod tests;

@@ -97,7 +97,7 @@ pub struct State {
     pub spawn_memory: SpawnMemory,
     /// Projects of late, the last one first.
     pub recent: Vec<String>,
-    /// A worker that was spawned here and is selected as soon as it is listed.
+    /// A worker, by id or name, that is selected as soon as it is listed: one spawned here.
     pub select_when_listed: Option<String>,
     /// Actions under way, as the user would call them.
     pub pending: Vec<String>,
@@ -325,10 +325,13 @@ impl State {
             .collect();
         rows.sort_by(|a, b| order::compare(a, b, self.sort));
         self.rows = rows.into_iter().map(|w| w.view.id.clone()).collect();
-        if let Some(wanted) = &self.select_when_listed
-            && self.rows.contains(wanted)
-        {
-            self.selected = self.select_when_listed.take();
+        let wanted = self.select_when_listed.as_ref().and_then(|wanted| {
+            let named = |w: &&Worker| w.view.id == *wanted || w.view.name == *wanted;
+            self.listed().find(named).map(|w| w.view.id.clone())
+        });
+        if wanted.is_some() {
+            self.selected = wanted;
+            self.select_when_listed = None;
         }
         let listed = self
             .selected

@@ -95,6 +95,7 @@ fn follow(state: &mut State, effects: &mut Vec<Effect>) {
 
     let pane = layout::split(state).pane;
     state.changes.fit(pane);
+    state.logs.fit(pane);
     let shown = |tab: Tab| layout::shows_tab(state) && state.tab == tab;
     let (changes, logs) = (shown(Tab::Changes), shown(Tab::Logs));
     let live = state.is_live();

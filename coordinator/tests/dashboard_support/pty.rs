@@ -105,6 +105,8 @@ impl Dashboard {
         };
         self.screen.resize(cols, rows);
         rustix::termios::tcsetwinsize(&self.terminal, size).unwrap();
+        // The terminal is not the controlling one of that process: the kernel tells nobody.
+        self.signal(Signal::SIGWINCH);
     }
 
     /// Reads what is there, until nothing has come for a while.
@@ -225,7 +227,11 @@ impl Dashboard {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(Instant::now() < end, "it did not end");
+            assert!(
+                Instant::now() < end,
+                "it did not end; the screen:\n{}",
+                self.text()
+            );
             while let Ok(bytes) = self.bytes.recv_timeout(Duration::from_millis(20)) {
                 self.screen.process(&bytes);
                 self.written.extend(bytes);

@@ -426,7 +426,8 @@ pub enum AgentEvent {
         /// Whether the OOM killer struck one of its processes.
         oom: bool,
     },
-    /// What [`ToAgentBody::Restart`] came to; the old session's `Exited` came before.
+    /// What [`ToAgentBody::Restart`] came to; the old session's [`Self::Exited`] follows, so that
+    /// nobody takes it for the end of the main session.
     Restarted {
         /// The session that ended.
         session: String,

@@ -1,7 +1,10 @@
 //! Tests of the dashboard as a whole: what it shows, and that no order of events breaks it.
 
 pub mod fixtures;
+mod output;
+mod overlays;
 mod properties;
 pub mod review;
 mod screens;
+mod spawning;
 mod stories;

@@ -12,7 +12,7 @@ use crate::{
     model::WorkerState,
     wire::*,
 };
-use crossterm::event::KeyCode;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use podbay_protocol::Size;
 use ratatui::{
     buffer::Buffer,
@@ -196,7 +196,10 @@ fn details() {
 fn spawn_form_with_an_error() {
     snapshots("spawn", |c, r| {
         let mut state = state_with(c, r, workers(3));
-        press(&mut state, "nshop");
+        press(&mut state, "n");
+        let clear = KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL);
+        update(&mut state, Msg::Key(clear));
+        press(&mut state, "shop");
         update(&mut state, code(KeyCode::Enter));
         state
     });

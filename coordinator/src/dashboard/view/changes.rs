@@ -292,8 +292,8 @@ fn file(
     let mut x = area.right().saturating_sub(width);
     for (i, part) in counts.split(' ').enumerate() {
         let style = match part.as_bytes().first() {
-            Some(b'+') => diff::added(pen.theme),
-            Some(b'-') => diff::removed(pen.theme),
+            Some(b'+') => pen.theme.style(Role::Added),
+            Some(b'-') => pen.theme.style(Role::Removed),
             _ => pen.theme.style(Role::Muted),
         };
         x += u16::from(i > 0);
@@ -304,9 +304,9 @@ fn file(
 /// A letter as git's, and how it looks.
 fn kind(change: &Change, pen: &Pen<'_>) -> (&'static str, ratatui::style::Style) {
     match change.kind {
-        ChangeKind::Added => ("A", diff::added(pen.theme)),
+        ChangeKind::Added => ("A", pen.theme.style(Role::Added)),
         ChangeKind::Modified => ("M", pen.theme.style(Role::Working)),
-        ChangeKind::Deleted => ("D", diff::removed(pen.theme)),
+        ChangeKind::Deleted => ("D", pen.theme.style(Role::Removed)),
         ChangeKind::TypeChanged => ("T", pen.theme.style(Role::Warning)),
     }
 }

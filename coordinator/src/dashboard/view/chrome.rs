@@ -4,7 +4,7 @@ use super::pen::{Pen, Piece};
 use crate::dashboard::{
     allowed::allowed,
     dialog::{Dialog, LineFor},
-    keymap::Action,
+    keymap::{Action, Context},
     state::{Focus, Level, Link, State, Tab},
     text,
     theme::Role,
@@ -212,7 +212,21 @@ fn footer_keys(state: &State) -> Vec<FooterKey> {
             .collect()
     };
     match &state.dialog {
-        Some(Dialog::Help(_)) => plain(&[("j/k", "scroll"), ("Esc", "close")]),
+        Some(Dialog::Help(help)) if help.searching => {
+            plain(&[("Enter", "keep"), ("Esc", "show all")])
+        }
+        Some(Dialog::Help(_)) => {
+            let keys = [
+                (Action::Down, "down"),
+                (Action::Up, "up"),
+                (Action::Filter, "search"),
+                (Action::Back, "close"),
+            ];
+            let label = |action| state.keymap.label(action, &[Context::Page]);
+            keys.into_iter()
+                .filter_map(|(action, word)| Some((label(action)?, word.to_owned(), None)))
+                .collect()
+        }
         Some(Dialog::Confirm(confirm)) => plain(&[("y", confirm.verb), ("n/Esc", "cancel")]),
         Some(Dialog::Spawn(form)) => plain(&form.hints()),
         Some(Dialog::Palette(_)) => {

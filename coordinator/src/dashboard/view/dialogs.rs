@@ -1,19 +1,12 @@
 //! Help, the palette, the spawn form, lines to type and questions, over the list.
 
-use super::{
-    layout,
-    pages::{self, Line},
-    palette,
-    pen::Pen,
-    spawn, terminal,
-};
+use super::{help, layout, palette, pen::Pen, spawn, terminal};
 use crate::dashboard::{
     dialog::{self, Confirm, Dialog, LineFor},
     state::State,
     text,
     theme::Role,
 };
-use podbay_protocol::Size;
 use ratatui::layout::{Position, Rect};
 
 /// Draws a dialog; gives the cursor's place when a text field has the focus.
@@ -25,60 +18,13 @@ pub fn draw(state: &State, dialog: &Dialog, pen: &mut Pen<'_>) -> Option<Positio
         ..whole
     };
     match dialog {
-        Dialog::Help(scrolled) => page("Help", &pages::help(state), *scrolled, area, pen),
+        Dialog::Help(open) => return help::draw(state, open, area, pen),
         Dialog::Confirm(confirm) => question(confirm, area, pen),
         Dialog::Line(line) => return one_line(state, line, area, pen),
         Dialog::Spawn(form) => return spawn::draw(form, area, pen),
         Dialog::Palette(open) => return palette::draw(state, open, area, pen),
     }
     None
-}
-
-fn page(title: &str, lines: &[Line], scrolled: u16, area: Rect, pen: &mut Pen<'_>) {
-    let count = u16::try_from(lines.len()).unwrap_or(u16::MAX);
-    let size = Size {
-        cols: area.width,
-        rows: area.height.saturating_add(1),
-    };
-    let height = count.min(pages::visible(size)).saturating_add(2);
-    let first = scrolled.min(pages::last_scroll(size, lines));
-    let title = match count > pages::visible(size) {
-        true => format!(
-            "{title}, {} to {} of {count}",
-            first + 1,
-            first + height - 2
-        ),
-        false => title.to_owned(),
-    };
-    let inside = pen.frame(layout::centred(area, pages::WIDTH, height), &title);
-    let terms = lines
-        .iter()
-        .map(|l| {
-            if let Line::Pair(term, _) = l {
-                text::width(&text::clean(term))
-            } else {
-                0
-            }
-        })
-        .max();
-    let term_width = u16::try_from(terms.unwrap_or(0))
-        .unwrap_or(u16::MAX)
-        .min(inside.width / 2);
-    let shown = lines.iter().skip(usize::from(first));
-    for (y, line) in (inside.top()..inside.bottom()).zip(shown) {
-        let (x, width) = (inside.x + 1, inside.width.saturating_sub(2));
-        match line {
-            Line::Blank => {}
-            Line::Heading(heading) => {
-                pen.put_as(x, y, width, heading, Role::Heading);
-            }
-            Line::Pair(term, meaning) => {
-                pen.put_as(x, y, term_width, term, Role::Key);
-                let left = term_width.saturating_add(2);
-                pen.put_as(x + left, y, width.saturating_sub(left), meaning, Role::Text);
-            }
-        }
-    }
 }
 
 fn question(confirm: &Confirm, area: Rect, pen: &mut Pen<'_>) {

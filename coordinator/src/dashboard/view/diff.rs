@@ -10,7 +10,7 @@ use crate::dashboard::{
 };
 use ratatui::{
     layout::Rect,
-    style::{Color, Modifier, Style},
+    style::{Modifier, Style},
 };
 use std::ops::Range;
 
@@ -18,23 +18,6 @@ use std::ops::Range;
 const TWO_NUMBERS_FROM: u16 = 60;
 /// Below this many columns the two versions are never side by side.
 const SIDES_FROM: u16 = 50;
-
-/// How what was added looks.
-pub fn added(theme: Theme) -> Style {
-    coloured(theme, Color::Green)
-}
-
-/// How what was removed looks.
-pub fn removed(theme: Theme) -> Style {
-    coloured(theme, Color::Red)
-}
-
-fn coloured(theme: Theme, colour: Color) -> Style {
-    match theme.colour() {
-        true => Style::new().fg(colour),
-        false => Style::new(),
-    }
-}
 
 /// Draws it, scrolled by rows and columns.
 pub fn draw(
@@ -113,8 +96,7 @@ fn one_column(
             );
         }
         Some(Row::Hunk { place, above }) => {
-            let style = coloured(pen.theme, Color::Cyan);
-            let x = pen.put(area.x, area.y, area.width, place, style);
+            let x = pen.put_as(area.x, area.y, area.width, place, Role::Hunk);
             let rest = area.right().saturating_sub(x + 1);
             pen.put_as(x + 1, area.y, rest, above, Role::Muted);
         }
@@ -158,8 +140,8 @@ fn gutter(sign: Sign, numbers: &[Option<u32>], digits: u16, area: Rect, pen: &mu
     }
     let (symbol, style) = match sign {
         Sign::Same => (" ", Style::new()),
-        Sign::Added => ("+", added(pen.theme)),
-        Sign::Removed => ("-", removed(pen.theme)),
+        Sign::Added => ("+", pen.theme.style(Role::Added)),
+        Sign::Removed => ("-", pen.theme.style(Role::Removed)),
     };
     x = pen.put(x, area.y, room(x), symbol, style);
     Rect {
@@ -194,21 +176,20 @@ fn content(file: &FileText, row: usize, line: &Line, across: usize, area: Rect, 
 
 /// What was added or removed is so as a whole; only what stayed has the colours of its language.
 fn line_style(theme: Theme, sign: Sign, token: Option<Token>) -> Style {
-    let plain = match sign {
-        Sign::Added => added(theme),
-        Sign::Removed => removed(theme),
-        Sign::Same => match token {
-            Some(Token::Comment) => return theme.style(Role::Muted),
-            Some(Token::Text) => return coloured(theme, Color::Yellow),
-            Some(Token::Number) => return coloured(theme, Color::Magenta),
-            Some(Token::Keyword) => coloured(theme, Color::Blue),
-            None => Style::new(),
-        },
+    let role = match (sign, token) {
+        (Sign::Added, _) => Role::Added,
+        (Sign::Removed, _) => Role::Removed,
+        (Sign::Same, Some(Token::Comment)) => Role::SyntaxComment,
+        (Sign::Same, Some(Token::Text)) => Role::SyntaxString,
+        (Sign::Same, Some(Token::Number)) => Role::SyntaxNumber,
+        (Sign::Same, Some(Token::Keyword)) => Role::SyntaxKeyword,
+        (Sign::Same, None) => Role::Text,
     };
+    let style = theme.style(role);
     match token {
-        Some(Token::Keyword) => plain.add_modifier(Modifier::BOLD),
-        Some(Token::Comment) => plain.add_modifier(Modifier::ITALIC),
-        _ => plain,
+        Some(Token::Keyword) if sign != Sign::Same => style.add_modifier(Modifier::BOLD),
+        Some(Token::Comment) if sign != Sign::Same => style.add_modifier(Modifier::ITALIC),
+        _ => style,
     }
 }
 

@@ -5,6 +5,7 @@ pub mod chrome;
 mod details;
 mod dialogs;
 mod diff;
+pub mod help;
 pub mod layout;
 pub mod list;
 mod logs;
@@ -100,6 +101,13 @@ pub fn draw_tab(state: &State, buf: &mut Buffer) -> Option<Position> {
     };
     let mut pen = Pen::new(buf, state.theme);
     pane(state, &areas, &mut pen)
+}
+
+/// What lies over everything, by itself.
+#[cfg(test)]
+pub fn draw_dialog(state: &State, buf: &mut Buffer) -> Option<Position> {
+    let mut pen = Pen::new(buf, state.theme);
+    dialogs::draw(state, state.dialog.as_ref()?, &mut pen)
 }
 
 /// A list or a text of which a part is shown: where it stands, at the right of a row.

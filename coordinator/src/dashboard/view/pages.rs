@@ -1,13 +1,10 @@
 //! The texts of the help and of the details, line by line.
 
 use crate::dashboard::{
-    keymap::{self, Context},
-    order::Group,
     state::State,
     text,
     worker::{Worker, exit_words},
 };
-use podbay_protocol::Size;
 
 /// A line: a term and what it means, a heading, or blank.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,59 +17,8 @@ pub enum Line {
     Blank,
 }
 
-/// Columns of the box around a page.
-pub const WIDTH: u16 = 76;
-
-/// Rows of a page that fit inside of its box.
-pub fn visible(size: Size) -> u16 {
-    size.rows.saturating_sub(4)
-}
-
-/// How far a page can be scrolled.
-pub fn last_scroll(size: Size, lines: &[Line]) -> u16 {
-    u16::try_from(lines.len())
-        .unwrap_or(u16::MAX)
-        .saturating_sub(visible(size).max(1))
-}
-
 fn pair(term: impl Into<String>, meaning: impl Into<String>) -> Line {
     Line::Pair(term.into(), meaning.into())
-}
-
-/// Every key, and what the markers mean.
-pub fn help(state: &State) -> Vec<Line> {
-    let mut lines = Vec::new();
-    for section in state.keymap.help(&[Context::List]) {
-        lines.push(Line::Heading(section.context.title().to_owned()));
-        for (keys, action) in section.rows {
-            lines.push(pair(keys.join(", "), keymap::help_text(action)));
-        }
-        lines.push(Line::Blank);
-    }
-    lines.push(Line::Heading("While attached".to_owned()));
-    lines.push(pair(
-        state.settings.leave_label(),
-        "back to the dashboard; the session runs on",
-    ));
-    lines.push(Line::Blank);
-    lines.push(Line::Heading("States".to_owned()));
-    for (group, meaning) in [
-        (Group::NeedsYou, "it waits for you"),
-        (Group::Problem, "it failed, was lost, or reports an error"),
-        (Group::Working, "busy"),
-        (Group::Done, "finished something nobody has looked at"),
-        (Group::Idle, "finished and seen"),
-        (Group::Running, "running; what it does is not known"),
-        (Group::Starting, "being created or claimed"),
-        (Group::Ended, "its session ended"),
-        (Group::Warm, "ready to be claimed"),
-        (Group::Stopping, "going away"),
-    ] {
-        let (unicode, ascii) = group.marker();
-        let marker = state.theme.glyph(unicode, ascii);
-        lines.push(pair(format!("{marker} {}", group.word()), meaning));
-    }
-    lines
 }
 
 /// Columns of a term in the details.

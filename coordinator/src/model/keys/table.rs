@@ -47,7 +47,7 @@ const fn entry(
 /// The table, in the order of the help.
 #[rustfmt::skip]
 pub const ENTRIES: &[Entry] = &[
-    entry(Action::Enter, "enter", "type", "type into the worker in place", WORKERS),
+    entry(Action::Enter, "enter", "type", "type into the worker in place; to a file's difference", &[List, Tiles, Changes]),
     entry(Action::Zoom, "zoom", "zoom", "the terminal in full screen", WORKERS),
     entry(Action::Takeover, "takeover", "takeover", "type into it as the writer, whoever writes now", WORKERS),
     entry(Action::Spawn, "spawn", "spawn", "spawn a worker", WORKERS),
@@ -61,8 +61,8 @@ pub const ENTRIES: &[Entry] = &[
     entry(Action::StopAll, "stop_all", "stop all", "stop every worker, after a question", WORKERS),
     entry(Action::Apply, "apply", "apply", "carry changes over into the project: marked files, or all", &[Changes]),
     entry(Action::Discard, "discard", "discard", "drop changes: marked files, or all", &[Changes]),
-    entry(Action::SideBySide, "side_by_side", "layout", "differences side by side, or in one column", &[Changes]),
-    entry(Action::Refresh, "refresh", "refresh", "load again", &[Changes]),
+    entry(Action::SideBySide, "side_by_side", "layout", "differences side by side or not; long lines wrapped or not", &[Changes, Logs]),
+    entry(Action::Refresh, "refresh", "refresh", "load again", &[Changes, Logs]),
     entry(Action::Follow, "follow", "follow", "follow what comes, or stay", &[Logs]),
     entry(Action::Select, "select", "select", "begin or end a selection", &[Scroll]),
     entry(Action::Copy, "copy", "copy", "copy what is selected, or what is in view", &[Scroll, Logs]),
@@ -75,8 +75,8 @@ pub const ENTRIES: &[Entry] = &[
     entry(Action::Scrollback, "scrollback", "scrollback", "look at what scrolled away", WORKERS),
     entry(Action::Down, "down", "", "one down", ROWS),
     entry(Action::Up, "up", "", "one up", ROWS),
-    entry(Action::Left, "left", "", "to the left", &[Scroll, Tiles]),
-    entry(Action::Right, "right", "", "to the right", &[Scroll, Tiles]),
+    entry(Action::Left, "left", "", "to the left", &[Scroll, Changes, Logs, Tiles]),
+    entry(Action::Right, "right", "", "to the right", &[Scroll, Changes, Logs, Tiles]),
     entry(Action::PageDown, "page_down", "", "a page down", LINES),
     entry(Action::PageUp, "page_up", "", "a page up", LINES),
     entry(Action::First, "first", "", "to the first", LINES),
@@ -147,6 +147,7 @@ pub fn footer(context: Context) -> &'static [Action] {
             Action::Discard,
             Action::Mark,
             Action::MarkAll,
+            Action::Enter,
             Action::SideBySide,
             Action::Filter,
             Action::Refresh,
@@ -156,6 +157,7 @@ pub fn footer(context: Context) -> &'static [Action] {
             Action::Follow,
             Action::Filter,
             Action::NextMatch,
+            Action::SideBySide,
             Action::Copy,
             Action::Back,
         ],
@@ -200,6 +202,8 @@ impl Action {
         match (self, context) {
             (Self::Filter, Scroll | Logs | Page) => "search",
             (Self::Back, List) => "clear",
+            (Self::Enter, Changes) => "read",
+            (Self::SideBySide, Logs) => "wrap",
             _ => self.entry().map_or("", |entry| entry.label),
         }
     }
