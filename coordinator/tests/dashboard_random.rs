@@ -111,7 +111,7 @@ fn random_keys_and_sizes_neither_break_it_nor_leave_modes_behind() {
             }
             1 => {
                 let name = &names[random.below(names.len())];
-                script.output_unheard(name, "\x1b[?1049h\x1b[31mred\x1b[?1003h\r\nmore\x1b[?25l");
+                script.output(name, "\x1b[?1049h\x1b[31mred\x1b[?1003h\r\nmore\x1b[?25l");
             }
             _ => dashboard.keys(KEYS[random.below(KEYS.len())]),
         }

@@ -303,7 +303,7 @@ pub(super) fn leave_keys(given: &str) -> Result<String, Refused> {
         ),
         Ok(bytes) => match bytes.first() {
             Some(0x1b) => refused(format!("{} begins as other keys do", quoted(given)), right),
-            Some(0x01..0x20 | 0) => Ok(given.to_owned()),
+            Some(0..0x20) => Ok(given.to_owned()),
             _ => refused(format!("{} would be typed", quoted(given)), right),
         },
         Err(error) => refused(error.to_string(), ""),

@@ -83,7 +83,7 @@ pub fn allowed(state: &State, action: Action) -> Result<(), String> {
         }
         Action::Apply | Action::Discard => {
             live(state)?;
-            match selected()?.view.unapplied {
+            match selected()?.changed() {
                 true => Ok(()),
                 false => Err("there are no changes to review".to_owned()),
             }
@@ -118,6 +118,11 @@ pub fn allowed(state: &State, action: Action) -> Result<(), String> {
             false => Err(String::new()),
         },
         Action::Filter if state.workers.is_empty() => Err("there are no workers".to_owned()),
+        Action::Filter | Action::NextMatch | Action::PreviousMatch
+            if state.focus == Focus::Pane && state.tab == Tab::Details =>
+        {
+            Err("there is no search in the details".to_owned())
+        }
         Action::Scrollback => {
             let worker = selected()?;
             match state.picture(&worker.view.id) {

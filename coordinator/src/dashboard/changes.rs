@@ -18,7 +18,7 @@ use crate::{
 };
 pub use diff::{FileText, Line, Row, Side, Sign};
 pub use files::{FileRow, Files, Needle, count};
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use std::sync::Arc;
 
 /// Differences kept: how many, and how many bytes.
@@ -108,6 +108,8 @@ pub struct ChangesTab {
     loading: bool,
     again: bool,
     content: Content,
+    /// Why the list is not the newest.
+    outdated: Option<Failure>,
     part: Part,
     filter: String,
     /// The filter while it is typed.
@@ -332,6 +334,24 @@ impl ChangesTab {
         places
     }
 
+    /// The mouse pressed a place of the tab that has this area.
+    pub fn press(&mut self, area: Rect, at: Position) -> Vec<Effect> {
+        let places = self.places(area);
+        if places.diff.contains(at) || places.title.contains(at) {
+            self.part = Part::Diff;
+        } else if places.files.contains(at) {
+            self.part = Part::Files;
+            let row = usize::from(at.y - places.files.y);
+            self.selecting(|files| {
+                let place = files.first(usize::from(places.files.height)) + row;
+                if place < files.shown.len() {
+                    files.at = place;
+                }
+            });
+        }
+        self.want_diff()
+    }
+
     /// What there is to show.
     pub fn content(&self) -> &Content {
         &self.content
@@ -340,6 +360,11 @@ impl ChangesTab {
     /// Whether newer changes are on their way.
     pub fn loading(&self) -> bool {
         self.loading
+    }
+
+    /// Why the list is not the newest.
+    pub fn outdated(&self) -> Option<&Failure> {
+        self.outdated.as_ref()
     }
 
     /// The worker it is about.
@@ -433,11 +458,11 @@ impl ChangesTab {
             Content::List(files) => Some(files),
             _ => None,
         };
+        if changes.is_ok() {
+            self.diffs.iter_mut().for_each(|kept| kept.stale = true);
+        }
         let selected = |files: &Files| files.selected().map(|row| row.change.path.clone());
         let path = before.as_ref().and_then(selected);
-        for kept in &mut self.diffs {
-            kept.stale = true;
-        }
         match changes {
             Ok(changes) => {
                 let files = Files::new(changes, &self.filter, before);
@@ -447,13 +472,17 @@ impl ChangesTab {
                 if files.rows.is_empty() {
                     self.part = Part::Files;
                 }
+                self.outdated = None;
                 self.content = Content::List(files);
             }
-            Err(failure) => {
-                self.part = Part::Files;
-                self.field = None;
-                self.content = Content::Failed(failure);
-            }
+            Err(failure) => match before {
+                // What is known is better than nothing.
+                Some(files) => {
+                    self.content = Content::List(files);
+                    self.outdated = Some(failure);
+                }
+                None => self.content = Content::Failed(failure),
+            },
         }
     }
 

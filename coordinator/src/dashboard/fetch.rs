@@ -6,6 +6,7 @@
 use super::{
     event::{Failure, Fetch, Fetched, LogLines, Msg},
     logs::assemble::Assembler,
+    spawn::typable,
 };
 use crate::{
     client::{Client, ClientError},
@@ -80,7 +81,10 @@ impl Fetcher {
                 self.folders = Some(Ended(tokio::spawn(async move {
                     let folders = client.folders(&HostPath::new(path.as_str())).await;
                     let folders = folders
-                        .map(|found| found.folders.iter().map(|f| f.path.to_string()).collect())
+                        .map(|found| {
+                            let found = found.folders.iter();
+                            found.filter_map(|f| typable(&f.path)).collect()
+                        })
                         .map_err(Failure::from);
                     send(&to, Fetched::Folders { path, folders }).await;
                 })));
@@ -89,7 +93,7 @@ impl Fetcher {
                 tokio::spawn(async move {
                     // Who does not get them types.
                     if let Ok(projects) = client.recent_projects().await {
-                        let recent = projects.recent.iter().map(ToString::to_string);
+                        let recent = projects.recent.iter().filter_map(typable);
                         send(&to, Fetched::Recent(recent.collect())).await;
                     }
                 });
@@ -187,3 +191,7 @@ async fn stream(
         }
     }
 }
+
+#[cfg(test)]
+#[path = "fetch_tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
 //! What stopping, restarting or removing workers would lose, in sentences for the question before
 //! it.
 
-use super::{state::State, worker::Worker};
+use super::{state::State, text, worker::Worker};
 use crate::model::{Isolation, WorkerState};
 
 /// Of several workers, at most so many are described.
@@ -45,7 +45,7 @@ pub fn of_stop(state: &State, workers: &[(String, String)]) -> Vec<String> {
         }
         lines.extend(clients(state, worker));
         if view.isolation == Isolation::Overlay && view.project.is_some() {
-            lines.push(match view.unapplied {
+            lines.push(match worker.changed() {
                 true => format!("{} kept for review.", unapplied(worker)),
                 false => "There are no unapplied changes.".to_owned(),
             });
@@ -62,7 +62,7 @@ pub fn of_restart(state: &State, workers: &[(String, String)]) -> Vec<String> {
         }
         let mut lines = vec![session(worker, "Ends and starts again")];
         lines.extend(clients(state, worker));
-        if worker.view.unapplied {
+        if worker.changed() {
             lines.push("Unapplied changes stay.".to_owned());
         }
         lines
@@ -92,7 +92,7 @@ pub fn of_stop_all(state: &State) -> Vec<String> {
     let all = || state.workers.values();
     let sessions = all().filter(|w| w.attachable()).count();
     let clients: u32 = all().map(|w| state.other_clients(w)).sum();
-    let unapplied = all().filter(|w| w.view.unapplied).count();
+    let unapplied = all().filter(|w| w.changed()).count();
     let mut lines = vec![format!("Running sessions that end: {sessions}.")];
     if clients > 0 {
         lines.push(format!("Attached clients cut off: {clients}."));
@@ -130,8 +130,10 @@ fn clients(state: &State, worker: &Worker) -> Option<String> {
 fn unapplied(worker: &Worker) -> String {
     match &worker.view.changes {
         Some(count) => format!(
-            "Unapplied changes ({} files, +{} -{}) are",
-            count.files, count.added, count.removed
+            "Unapplied changes ({}, +{} -{}) are",
+            text::count(count.files, "file"),
+            count.added,
+            count.removed
         ),
         None => "Unapplied changes are".to_owned(),
     }

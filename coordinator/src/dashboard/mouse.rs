@@ -113,6 +113,9 @@ fn press(state: &mut State, at: Position, effects: &mut Vec<Effect>) {
             }
         } else {
             state.focus = Focus::Pane;
+            if state.tab == Tab::Changes {
+                effects.extend(state.changes.press(areas.pane, at));
+            }
         }
     }
 }

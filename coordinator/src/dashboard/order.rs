@@ -123,10 +123,9 @@ impl Sort {
         Self::Project,
     ];
 
-    /// The one set by this word, or the default.
-    pub fn named(word: &str) -> Self {
-        let found = Self::ALL.into_iter().find(|s| s.word() == word);
-        found.unwrap_or_default()
+    /// The one set by this word.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.word() == word)
     }
 
     /// The next one, around the end.

@@ -65,10 +65,18 @@ impl Settings {
             section: &section,
             problems: &mut problems,
         };
-        let mut preset = given.word("keymap", &Preset::ALL.map(|p| (p.as_str(), p)));
-        let mut theme = given.word("theme", &ThemeChoice::ALL.map(|t| (t.word(), t)));
-        let notifications = given.word("notifications", &Notifications::ALL.map(|n| (n.word(), n)));
-        let sort = given.word("sort", &Sort::ALL.map(|s| (s.word(), s)));
+        let mut preset = given.word("keymap", Preset::named, &Preset::ALL.map(Preset::as_str));
+        let mut theme = given.word(
+            "theme",
+            ThemeChoice::named,
+            &ThemeChoice::ALL.map(ThemeChoice::word),
+        );
+        let notifications = given.word(
+            "notifications",
+            Notifications::named,
+            &Notifications::ALL.map(Notifications::word),
+        );
+        let sort = given.word("sort", Sort::named, &Sort::ALL.map(Sort::word));
         let (mouse, clipboard) = (given.truth("mouse"), given.truth("clipboard"));
         let keys = given.keys();
         let configured = given.list("leave_keys");
@@ -133,14 +141,18 @@ impl Given<'_> {
             .push(format!("dashboard.{key} is not understood; {right}"));
     }
 
-    fn word<T: Copy>(&mut self, key: &str, words: &[(&str, T)]) -> Option<T> {
+    fn word<T>(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&str) -> Option<T>,
+        words: &[&str],
+    ) -> Option<T> {
         let given = self.section.get(key)?;
-        let known = words.iter().find(|(word, _)| given.as_str() == Some(word));
+        let known = given.as_str().and_then(parse);
         if known.is_none() {
-            let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            self.fault(key, &format!("use {}", all.join(", ")));
+            self.fault(key, &format!("use {}", words.join(", ")));
         }
-        known.map(|(_, value)| *value)
+        known
     }
 
     fn truth(&mut self, key: &str) -> Option<bool> {
@@ -307,9 +319,6 @@ mod tests {
         assert_eq!(settings.sort, Sort::Age);
         assert_eq!(settings.leave_label(), "Ctrl-Q");
         assert!(read("not toml", &[]).problems.is_empty());
-        assert_eq!(
-            read("{\"dashboard\": {\"mouse\": false}}", &[]).mouse,
-            false
-        );
+        assert!(!read("{\"dashboard\": {\"mouse\": false}}", &[]).mouse);
     }
 }

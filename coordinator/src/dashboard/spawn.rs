@@ -185,8 +185,7 @@ impl SpawnForm {
         let mut form = Self::new(&state.spawn_memory, offers, &state.recent);
         let selected = state.selected_worker();
         let project = selected
-            .and_then(|worker| worker.view.project.as_ref())
-            .map(ToString::to_string)
+            .and_then(|worker| typable(worker.view.project.as_ref()?))
             .or_else(|| {
                 form.project
                     .is_empty()
@@ -544,6 +543,12 @@ impl SpawnForm {
             (None, _) => None,
         }
     }
+}
+
+/// A path as it can be typed; `None` for one that cannot.
+pub fn typable(path: &HostPath) -> Option<String> {
+    let text = path.as_path().to_str()?;
+    (!text.chars().any(char::is_control)).then(|| text.to_owned())
 }
 
 /// What is wrong with a project's path.

@@ -162,6 +162,14 @@ pub fn bytes(bytes: u64) -> String {
     format!("{bytes}B")
 }
 
+/// A number of things: `1 file`, `3 files`.
+pub fn count(n: u64, thing: &str) -> String {
+    match n {
+        1 => format!("1 {thing}"),
+        n => format!("{n} {thing}s"),
+    }
+}
+
 /// Microseconds as `850µs`, `1.9ms`, `23ms`, `1.2s`.
 pub fn micros(us: u64) -> String {
     match us {

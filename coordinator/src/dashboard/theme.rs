@@ -182,11 +182,6 @@ impl Theme {
         }
     }
 
-    /// From this process's environment, nothing chosen.
-    pub fn from_env() -> Self {
-        Self::new(ThemeChoice::Auto, false, &|name| std::env::var(name).ok())
-    }
-
     /// Whether colours may be used.
     pub fn colour(self) -> bool {
         self.scheme != Scheme::None

@@ -87,6 +87,11 @@ impl Worker {
         )
     }
 
+    /// Whether there are changes to review.
+    pub fn changed(&self) -> bool {
+        self.view.unapplied || self.view.changes.as_ref().is_some_and(|c| c.files > 0)
+    }
+
     /// Why it is in its state, for people; empty when there is nothing to say.
     pub fn reason(&self) -> String {
         let view = &self.view;
@@ -105,7 +110,10 @@ impl Worker {
         }
         match (&view.why, &view.activity) {
             (Some(why), _) => why.clone(),
-            (None, Some(activity)) if view.state == WorkerState::Running => activity.why.clone(),
+            (None, Some(activity)) if view.state == WorkerState::Running => {
+                let why = activity.why.as_str();
+                why.strip_prefix("notification: ").unwrap_or(why).to_owned()
+            }
             _ => String::new(),
         }
     }

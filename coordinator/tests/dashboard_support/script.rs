@@ -104,15 +104,10 @@ impl Script {
 
     /// A worker's program writes. Who attaches later sees it too.
     pub fn output(&self, worker: &str, text: &str) {
-        self.output_unheard(worker, text);
-    }
-
-    /// The same; says whether anybody is attached.
-    pub fn output_unheard(&self, worker: &str, text: &str) -> bool {
         let mut written = self.inner.written.lock().unwrap();
         written.entry(worker.to_owned()).or_default().push_str(text);
-        let piece = (worker.to_owned(), text.to_owned());
-        self.inner.output.send(piece).is_ok()
+        // Nobody may be attached.
+        drop(self.inner.output.send((worker.to_owned(), text.to_owned())));
     }
 
     /// A worker's program writes as fast as it is read, until it no longer does.

@@ -83,6 +83,12 @@ impl Files {
         self.row(self.at)
     }
 
+    /// The first place that is seen in so many rows: the selected one is among them.
+    pub fn first(&self, height: usize) -> usize {
+        let last = self.shown.len().saturating_sub(height);
+        self.at.saturating_sub(height / 2).min(last)
+    }
+
     /// The file at this place of the list.
     pub fn row(&self, at: usize) -> Option<&FileRow> {
         self.shown.get(at).and_then(|i| self.rows.get(*i))

@@ -219,3 +219,36 @@ fn a_marked_file_that_the_filter_hides_is_still_meant() {
     let outcome = tab.act(Action::Apply, 10);
     assert!(outcome.ask.is_none() && outcome.effects.len() == 1);
 }
+
+#[test]
+fn what_is_known_stays_when_a_refresh_fails() {
+    let mut tab = listed();
+    let failed = |worker| Fetched::Changes {
+        worker,
+        changes: Err(Failure::new("cannot reach the coordinator")),
+    };
+    tab.take(failed(id()));
+    assert_eq!(names(&tab).len(), 6);
+    assert!(tab.outdated().is_some());
+    let changes = Ok(some_changes());
+    let worker = id();
+    tab.take(Fetched::Changes { worker, changes });
+    assert_eq!(tab.outdated(), None);
+    let mut new = ChangesTab::default();
+    new.follow(Some(&worker_of(None)));
+    new.take(failed(id()));
+    assert!(matches!(new.content(), Content::Failed(_)));
+}
+
+#[test]
+fn a_press_selects_a_file_or_gives_the_difference_the_keys() {
+    let mut tab = listed();
+    let area = Rect::new(10, 5, 120, 30);
+    tab.fit(area);
+    tab.press(area, Position { x: 12, y: 8 });
+    assert_eq!(tab.files().unwrap().selected().unwrap().name, "scripts/run");
+    tab.press(area, Position { x: 100, y: 20 });
+    assert_eq!(tab.part(), Part::Diff);
+    tab.press(area, Position { x: 12, y: 30 });
+    assert_eq!(tab.files().unwrap().at, 2);
+}

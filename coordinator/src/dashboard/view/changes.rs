@@ -197,6 +197,10 @@ fn summary(tab: &ChangesTab, files: &Files, area: Rect, pen: &mut Pen<'_>) -> Op
         let said = format!("/{filter}: {} shown", files.shown.len());
         pieces.push(pen.piece(said, Role::Key));
     }
+    if let Some(failure) = tab.outdated() {
+        let said = format!("not refreshed: {}", failure.message);
+        pieces.push(pen.piece(said, Role::Warning));
+    }
     pieces.push(pen.piece(files.project.to_string(), Role::Muted));
     let line = Rect {
         x: area.x + 1,
@@ -214,8 +218,7 @@ fn rows(tab: &ChangesTab, files: &Files, focused: bool, area: Rect, pen: &mut Pe
         say(&[("Nothing matches.".to_owned(), Role::Muted)], area, pen);
         return;
     }
-    let last = files.shown.len().saturating_sub(height);
-    let first = files.at.saturating_sub(height / 2).min(last);
+    let first = files.first(height);
     let seen: Vec<(usize, &FileRow)> = (first..first + height)
         .map_while(|at| files.row(at).map(|row| (at, row)))
         .collect();

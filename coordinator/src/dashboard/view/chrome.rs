@@ -185,12 +185,15 @@ pub fn tabs(state: &State, area: Rect, pen: &mut Pen<'_>) {
         return;
     };
     let mut pieces = vec![pen.piece(format!(" {}", worker.view.name), Role::Heading)];
+    if state.tab == Tab::Terminal {
+        pieces.extend(super::terminal::status(state, worker, pen));
+    }
     let reason = worker.reason();
     if !reason.is_empty() && state.is_live() {
         pieces.push(pen.piece(reason, worker.group().role()));
     }
     if state.tab == Tab::Terminal {
-        pieces.extend(super::terminal::status(state, worker, pen));
+        pieces.extend(super::terminal::own_title(worker, pen));
     }
     let rest = Rect {
         x: x + 1,
@@ -273,7 +276,11 @@ fn footer_places(state: &State, area: Rect) -> Vec<(Rect, FooterKey)> {
         text::width(key) + text::width(label) + blank + 2
     };
     while keys.iter().map(columns).sum::<usize>() > usize::from(area.width) + 2 && keys.len() > 2 {
-        let drop = keys.len().saturating_sub(3);
+        // Of three, the first is what the others are not: what Enter does.
+        let drop = match keys.len() {
+            3 => 1,
+            len => len.saturating_sub(3),
+        };
         keys.remove(drop);
     }
     let mut x = area.x;

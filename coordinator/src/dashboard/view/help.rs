@@ -78,7 +78,7 @@ fn rows(state: &State, help: &Help, of_terminal: u16) -> (Vec<Row>, u16) {
 /// Sections in so many columns.
 fn flowed(sections: &[Vec<Line>], count: u16) -> Vec<Row> {
     if count == 1 {
-        return joined(&sections)
+        return joined(sections)
             .into_iter()
             .map(|line| vec![line])
             .collect();

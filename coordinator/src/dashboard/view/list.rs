@@ -38,7 +38,17 @@ pub fn draw(state: &State, area: Rect, pen: &mut Pen<'_>) -> Option<Position> {
         return cursor;
     }
     let columns = Columns::fit(area.width, state, grouped(state, area));
-    for (y, item) in items(state, area) {
+    let shown = items(state, area);
+    if state.listed().all(|w| w.group() == Group::Warm) && state.filter.is_empty() {
+        let used = u16::try_from(shown.len() + 2).unwrap_or(u16::MAX);
+        let rest = Rect {
+            y: area.y.saturating_add(used),
+            height: area.height.saturating_sub(used),
+            ..area
+        };
+        empty(state, rest, pen);
+    }
+    for (y, item) in shown {
         let row = Rect {
             y,
             height: 1,
@@ -188,13 +198,16 @@ fn empty(state: &State, area: Rect, pen: &mut Pen<'_>) {
             "Nothing is known while the coordinator is unreachable.".into(),
             Role::Muted,
         )],
-        _ if !state.workers.is_empty() => vec![(
+        _ if state.rows.is_empty() && !state.workers.is_empty() => vec![(
             "No worker matches the filter. Esc shows all.".into(),
             Role::Muted,
         )],
         _ => vec![
             (
-                format!("No workers yet. Press {} to spawn one", key(Action::Spawn)),
+                match state.workers.is_empty() {
+                    true => format!("No workers yet. Press {} to spawn one", key(Action::Spawn)),
+                    false => format!("Press {} to spawn: a warm one is ready", key(Action::Spawn)),
+                },
                 Role::Heading,
             ),
             (String::new(), Role::Text),
@@ -266,7 +279,12 @@ impl Columns {
         };
         let first = state.listed().next().map(|w| &w.view.profile);
         let several = state.listed().any(|w| Some(&w.view.profile) != first);
-        let name = longest(&|w| w.view.name.clone()).max(6).min(match width {
+        // The made-up names of those that nobody uses may be cut.
+        let used = |w: &Worker| match w.group() {
+            Group::Warm | Group::Starting => String::new(),
+            _ => w.view.name.clone(),
+        };
+        let name = longest(&used).max(10).min(match width {
             0..48 => 14,
             48..80 => 18,
             _ => 24,

@@ -146,8 +146,10 @@ fn worker_details(state: &State, worker: &Worker, lines: &mut Vec<Line>) {
         Some(count) => lines.push(pair(
             "changes",
             format!(
-                "{} files, {} lines added, {} removed",
-                count.files, count.added, count.removed
+                "{}, {} added, {} removed",
+                text::count(count.files, "file"),
+                text::count(count.added, "line"),
+                count.removed
             ),
         )),
         None if view.unapplied => lines.push(pair("changes", "to review")),

@@ -74,12 +74,14 @@ pub fn status(state: &State, worker: &Worker, pen: &Pen<'_>) -> Vec<Piece> {
             pieces.push(pen.piece(said, Role::Muted));
         }
     }
-    // A title is the worker's own words: quoted, after everything that is ours.
-    let own = text::clean(&worker.view.title);
-    if !own.trim().is_empty() {
-        pieces.push(pen.piece(format!("\u{201c}{}\u{201d}", own.trim()), Role::Muted));
-    }
     pieces
+}
+
+/// The worker's own words, quoted: they come after everything that is ours.
+pub fn own_title(worker: &Worker, pen: &Pen<'_>) -> Option<Piece> {
+    let own = text::clean(&worker.view.title);
+    let quoted = format!("\u{201c}{}\u{201d}", own.trim());
+    (!own.trim().is_empty()).then(|| pen.piece(quoted, Role::Muted))
 }
 
 /// A worker's screen in an area, or what is known when there is none.
