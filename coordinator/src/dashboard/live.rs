@@ -4,7 +4,7 @@
 mod budget;
 mod follow;
 mod mail;
-mod model;
+pub mod model;
 
 use super::event::{LiveBody, LiveMsg, LiveTarget, Picture, ScrollTo};
 use crate::client::Client;
@@ -26,7 +26,7 @@ use tokio::{
 };
 
 /// What all that are only watched may cost together: four floods of 48 KiB each 33 ms.
-const WATCHED: (u32, Duration) = (4 * 48 << 10, Duration::from_millis(33));
+const WATCHED: (u32, Duration) = ((4 * 48) << 10, Duration::from_millis(33));
 /// A restore blob is no flood: that much at once, after a pause.
 const WATCHED_BURST: Duration = Duration::from_millis(170);
 /// Most typed bytes that wait for one worker; what is more is dropped.

@@ -103,7 +103,7 @@ impl Script {
         drop(std::fs::remove_file(&self.socket));
     }
 
-    /// A worker's program writes.
+    /// A worker's program writes. Who attaches later sees it too.
     pub fn output(&self, worker: &str, text: &str) {
         let mut written = self.inner.written.lock().unwrap();
         written.entry(worker.to_owned()).or_default().push_str(text);
@@ -119,8 +119,8 @@ impl Script {
             false => flooding.remove(worker),
         };
         drop(flooding);
-        // Wakes who serves it.
-        drop(self.inner.output.send((worker.to_owned(), String::new())));
+        // This wakes who serves it.
+        self.output(worker, if on { "" } else { "\x1bcthe flood is over" });
     }
 
     /// Every attach so far.
@@ -278,14 +278,8 @@ async fn attach(
         let blob = format!("\x1b[H\x1b[2J\x1b[32mhello from {name}\x1b[m{before}");
         drop(socket.send(Message::binary(blob.into_bytes())).await);
         let block = "all work and no play makes a long line\r\n".repeat(800);
-        let mut flooded = false;
         loop {
             let floods = inner.flooding.lock().unwrap().contains(&name);
-            if flooded && !floods {
-                let over = "\x1bcthe flood is over".to_owned().into_bytes();
-                drop(socket.send(Message::binary(over)).await);
-            }
-            flooded = floods;
             tokio::select! {
                 () = std::future::ready(()), if floods => {
                     let block = block.clone().into_bytes();

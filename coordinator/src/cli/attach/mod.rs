@@ -5,6 +5,7 @@ mod input;
 mod keys;
 mod output;
 mod session;
+mod typed;
 
 pub(crate) use input::Input;
 pub(crate) use keys::{Fed, Matcher};

@@ -544,7 +544,9 @@ impl Up<'_> {
         while let Ok(what) = self.said.try_recv() {
             self.pass_on(what).await?;
         }
+        // Before it is known whether input is heard, it waits for the next attach.
         while self.writes
+            && self.writer.is_some()
             && let Some(piece) = self.typed.waiting()
         {
             self.type_in(&piece).await?;

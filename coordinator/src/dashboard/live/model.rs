@@ -111,7 +111,9 @@ impl Model {
                 ScrollTo::Select(cells) => screen.select(cells),
                 ScrollTo::Copy => {
                     let mut text = screen.copy();
-                    text.truncate(text.floor_char_boundary(LONGEST_COPY));
+                    if text.len() > LONGEST_COPY {
+                        text = text.chars().take(LONGEST_COPY / 4).collect();
+                    }
                     return Some(text);
                 }
             }

@@ -222,3 +222,6 @@ fn facts(state: &State, worker: &Worker, area: Rect, pen: &mut Pen<'_>) {
         pen.put_as(area.x + 1, y, area.width.saturating_sub(1), &line, role);
     }
 }
+
+#[cfg(test)]
+mod fidelity;
