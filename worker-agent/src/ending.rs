@@ -3,11 +3,10 @@
 //! Owns: when a session counts as ended, and what is killed until then. An end is reported once
 //! all that the program has written was read, and for pipes once every client has taken it. What
 //! others who hold the output write later than [`DRAIN`] after the program's end is not read. A
-//! client of a terminal holds no end; one of pipes holds it as long as it likes, unless the
-//! session was told to stop.
+//! client of a terminal holds no end; one of pipes holds it as long as it likes, unless it only
+//! watches or the session was told to stop.
 
 use crate::{
-    client::Client,
     procs, pty,
     pump::Pump,
     reactor::{Reactor, Timer, unix_ms},
@@ -28,9 +27,12 @@ const DRAIN: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(100);
 /// A shell that is still there is told of the hang-up again after so long.
 const HANG_UP_AGAIN: Duration = Duration::from_millis(200);
+/// Clients of pipes that only watch hold an end no longer than this after the program's.
+const WATCHERS: Duration = Duration::from_secs(10);
 
 impl Session {
-    /// TERM to the process group, HUP where its leader ignores that; KILL to all of the kernel session after the grace.
+    /// TERM to the process group, HUP where its leader ignores that; KILL to all of the kernel
+    /// session after the grace.
     pub fn stop(&mut self, grace: Duration, reactor: &mut Reactor) {
         if self.ended {
             return;
@@ -39,9 +41,11 @@ impl Session {
         if self.exit.is_some() {
             return;
         }
+        // Asked before: a program may well ignore a second TERM while it cleans up after this one.
+        let shell = procs::ignores(self.pid, &[SIGTERM]);
         // What is gone already needs no signal. A stopped program must run to see its TERM.
         pty::kill(-self.pid, SIGTERM).ok();
-        if procs::ignores(self.pid, &[SIGTERM]) {
+        if shell {
             // An interactive shell: it ignores TERM and ends by the hang-up of its terminal.
             pty::kill(-self.pid, SIGHUP).ok();
         }
@@ -128,8 +132,13 @@ impl Session {
             }
             Pump::Closed => {}
         }
-        let terminal = self.size.is_some();
-        terminal || impatient || self.clients.iter().all(Client::delivered)
+        let watch = since < WATCHERS;
+        self.size.is_some()
+            || impatient
+            || self
+                .clients
+                .iter()
+                .all(|client| client.delivered() || !(client.may_write() || watch))
     }
 
     /// Nothing more is read, and what is left of the program is killed. Once only.

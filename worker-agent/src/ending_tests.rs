@@ -33,6 +33,10 @@ struct Bench {
 
 impl Bench {
     fn new(script: &str) -> Self {
+        Self::with(AttachMode::Write, script)
+    }
+
+    fn with(mode: AttachMode, script: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let dialer = Dialer {
             socket: dir.path().join("sock"),
@@ -57,7 +61,7 @@ impl Bench {
                 session: "s".to_owned(),
                 stream: "out".to_owned(),
                 error_stream: Some("err".to_owned()),
-                mode: AttachMode::Write,
+                mode,
                 size: None,
                 restore: false,
             }),
@@ -198,4 +202,15 @@ fn a_client_that_never_reads_holds_a_stop_for_a_second_and_still_has_all_queued(
     assert!(!it.later(Duration::from_millis(990)));
     assert!(it.later(Duration::from_millis(20)));
     assert_eq!(it.session.output_bytes, 360_000);
+}
+
+#[test]
+fn a_client_that_only_watches_and_never_reads_holds_the_end_for_ten_seconds() {
+    let mut it = Bench::with(AttachMode::ReadOnly, "head -c 300000 /dev/zero; exit 3");
+    while it.session.output_bytes < 300_000 {
+        it.turn();
+    }
+    it.reap();
+    assert!(!it.later(Duration::from_millis(9_900)));
+    assert!(it.later(Duration::from_millis(200)));
 }
