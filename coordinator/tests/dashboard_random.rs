@@ -129,7 +129,7 @@ fn random_keys_and_sizes_neither_break_it_nor_leave_modes_behind() {
     for _ in 0..6 {
         dashboard.keys("\x11\x1b");
         // An Escape and a key in one piece would be Alt with that key.
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        std::thread::park_timeout(std::time::Duration::from_millis(300));
         dashboard.settle();
     }
     dashboard.until("quit");

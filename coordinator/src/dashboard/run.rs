@@ -353,6 +353,7 @@ impl Runner {
                 id,
                 session,
                 takeover,
+                clipboard: self.state.settings.clipboard,
             })?,
             Effect::Clipboard(text) => {
                 if !self.painter.copy(&text) {

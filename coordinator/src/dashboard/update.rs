@@ -3,7 +3,9 @@
 
 use super::{
     attention,
-    event::{ActionDone, AttachEnd, Effect, Failure, Fetched, LiveBody, LiveMsg, LiveTarget, Msg},
+    event::{
+        ActionDone, AttachEnd, Effect, Failure, Fetch, Fetched, LiveBody, LiveMsg, LiveTarget, Msg,
+    },
     keys, mouse,
     state::{Focus, Link, LiveTerminal, State, Stream, Tab},
     text,
@@ -158,6 +160,9 @@ fn on_event(state: &mut State, event: ApiEvent, effects: &mut Vec<Effect>) {
                 .map(|p| (p.profile.clone(), p.clone()))
                 .collect();
             state.status = Some(*status);
+            if state.recent.is_empty() {
+                effects.push(Effect::Fetch(Fetch::Recent));
+            }
             let mut old = std::mem::take(&mut state.workers);
             for view in workers {
                 let known = old.remove(&view.id);

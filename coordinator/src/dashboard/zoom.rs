@@ -21,6 +21,8 @@ pub struct Wanted {
     pub session: Option<String>,
     /// Become the writer even when there is another.
     pub takeover: bool,
+    /// Whether its program may write the terminal's clipboard.
+    pub clipboard: bool,
 }
 
 /// Carries a session until the attach ends, and gives back what the terminal was read with. The
@@ -68,7 +70,7 @@ async fn attach(
         session: wanted.session,
         pipes: false,
         keys,
-        clipboard: false,
+        clipboard: wanted.clipboard,
     };
     let opened = Opened {
         stream,

@@ -1,5 +1,7 @@
 //! A coordinator that follows a script, and the dashboard on a PTY.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 mod pty;
 mod review;
 mod script;

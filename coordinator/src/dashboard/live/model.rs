@@ -16,8 +16,6 @@ use worker_agent::screen::{self, Screen, ScreenOptions, Underline};
 
 /// Matches are counted anew at most this often while output comes.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Most text that is copied at once, in bytes.
-const LONGEST_COPY: usize = 8 << 20;
 
 /// The terminal, made anew when it panics.
 pub struct Model {
@@ -110,11 +108,8 @@ impl Model {
                 ScrollTo::Next { older } => screen.search_next(older),
                 ScrollTo::Select(cells) => screen.select(cells),
                 ScrollTo::Copy => {
-                    let mut text = screen.copy();
-                    if text.len() > LONGEST_COPY {
-                        text = text.chars().take(LONGEST_COPY / 4).collect();
-                    }
-                    return Some(text);
+                    // Too much for a clipboard is refused where it is put there.
+                    return Some(screen.copy());
                 }
             }
             None
