@@ -275,10 +275,8 @@ fn nothing_is_done_while_the_coordinator_is_gone_and_it_comes_back_by_itself() {
         shown.contains("stale") && shown.contains("unreachable"),
         "{shown}"
     );
-    assert_eq!(
-        update(&mut state, hello(workers(3))),
-        [Effect::Watch(watched)]
-    );
+    let effects = update(&mut state, hello(workers(3)));
+    assert!(effects.contains(&Effect::Watch(watched)), "{effects:?}");
 }
 
 #[test]
