@@ -34,7 +34,7 @@ fn has(rows: &[String], words: &[&str]) -> bool {
 }
 
 #[test]
-fn the_dashboard_spawns_attaches_comes_back_stops_and_leaves_a_clean_terminal() {
+fn the_dashboard_spawns_types_zooms_stops_and_leaves_a_clean_terminal() {
     let instance = Instance::start(&instance::config(2, 2));
     let exec = ["docker", "exec", "-it", &instance.name, "dashboard"];
     let mut terminal = Terminal::start(&exec.map(OsStr::new), &[], 120, 40);
@@ -51,15 +51,21 @@ fn the_dashboard_spawns_attaches_comes_back_stops_and_leaves_a_clean_terminal() 
             .worker("first")
             .is_some_and(|w| w["state"] == "running")
     });
-    // Its screen is shown beside the list, then in full; keys go to it.
+    // Its screen is beside the list, and Enter types into it there.
     terminal.wait_for("inside-42");
     terminal.send("\r");
+    terminal.wait_for("all other keys go to the worker");
+    terminal.send("typed\r");
+    let twice = |rows: &[String]| rows.iter().filter(|r| r.ends_with("typed")).count() == 2;
+    terminal.wait_until("an answer", twice);
+    // The leave key, and keys of the dashboard right behind it: full screen.
+    terminal.send("\x11z");
     terminal.wait_until("the session in full", |rows| {
         rows[0].starts_with("inside-42")
     });
-    terminal.send("typed\r");
+    terminal.send("more\r");
     terminal.wait_until("an answer", |rows| {
-        rows.iter().filter(|r| r.starts_with("typed")).count() == 2
+        rows.iter().filter(|r| r.starts_with("more")).count() == 2
     });
     terminal.send(b"\x1c");
     terminal.wait_until("the list again", |rows| has(rows, &["pool default"]));
@@ -70,21 +76,26 @@ fn the_dashboard_spawns_attaches_comes_back_stops_and_leaves_a_clean_terminal() 
         rows[29].contains("quit")
     });
     terminal.send("?");
-    terminal.wait_for("leave the dashboard");
+    terminal.wait_for("─ Help");
     terminal.send("\x1b");
-    terminal.wait_until("no help", |rows| !has(rows, &["leave the dashboard"]));
+    terminal.wait_until("no help", |rows| !has(rows, &["─ Help"]));
+    // Another name, by key.
+    terminal.send(",");
+    terminal.wait_for("Rename first");
+    terminal.send("\x15second\r");
+    terminal.wait_until("the new name", |rows| has(rows, &["second"]));
     // Stop asks first, and Cancel is the first answer.
     terminal.send("x");
-    terminal.wait_for("Stop first?");
+    terminal.wait_for("Stop second?");
     terminal.send("\r");
-    terminal.wait_until("no question", |rows| !has(rows, &["Stop first?"]));
-    assert_eq!(instance.worker("first").unwrap()["state"], "running");
+    terminal.wait_until("no question", |rows| !has(rows, &["Stop second?"]));
+    assert_eq!(instance.worker("second").unwrap()["state"], "running");
     terminal.send("x");
-    terminal.wait_for("Stop first?");
+    terminal.wait_for("Stop second?");
     terminal.send("y");
-    instance.wait_state("first", "exited");
+    instance.wait_state("second", "exited");
     terminal.wait_until("no running worker", |rows| {
-        !has(rows, &["first", "running"])
+        !has(rows, &["second", "output"])
     });
     terminal.send("q");
     assert_eq!(terminal.wait_exit().code(), Some(0));
@@ -111,14 +122,20 @@ fn signals_end_the_dashboard_cleanly_and_a_dead_coordinator_does_not() {
             "after {name}"
         );
     }
-    // In the full screen of a session too.
-    let mut terminal = instance.terminal(&["dashboard"], 100, 30);
-    terminal.wait_until("the worker", |rows| has(rows, &["there"]));
-    terminal.send("\r");
-    terminal.wait_until("the session in full", |rows| rows[0].starts_with("shown"));
-    assert!(processes::signal(terminal.program(), Signal::SIGTERM));
-    terminal.wait_exit();
-    clean(&terminal);
+    // While it is typed into, and in the full screen of a session, too.
+    for (key, sign) in [("\r", "all other keys go to the worker"), ("z", "shown")] {
+        let mut terminal = instance.terminal(&["dashboard", "there"], 100, 30);
+        terminal.wait_until("the worker", |rows| has(rows, &["there"]));
+        terminal.wait_for("shown");
+        terminal.send(key);
+        match key {
+            "z" => terminal.wait_until("the session in full", |rows| rows[0].starts_with(sign)),
+            _ => terminal.wait_for(sign),
+        }
+        assert!(processes::signal(terminal.program(), Signal::SIGTERM));
+        terminal.wait_exit();
+        clean(&terminal);
+    }
 
     let mut terminal = instance.terminal(&["dashboard"], 100, 30);
     terminal.wait_until("the worker", |rows| has(rows, &["there"]));

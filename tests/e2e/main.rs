@@ -25,3 +25,4 @@ mod restart;
 mod stop;
 mod survival;
 mod views;
+mod walk;

@@ -11,7 +11,6 @@ use crate::{
     hook::HookServer,
     passwd::Accounts,
     pty,
-    pump::Pump,
     reactor::{Reactor, SessionKey, Source, Timer, unix_ms},
     reap::reap,
     session::Session,
@@ -253,6 +252,7 @@ impl Agent {
             | Timer::Quiet(key)
             | Timer::Jiggle(key)
             | Timer::Drain(key)
+            | Timer::HangUp(key)
             | Timer::Kill(key)
             | Timer::Timeout(key)
             | Timer::Linger(key, _) => {
@@ -266,9 +266,8 @@ impl Agent {
                         Timer::Kill(_) => session.kill(),
                         Timer::Timeout(_) => session.stop(TIMEOUT_GRACE, reactor),
                         Timer::Linger(_, client) => session.linger(client, reactor),
-                        // The look itself follows at the end of the round.
-                        _ if !session.ended => reactor.after(Duration::from_millis(100), timer),
-                        _ => {}
+                        Timer::HangUp(_) => session.hang_up(reactor),
+                        _ => session.look_again(reactor),
                     }
                 }
             }
@@ -303,16 +302,11 @@ impl Agent {
         }
     }
 
-    /// Ends sessions whose program has ended and whose output is read.
+    /// Ends sessions whose program has ended and whose output is read and delivered.
     fn look_after_ends(&mut self) {
         let mut ended = Vec::new();
         for session in self.sessions.values_mut() {
-            if session.exit.is_none() || session.ended {
-                continue;
-            }
-            if !session.done(&mut self.buffer, &mut self.reactor)
-                && !matches!(session.pump, Pump::Closed)
-            {
+            if !session.done(&mut self.buffer, &mut self.reactor) {
                 continue;
             }
             let killed = matches!(

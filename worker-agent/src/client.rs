@@ -185,6 +185,13 @@ impl Client {
         self.main.queued() + self.error.as_ref().map_or(0, Channel::queued)
     }
 
+    /// Whether it was dialled and has everything.
+    #[must_use]
+    pub fn delivered(&self) -> bool {
+        let error = self.error.as_ref();
+        self.main.connected() && error.is_none_or(Channel::connected) && self.queued() == 0
+    }
+
     /// Whether there is something to send on the other connection than this one.
     #[must_use]
     pub fn owes_beside(&self, lane: Lane) -> bool {

@@ -87,7 +87,6 @@ impl Session {
     /// Hands output on.
     fn output(&mut self, lane: Lane, bytes: &[u8], reactor: &mut Reactor) {
         self.output_bytes += bytes.len() as u64;
-        self.owed = self.owed.saturating_sub(bytes.len());
         self.last_output = reactor.now;
         let answer = self.clients.is_empty();
         let terminal = self.size.is_some();
@@ -127,19 +126,12 @@ impl Session {
         self.pump.set_reading(!paused, reactor);
     }
 
-    fn paused(&self) -> bool {
+    pub(crate) fn paused(&self) -> bool {
         self.clients_full() || self.sink.full()
     }
 
-    /// Whether the ended program's output is read, as far as one can know. Looks a last time at
-    /// a terminal that others still hold.
-    pub fn done(&mut self, buffer: &mut [u8], reactor: &mut Reactor) -> bool {
-        if self.ended || self.exit.is_none() {
-            return false;
-        }
-        if !self.drained(reactor, self.paused()) {
-            return false;
-        }
+    /// A last look at an ended program's terminal that others still hold.
+    pub(crate) fn read_last(&mut self, buffer: &mut [u8], reactor: &mut Reactor) {
         for _ in 0..LAST_READS {
             let before = self.output_bytes;
             self.read(Source::Terminal(self.key), buffer, reactor);
@@ -147,7 +139,21 @@ impl Session {
                 break;
             }
         }
-        true
+    }
+
+    /// Reads what an ended program's pipes hold now, however slow the clients are, and no more
+    /// than that: others may write on for ever.
+    pub(crate) fn read_rest(&mut self, buffer: &mut [u8], reactor: &mut Reactor) {
+        for source in [Source::Stdout(self.key), Source::Stderr(self.key)] {
+            let end = self.output_bytes + self.pump.unread(source) as u64;
+            while self.output_bytes < end {
+                let before = self.output_bytes;
+                self.read(source, buffer, reactor);
+                if self.output_bytes == before {
+                    break;
+                }
+            }
+        }
     }
 
     /// What the model saw.

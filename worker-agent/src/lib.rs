@@ -23,6 +23,7 @@ pub mod supervise;
 mod attach;
 mod channel;
 mod control;
+mod ending;
 mod ends;
 mod flow;
 mod note;

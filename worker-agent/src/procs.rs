@@ -3,7 +3,7 @@
 //! Owns: the reading of `/proc/*/stat`. It keeps nothing between calls.
 
 use crate::pty::kill;
-use nix::libc::{SIGCONT, SIGKILL};
+use nix::libc::{SIGCONT, SIGKILL, SIGTERM, SIGTTOU};
 use std::collections::HashSet;
 
 /// One line of `/proc/PID/stat`.
@@ -61,11 +61,14 @@ pub fn kill_session(session: i32) {
     }
 }
 
-/// Whether a process has this signal's disposition set to "ignore" (`SigIgn` of proc(5)).
+/// What a shell with job control ignores while it waits for a command (bash, zsh, ksh).
+pub const SHELL_IGNORES: &[i32] = &[SIGTERM, SIGTTOU];
+
+/// Whether a process has these signals' disposition set to "ignore" (`SigIgn` of proc(5)).
 #[must_use]
-pub fn ignores(pid: i32, signal: i32) -> bool {
+pub fn ignores(pid: i32, signals: &[i32]) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    ignored_in(&status, signal)
+    signals.iter().all(|signal| ignored_in(&status, *signal))
 }
 
 fn ignored_in(status: &str, signal: i32) -> bool {

@@ -251,18 +251,15 @@ impl Pump {
         }
     }
 
-    /// Bytes of output in the kernel's pipes now: when the program has just ended, all that it
-    /// left there. 0 for a terminal.
+    /// Bytes of output that one of the program's pipes holds now. 0 for a terminal.
     #[must_use]
-    pub fn owed(&self) -> usize {
-        match self {
-            Self::Pipes { stdout, stderr, .. } => [stdout, stderr]
-                .into_iter()
-                .flatten()
-                .map(|p| pty::readable(&p.fd()))
-                .sum(),
-            _ => 0,
-        }
+    pub fn unread(&self, source: Source) -> usize {
+        let pipe = match (self, source) {
+            (Self::Pipes { stdout, .. }, Source::Stdout(_)) => stdout,
+            (Self::Pipes { stderr, .. }, Source::Stderr(_)) => stderr,
+            _ => &None,
+        };
+        pipe.as_ref().map_or(0, |p| pty::readable(&p.fd()))
     }
 
     /// Sets a terminal's size. Whether there is one.

@@ -67,6 +67,8 @@ pub enum Timer {
     Jiggle(SessionKey),
     /// Look whether the ended session's output is drained.
     Drain(SessionKey),
+    /// Tell a stopped session's shell of its hang-up again.
+    HangUp(SessionKey),
     /// The grace of a stop is over.
     Kill(SessionKey),
     /// The session's time is up.

@@ -1,14 +1,13 @@
 //! One session: a program on a terminal or pipes, its screen, recording and clients.
 //!
-//! Owns: the start, the end, and what is known about it. Output and input are in `flow`, clients
-//! in `attach`. It never waits: neither for a client nor for a process.
+//! Owns: the start, and what is known about it. Output and input are in `flow`, clients in
+//! `attach`, the end in `ending`. It never waits: neither for a client nor for a process.
 
 use crate::{
     activity::Tracker,
     client::{Client, Dialer},
     command::{Prepared, refuse},
     ends::{Ends, ends, system},
-    procs,
     pty::{self, Exec},
     pump::{Pump, Watched},
     reactor::{ClientKey, Reactor, SessionKey, Source, Timer, unix_ms},
@@ -16,10 +15,7 @@ use crate::{
     restart::Again,
     sink::Sink,
 };
-use nix::{
-    libc::{SIGCONT, SIGHUP, SIGKILL, SIGTERM},
-    sys::eventfd::EventFd,
-};
+use nix::sys::eventfd::EventFd;
 use podbay_protocol::{
     Activity, AgentError, AgentEvent, ErrorCode, ExitStatus, SessionInfo, SessionIo, Size,
     StartSession,
@@ -35,18 +31,11 @@ use std::{
 const SCROLLBACK: usize = 5000;
 /// `oom_score_adj` of a session's processes: the kernel kills them before the agent.
 const OOM_SCORE_ADJ: &[u8] = b"500";
-/// Ended sessions that are not primary keep their scrollback up to this many bytes, else only
-/// their last screen's text: they are many.
-const KEEP_BLOB: usize = 64 << 10;
 /// Arguments, and bytes of each, in a description: it must fit into a frame.
 const TOLD_ARGUMENTS: usize = 16;
 const TOLD_BYTES: usize = 1024;
-/// After the program's end a terminal is drained once it was quiet for so long.
-const TERMINAL_QUIET: Duration = Duration::from_millis(100);
-/// No drain waits longer than this for what others than the program may still write.
-const DRAIN: Duration = Duration::from_secs(1);
 
-/// A session. Fields are shared with `flow` and `attach` only.
+/// A session. Fields are shared with `flow`, `attach` and `ending` only.
 #[derive(Debug)]
 pub struct Session {
     pub(crate) key: SessionKey,
@@ -82,9 +71,10 @@ pub struct Session {
     pub(crate) recording: Option<String>,
     /// How and when the program ended; its output may not be drained yet.
     pub(crate) exit: Option<(ExitStatus, Instant)>,
-    /// Bytes the program left in its pipes that are not read yet.
-    pub(crate) owed: usize,
-    stopping: bool,
+    /// Once told to stop: for so long after the program's end clients may still take output.
+    pub(crate) patience: Option<Duration>,
+    /// What was left of the program was killed: its id may be another's by now.
+    pub(crate) swept: bool,
     /// Drained and reported.
     pub(crate) ended: bool,
     /// Restore blob and text of the ended session.
@@ -237,8 +227,8 @@ impl Session {
             recording: start.record.then(|| recording::file_name(&start.session)),
             id: start.session,
             exit: None,
-            owed: 0,
-            stopping: false,
+            patience: None,
+            swept: false,
             ended: false,
             last_screen: (Vec::new(), Vec::new()),
         })
@@ -297,91 +287,6 @@ impl Session {
             ));
         }
         pty::kill(-self.pid, signal).map_err(|e| system(&format!("signal {signal}"), e))
-    }
-
-    /// TERM to the process group, HUP where its leader ignores that; KILL to all of the kernel session after the grace.
-    pub fn stop(&mut self, grace: Duration, reactor: &mut Reactor) {
-        if self.ended {
-            return;
-        }
-        self.stopping = true;
-        // What is gone already needs no signal. A stopped program must run to see its TERM.
-        pty::kill(-self.pid, SIGTERM).ok();
-        if procs::ignores(self.pid, SIGTERM) {
-            // An interactive shell: it ignores TERM and ends by the hang-up of its terminal.
-            pty::kill(-self.pid, SIGHUP).ok();
-        }
-        pty::kill(-self.pid, SIGCONT).ok();
-        reactor.after(grace, Timer::Kill(self.key));
-    }
-
-    /// The grace is over.
-    pub fn kill(&mut self) {
-        if !self.ended {
-            pty::kill(-self.pid, SIGKILL).ok();
-            procs::kill_session(self.pid);
-        }
-    }
-
-    /// The program was reaped; what it wrote may still have to be read.
-    pub fn reaped(&mut self, status: ExitStatus, reactor: &mut Reactor) {
-        self.exit = Some((status, reactor.now));
-        self.owed = self.pump.owed();
-        if let Pump::Terminal { slave, .. } = &mut self.pump {
-            // Now the master ends as soon as nobody else holds the terminal.
-            *slave = None;
-        }
-        self.pump.end_input(reactor);
-        reactor.after(TERMINAL_QUIET, Timer::Drain(self.key));
-    }
-
-    /// Whether nothing of the program's output is left to read, as far as one can know.
-    pub(crate) fn drained(&self, reactor: &Reactor, paused: bool) -> bool {
-        let Some((_, at)) = self.exit else {
-            return false;
-        };
-        let since = reactor.now.saturating_duration_since(at);
-        let quiet = since.min(reactor.now.saturating_duration_since(self.last_output));
-        match &self.pump {
-            Pump::Closed
-            | Pump::Pipes {
-                stdout: None,
-                stderr: None,
-                ..
-            } => true,
-            Pump::Terminal { .. } => !paused && (quiet >= TERMINAL_QUIET || since >= DRAIN),
-            // Slow clients may take their time for what the program itself has written, unless
-            // the session was told to stop: a client that never reads must not hold that.
-            Pump::Pipes { .. } if paused => self.stopping && since >= DRAIN,
-            Pump::Pipes { .. } => quiet >= DRAIN || (since >= DRAIN && self.owed == 0),
-        }
-    }
-
-    /// The end: kills what is left, lets the clients have the rest, and gives what is to be told.
-    pub(crate) fn finish(&mut self, oom: bool, reactor: &mut Reactor) -> Option<AgentEvent> {
-        let (status, _) = self.exit.filter(|_| !self.ended)?;
-        self.ended = true;
-        self.pump.close(reactor);
-        pty::kill(-self.pid, SIGKILL).ok();
-        if self.primary || self.stopping {
-            procs::kill_session(self.pid);
-        }
-        self.last_screen = self.sink.finish(reactor.now);
-        if !self.primary && self.last_screen.0.len() > KEEP_BLOB {
-            self.last_screen.0 = self.last_screen.1.join("\r\n").into_bytes();
-        }
-        self.unwritten = false;
-        self.tell_title(true, reactor);
-        let changed = self
-            .tracker
-            .exited(status, self.watched(), reactor.now, unix_ms());
-        self.tell_activity(changed, reactor);
-        self.finish_clients(reactor);
-        Some(AgentEvent::Exited {
-            session: self.id.clone(),
-            status,
-            oom,
-        })
     }
 
     /// Tells the activity when it changed.

@@ -33,6 +33,9 @@ impl Agent {
             .map_or(kill_at, |s| s.kill_at.min(kill_at));
         // Once to each process, session or not: some take a second TERM for "without clean-up".
         signal_everything(SIGTERM);
+        for session in self.sessions.values_mut() {
+            session.hurry(FLUSH);
+        }
         self.shutdown = Some(Shutdown {
             kill_at,
             gone_at: None,

@@ -151,11 +151,13 @@ impl Sink {
     }
 
     /// Whether the parser lags by [`BACKLOG`]; when it does, the loop is woken once there is room.
+    /// Asking again takes that back never: who asks need not be who waits.
     #[must_use]
     pub fn full(&self) -> bool {
         let mut queue = lock(&self.shared.queue);
-        queue.waiting = queue.bytes >= BACKLOG;
-        queue.waiting
+        let full = queue.bytes >= BACKLOG;
+        queue.waiting |= full;
+        full
     }
 
     /// Takes what the model saw so far.
@@ -345,6 +347,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sys::eventfd::EfdFlags;
 
     #[test]
     fn a_restore_stands_for_all_that_was_fed() {
@@ -365,5 +368,25 @@ mod tests {
         let (blob, text) = sink.finish(Instant::now());
         assert!(String::from_utf8_lossy(&blob).contains("last"));
         assert!(text.iter().any(|l| l == "last"));
+    }
+
+    #[test]
+    fn who_was_held_is_woken_whoever_asks_in_between() {
+        let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK).unwrap());
+        let mut sink = Sink::new(None, None, Arc::clone(&wake));
+        let shared = Arc::clone(&sink.shared);
+        let mut state = lock(&shared.state);
+        for _ in 0..10 {
+            sink.feed(Source::Output, &[b'.'; BACKLOG / 8], Instant::now(), false);
+        }
+        assert!(sink.full());
+        // Below the bound, but not so far that the held one was woken.
+        for _ in 0..4 {
+            assert!(shared.step(&mut state));
+        }
+        assert!(!sink.full());
+        assert!(wake.read().is_err());
+        while shared.step(&mut state) {}
+        assert_eq!(wake.read(), Ok(1));
     }
 }

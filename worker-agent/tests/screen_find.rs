@@ -1,6 +1,6 @@
 //! Scrolling, searching and selecting in a screen's lines.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use worker_agent::screen::{Screen, ScreenOptions};
 

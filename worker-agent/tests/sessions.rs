@@ -10,8 +10,11 @@ mod support;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use podbay_protocol::*;
-use std::io::Write;
-use support::{Worker, attach, is_root, session, wait_until};
+use std::{
+    io::{Read, Write},
+    time::{Duration, Instant},
+};
+use support::{BOUND, Stream, Worker, attach, is_root, session, wait_until};
 
 #[test]
 fn a_terminal_session_says_everything_and_ends() {
@@ -198,6 +201,42 @@ fn an_interactive_shell_is_stopped_by_its_hang_up_long_before_the_grace_is_over(
     assert_eq!(worker.exited("s"), ExitStatus::Signal(1));
 }
 
+/// Stops `sh -c SCRIPT` with a long grace once it says "ready"; gives its end.
+fn stopped_when_ready(script: &str) -> ExitStatus {
+    let mut worker = Worker::start();
+    let (_, mut client) = worker.shell("s", script);
+    client.until("ready");
+    worker
+        .ask(ToAgentBody::Stop {
+            session: "s".into(),
+            grace_ms: 3_600_000,
+        })
+        .unwrap();
+    worker.exited("s")
+}
+
+#[test]
+fn a_shell_that_missed_its_hang_up_is_told_again() {
+    // As bash does when the first one comes just before it waits for a key.
+    let script = "trap '' TERM TTOU; n=0; trap 'n=$((n+1)); [ $n = 2 ] && exit 5' HUP; \
+                  echo ready; while :; do read x; done";
+    assert_eq!(stopped_when_ready(script), ExitStatus::Code(5));
+}
+
+#[test]
+fn a_shell_that_lost_its_term_is_hung_up() {
+    // As a shell does that was about to ignore it.
+    let script = "trap \"trap '' TERM TTOU\" TERM; echo ready; while :; do read x; done";
+    assert_eq!(stopped_when_ready(script), ExitStatus::Signal(1));
+}
+
+#[test]
+fn a_program_that_cleans_up_after_its_term_is_left_in_peace() {
+    let script = "trap \"trap '' TERM; sleep 0.7; exit 4\" TERM; \
+                  echo ready; while :; do read x; done";
+    assert_eq!(stopped_when_ready(script), ExitStatus::Code(4));
+}
+
 #[test]
 fn a_session_is_stopped_when_its_time_is_up() {
     let mut worker = Worker::start();
@@ -270,6 +309,80 @@ fn a_slow_client_of_pipes_slows_the_program_and_loses_nothing() {
     assert!(before < 2_000_000, "{before}");
     assert_eq!(client.rest().len(), 3_000_000);
     assert_eq!(worker.exited("p"), ExitStatus::Code(0));
+}
+
+/// A session of `sh -c SCRIPT` on pipes, with a client for each of stdout and stderr.
+fn on_pipes(worker: &mut Worker, id: &str, script: &str) -> (i32, Stream, Stream) {
+    let mut start = session(id, &["/bin/sh", "-c", script]);
+    start.io = SessionIo::Pipes;
+    let (out, err) = (format!("{id}-o"), format!("{id}-e"));
+    let mut first = attach(id, &out, AttachMode::Write);
+    first.error_stream = Some(err.clone());
+    start.attach = Some(first);
+    let pid = worker.start_session(start);
+    (pid, worker.stream(&out), worker.stream(&err))
+}
+
+fn gone(pid: i32) -> bool {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).is_err()
+}
+
+#[test]
+fn a_slow_client_gets_all_of_a_program_that_ended_at_once_and_then_its_exit() {
+    let mut worker = Worker::start();
+    // More than sockets take, less than holds the program.
+    let script = "head -c 300000 /dev/zero & head -c 300000 /dev/zero >&2; wait; exit 7";
+    for round in 0..5 {
+        let id = format!("p{round}");
+        let (pid, mut out, mut err) = on_pipes(&mut worker, &id, script);
+        wait_until("the program's end", || {
+            worker.info(&id).output_bytes == 600_000 && gone(pid)
+        });
+        for _ in 0..5 {
+            let exit = worker.info(&id).exit;
+            assert_eq!(exit, None, "told before the client had everything");
+        }
+        for stream in [&mut err, &mut out] {
+            let (mut got, mut piece) = (0, [0; 5000]);
+            stream.socket.set_read_timeout(Some(BOUND)).unwrap();
+            while let count @ 1.. = stream.socket.read(&mut piece).unwrap() {
+                got += count;
+                std::thread::yield_now();
+                if got == 300_000 {
+                    break;
+                }
+            }
+            assert_eq!(got, 300_000, "round {round}");
+        }
+        assert_eq!(worker.exited(&id), ExitStatus::Code(7));
+    }
+}
+
+#[test]
+fn a_client_that_paused_beyond_the_program_s_end_loses_nothing() {
+    let mut worker = Worker::start();
+    let (pid, mut out, mut err) = on_pipes(&mut worker, "p", "cat; echo done >&2; exit 7");
+    let mut sent = 0;
+    loop {
+        out.socket.write_all(&[b'x'; 16 << 10]).unwrap();
+        sent += 16 << 10;
+        let until = Instant::now() + Duration::from_millis(300);
+        let mut read = || worker.info("p").output_bytes;
+        while read() < sent && Instant::now() < until {}
+        if read() < sent {
+            break;
+        }
+    }
+    // The last piece stays in the pipe: the program is held, and ends with it there.
+    out.socket.shutdown(std::net::Shutdown::Write).unwrap();
+    wait_until("the program's end", || gone(pid));
+    let ended = Instant::now();
+    wait_until("the grace", || {
+        ended.elapsed() > Duration::from_millis(1200)
+    });
+    assert_eq!(out.rest().len() as u64, sent);
+    assert_eq!(err.rest(), b"done\n");
+    assert_eq!(worker.exited("p"), ExitStatus::Code(7));
 }
 
 #[test]

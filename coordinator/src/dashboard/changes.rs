@@ -1,13 +1,15 @@
 //! The tab that shows what a copy-on-write worker changed. Pure: it asks for what is missing and
 //! takes it in; nothing here reads, waits or draws.
 
+mod ask;
 mod diff;
 mod files;
+mod places;
 mod words;
 
 use super::{
     dialog::Confirm,
-    event::{Act, Effect, Failure, Fetch, Fetched},
+    event::{Effect, Failure, Fetch, Fetched},
     field::Field,
     keymap::Action,
     worker::Worker,
@@ -25,14 +27,8 @@ use std::sync::Arc;
 const KEPT: (usize, usize) = (32, 16 << 20);
 /// From this many columns of the tab on, the two versions are side by side.
 pub const SIDE_BY_SIDE_FROM: u16 = 140;
-/// From this many columns on, the files are beside the difference, not above it.
-const BESIDE_FROM: u16 = 90;
-/// In less than these columns and rows only what has the keys is shown.
-const SMALL: (u16, u16) = (24, 7);
 /// Columns that a step to the right moves.
 const STEP: usize = 8;
-/// Paths that a question names.
-const NAMED: usize = 8;
 
 /// What came of an action in a tab.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -124,21 +120,6 @@ pub struct ChangesTab {
     layout: Option<bool>,
     /// Columns and rows of the tab.
     size: (u16, u16),
-}
-
-/// Where things are in the tab; what is empty is not drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Places {
-    /// Totals and the filter.
-    pub summary: Rect,
-    /// The files.
-    pub files: Rect,
-    /// The column between the files and the difference, where they are side by side.
-    pub divider: Option<u16>,
-    /// What the difference is of.
-    pub title: Rect,
-    /// The difference.
-    pub diff: Rect,
 }
 
 /// A difference that was fetched.
@@ -299,39 +280,6 @@ impl ChangesTab {
         self.size = (area.width, area.height);
         self.translate(before);
         self.scroll_by(0);
-    }
-
-    /// Where things are in an area.
-    pub fn places(&self, area: Rect) -> Places {
-        let mut places = Places::default();
-        let mut rest = area;
-        if rest.height >= 3 {
-            places.summary = take_top(&mut rest, 1);
-        }
-        let rows = self.files().map_or(0, |files| files.shown.len());
-        let rows = u16::try_from(rows).unwrap_or(u16::MAX).max(1);
-        if rest.height < SMALL.1 || rest.width < SMALL.0 {
-            match self.part {
-                Part::Files => places.files = rest,
-                Part::Diff => {
-                    places.title = take_top(&mut rest, 1);
-                    places.diff = rest;
-                }
-            }
-            return places;
-        }
-        if rest.width >= BESIDE_FROM {
-            let width = (rest.width * 3 / 10).clamp(28, 60);
-            places.files = Rect { width, ..rest };
-            places.divider = Some(rest.x + width);
-            rest.x += width + 1;
-            rest.width -= width + 1;
-        } else {
-            places.files = take_top(&mut rest, rows.min((area.height / 3).max(3)));
-        }
-        places.title = take_top(&mut rest, 1);
-        places.diff = rest;
-        places
     }
 
     /// The mouse pressed a place of the tab that has this area.
@@ -595,144 +543,6 @@ impl ChangesTab {
             }
         }
         TabOutcome::effects(self.want_diff())
-    }
-
-    fn apply(&mut self) -> TabOutcome {
-        let (worker, files) = match self.ready() {
-            Ok(ready) => ready,
-            Err(why) => return TabOutcome::refuse(why),
-        };
-        let targets = files.targets();
-        let totals = targets.totals();
-        let call = |force| Act::Apply {
-            worker: worker.to_owned(),
-            paths: targets.paths(),
-            force,
-        };
-        let what = format!("apply {}", self.name);
-        if totals.conflicts == 0 {
-            return TabOutcome {
-                effects: vec![Effect::Act {
-                    what,
-                    act: call(false),
-                }],
-                said: Some(format!(
-                    "writing {}{} to {}",
-                    totals.words(),
-                    which(targets.marked, targets.all),
-                    files.project
-                )),
-                ..TabOutcome::default()
-            };
-        }
-        let mut losses = vec![format!(
-            "{} changed in {} too since the worker was claimed. What is there now would be \
-             replaced by the worker's:",
-            count(totals.conflicts, "file"),
-            files.project
-        )];
-        let conflicts: Vec<&str> = targets
-            .rows
-            .iter()
-            .filter(|row| row.change.conflict)
-            .map(|row| row.name.as_str())
-            .collect();
-        names(&mut losses, &conflicts);
-        let others = totals.files - totals.conflicts;
-        if others > 0 {
-            losses.push(format!(
-                "{} without a conflict would be written too. To write only these, mark them.",
-                count(others, "file")
-            ));
-        }
-        TabOutcome {
-            ask: Some(Confirm {
-                question: format!("Apply over {}?", count(totals.conflicts, "conflict")),
-                losses,
-                verb: "Overwrite",
-                what,
-                act: call(true),
-                on_verb: false,
-            }),
-            ..TabOutcome::default()
-        }
-    }
-
-    fn discard(&mut self) -> TabOutcome {
-        let (worker, files) = match self.ready() {
-            Ok(ready) => ready,
-            Err(why) => return TabOutcome::refuse(why),
-        };
-        let targets = files.targets();
-        let totals = targets.totals();
-        let mut losses = vec![format!(
-            "{} of {} would be lost for good{}:",
-            totals.words(),
-            self.name,
-            which(targets.marked, targets.all),
-        )];
-        let all: Vec<&str> = targets.rows.iter().map(|row| row.name.as_str()).collect();
-        names(&mut losses, &all);
-        losses.push("The project itself stays as it is.".to_owned());
-        if self.running {
-            losses.push("Its session goes on and sees the project's own files again.".to_owned());
-        }
-        TabOutcome {
-            ask: Some(Confirm {
-                question: format!("Discard the changes of {}?", count(totals.files, "file")),
-                losses,
-                verb: "Discard",
-                what: format!("discard {}", self.name),
-                act: Act::Discard {
-                    worker: worker.to_owned(),
-                    paths: targets.paths(),
-                },
-                on_verb: false,
-            }),
-            ..TabOutcome::default()
-        }
-    }
-
-    /// The worker and its list, when there is something to apply or discard.
-    fn ready(&self) -> Result<(&str, &Files), String> {
-        let worker = self.worker.as_deref().ok_or("no worker is shown")?;
-        match &self.content {
-            Content::List(files) if files.rows.is_empty() => {
-                Err(format!("{} has no changes", self.name))
-            }
-            Content::List(files) if files.targets().rows.is_empty() => {
-                Err("the filter leaves no file".to_owned())
-            }
-            Content::List(files) => Ok((worker, files)),
-            Content::Direct(_) => Err(format!("{} writes straight to the project", self.name)),
-            Content::NoProject => Err(format!("{} has no project", self.name)),
-            Content::Loading | Content::NotYet => Err("the changes are not here yet".to_owned()),
-            Content::Failed(failure) => Err(failure.message.clone()),
-        }
-    }
-}
-
-fn take_top(rest: &mut Rect, height: u16) -> Rect {
-    let height = height.min(rest.height);
-    let taken = Rect { height, ..*rest };
-    rest.y += height;
-    rest.height -= height;
-    taken
-}
-
-fn which(marked: bool, all: bool) -> &'static str {
-    match (marked, all) {
-        (true, _) => ", the marked ones,",
-        (false, false) => ", those listed,",
-        (false, true) => "",
-    }
-}
-
-/// The first names, and how many more there are.
-fn names(lines: &mut Vec<String>, names: &[&str]) {
-    lines.extend(names.iter().take(NAMED).map(|name| format!("  {name}")));
-    if let Some(more) = names.len().checked_sub(NAMED).filter(|n| *n > 0) {
-        lines.push(format!("  and {more} more"));
     }
 }
 

@@ -1,6 +1,7 @@
 //! A coordinator that follows a script, and the dashboard on a PTY.
 
 mod pty;
+mod review;
 mod script;
 
 pub use pty::Dashboard;

@@ -90,6 +90,7 @@ impl Script {
             .route("/v1/workers/{w}", delete(remove))
             .route("/v1/workers/{w}/stop", post(stop))
             .route("/v1/workers/{w}/attach", get(attach))
+            .merge(super::review::routes())
             .with_state(self.inner.clone());
         runtime.spawn(async move { axum::serve(listener, routes).await.unwrap() });
         self.runtime = Some(runtime);

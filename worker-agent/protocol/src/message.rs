@@ -417,7 +417,8 @@ pub struct Readings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum AgentEvent {
-    /// A session ended and its output is drained.
+    /// A session ended and its output is drained; on pipes its clients have taken all of it, unless
+    /// it was told to stop. What only watches holds it for a few seconds at most.
     Exited {
         /// The session.
         session: String,

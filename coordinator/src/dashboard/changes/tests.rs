@@ -1,6 +1,7 @@
 //! The changes tab, from what is fetched to what is asked for.
 
 use super::*;
+use crate::dashboard::event::Act;
 use crate::dashboard::tests::{
     fixtures::worker,
     review::{change, some_changes},

@@ -1,6 +1,7 @@
 //! The spawn form, key by key.
 
 use super::*;
+use crate::model::HostPath;
 use proptest::prelude::*;
 
 fn offers() -> Vec<Offer> {

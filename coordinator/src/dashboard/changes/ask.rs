@@ -1,0 +1,145 @@
+//! Applying and discarding: what is asked first, and what is said.
+
+use super::{ChangesTab, Content, Files, TabOutcome, count};
+use crate::dashboard::{
+    dialog::Confirm,
+    event::{Act, Effect},
+};
+
+/// Paths that a question names.
+const NAMED: usize = 8;
+
+impl ChangesTab {
+    /// Carries the marked files over, or all that are listed; asks first where the project's own
+    /// would be lost.
+    pub(super) fn apply(&mut self) -> TabOutcome {
+        let (worker, files) = match self.ready() {
+            Ok(ready) => ready,
+            Err(why) => return TabOutcome::refuse(why),
+        };
+        let targets = files.targets();
+        let totals = targets.totals();
+        let call = |force| Act::Apply {
+            worker: worker.to_owned(),
+            paths: targets.paths(),
+            force,
+        };
+        let what = format!("apply {}", self.name);
+        if totals.conflicts == 0 {
+            return TabOutcome {
+                effects: vec![Effect::Act {
+                    what,
+                    act: call(false),
+                }],
+                said: Some(format!(
+                    "writing {}{} to {}",
+                    totals.words(),
+                    which(targets.marked, targets.all),
+                    files.project
+                )),
+                ..TabOutcome::default()
+            };
+        }
+        let mut losses = vec![format!(
+            "{} changed in {} too since the worker was claimed. What is there now would be \
+             replaced by the worker's:",
+            count(totals.conflicts, "file"),
+            files.project
+        )];
+        let conflicts: Vec<&str> = targets
+            .rows
+            .iter()
+            .filter(|row| row.change.conflict)
+            .map(|row| row.name.as_str())
+            .collect();
+        names(&mut losses, &conflicts);
+        let others = totals.files - totals.conflicts;
+        if others > 0 {
+            losses.push(format!(
+                "{} without a conflict would be written too. To write only these, mark them.",
+                count(others, "file")
+            ));
+        }
+        TabOutcome {
+            ask: Some(Confirm {
+                question: format!("Apply over {}?", count(totals.conflicts, "conflict")),
+                losses,
+                verb: "Overwrite",
+                what,
+                act: call(true),
+                on_verb: false,
+            }),
+            ..TabOutcome::default()
+        }
+    }
+
+    /// Drops the changes of the marked files, or of all that are listed, after a question.
+    pub(super) fn discard(&mut self) -> TabOutcome {
+        let (worker, files) = match self.ready() {
+            Ok(ready) => ready,
+            Err(why) => return TabOutcome::refuse(why),
+        };
+        let targets = files.targets();
+        let totals = targets.totals();
+        let mut losses = vec![format!(
+            "{} of {} would be lost for good{}:",
+            totals.words(),
+            self.name,
+            which(targets.marked, targets.all),
+        )];
+        let all: Vec<&str> = targets.rows.iter().map(|row| row.name.as_str()).collect();
+        names(&mut losses, &all);
+        losses.push("The project itself stays as it is.".to_owned());
+        if self.running {
+            losses.push("Its session goes on and sees the project's own files again.".to_owned());
+        }
+        TabOutcome {
+            ask: Some(Confirm {
+                question: format!("Discard the changes of {}?", count(totals.files, "file")),
+                losses,
+                verb: "Discard",
+                what: format!("discard {}", self.name),
+                act: Act::Discard {
+                    worker: worker.to_owned(),
+                    paths: targets.paths(),
+                },
+                on_verb: false,
+            }),
+            ..TabOutcome::default()
+        }
+    }
+
+    /// The worker and its list, when there is something to apply or discard.
+    fn ready(&self) -> Result<(&str, &Files), String> {
+        let worker = self.worker.as_deref().ok_or("no worker is shown")?;
+        match &self.content {
+            Content::List(files) if files.rows.is_empty() => {
+                Err(format!("{} has no changes", self.name))
+            }
+            Content::List(files) if files.targets().rows.is_empty() => {
+                Err("the filter leaves no file".to_owned())
+            }
+            Content::List(files) => Ok((worker, files)),
+            Content::Direct(_) => Err(format!("{} writes straight to the project", self.name)),
+            Content::NoProject => Err(format!("{} has no project", self.name)),
+            Content::Loading | Content::NotYet => Err("the changes are not here yet".to_owned()),
+            Content::Failed(failure) => Err(failure.message.clone()),
+        }
+    }
+}
+
+fn which(marked: bool, all: bool) -> &'static str {
+    match (marked, all) {
+        (true, _) => ", the marked ones,",
+        (false, false) => ", those listed,",
+        (false, true) => "",
+    }
+}
+
+/// The first names, and how many more there are.
+fn names(lines: &mut Vec<String>, names: &[&str]) {
+    lines.extend(names.iter().take(NAMED).map(|name| format!("  {name}")));
+    if let Some(more) = names.len().checked_sub(NAMED).filter(|n| *n > 0) {
+        lines.push(format!("  and {more} more"));
+    }
+}
