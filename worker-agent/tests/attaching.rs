@@ -148,6 +148,9 @@ fn a_stopped_client_blocks_nobody_and_gets_a_fresh_screen() {
     // Only now does the slow one read: what was sent first, then a reset and the screen.
     let seen = slow.until("END 200000");
     assert!(seen.len() < all.len(), "{} of {}", seen.len(), all.len());
+    // So little that a watcher who reads slowly on purpose is up to date soon.
+    println!("{} bytes until the watcher is up to date", seen.len());
+    assert!(seen.len() < 1 << 20, "{} bytes to catch up", seen.len());
     assert!(
         seen.contains("\x1bc"),
         "a reset comes before the fresh screen"

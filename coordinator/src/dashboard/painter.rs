@@ -72,13 +72,12 @@ impl Painter {
     pub fn notify(&mut self, note: Option<(&str, &str)>) {
         self.beside.push(0x07);
         if let Some((title, said)) = note {
-            let note = text::clean(&format!("{title}: {said}"));
-            // A digit first would be a progress report in some terminals.
-            let note: String = note
-                .trim_start_matches(|c: char| c.is_ascii_digit() || c == ';')
-                .chars()
-                .take(LONGEST_NOTE)
-                .collect();
+            let mut note = text::clean(&format!("{title}: {said}"));
+            if note.starts_with(|c: char| c.is_ascii_digit()) {
+                // A number first is a command in some terminals, such as a progress report.
+                note.insert_str(0, "podbay: ");
+            }
+            let note: String = note.chars().take(LONGEST_NOTE).collect();
             self.beside
                 .extend_from_slice(format!("\x1b]9;{note}\x1b\\").as_bytes());
         }
