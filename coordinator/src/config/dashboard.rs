@@ -52,9 +52,13 @@ impl ThemeChoice {
 /// How the outer terminal tells that a worker waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Notifications {
-    /// Its bell, and a notification of the desktop where the terminal can.
+    /// Its bell, and a notification of the desktop as most terminals know it (OSC 9).
     #[default]
     All,
+    /// Its bell, and a notification as rxvt and VTE know it (OSC 777).
+    Osc777,
+    /// Its bell, and a notification as kitty knows it (OSC 99).
+    Osc99,
     /// Its bell.
     Bell,
     /// Not at all.
@@ -63,13 +67,15 @@ pub enum Notifications {
 
 impl Notifications {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::All, Self::Bell, Self::Off];
+    pub const ALL: [Self; 5] = [Self::All, Self::Osc777, Self::Osc99, Self::Bell, Self::Off];
 
     /// The word used in configuration.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::All => "all",
+            Self::Osc777 => "osc777",
+            Self::Osc99 => "osc99",
             Self::Bell => "bell",
             Self::Off => "off",
         }
@@ -85,7 +91,7 @@ impl Notifications {
     #[must_use]
     pub fn next(self) -> Self {
         match self {
-            Self::All => Self::Bell,
+            Self::All | Self::Osc777 | Self::Osc99 => Self::Bell,
             Self::Bell => Self::Off,
             Self::Off => Self::All,
         }

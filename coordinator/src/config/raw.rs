@@ -119,7 +119,7 @@ pub(super) struct RawDashboard {
     pub(super) mouse: Field<bool>,
     /// How it tells that a worker waits.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", extend("enum" = ["all", "bell", "off"]))]
+    #[schemars(with = "String", extend("enum" = ["all", "osc777", "osc99", "bell", "off"]))]
     pub(super) notifications: Field<String>,
     /// Let programs in workers write the terminal's clipboard.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,7 @@ use super::{
     event::{Effect, ScrollTo},
     keymap::Action,
     state::{Focus, State, Tab},
-    view::{chrome, layout, list},
+    view::{chrome, layout, list, terminal},
 };
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Position;
@@ -126,7 +126,10 @@ fn in_terminal(state: &State, at: Position) -> Option<(String, (u16, u16))> {
     let area = state.terminal_area(&id)?;
     let x = at.x.clamp(area.left(), area.right().saturating_sub(1));
     let y = at.y.clamp(area.top(), area.bottom().saturating_sub(1));
-    Some((id, (x.checked_sub(area.x)?, y.checked_sub(area.y)?)))
+    let (left, first) = state.picture(&id).map_or((0, 0), |picture| {
+        terminal::origin(picture, area, state.selecting.map(|s| s.at))
+    });
+    Some((id, (x - area.x + left, y - area.y + first)))
 }
 
 fn drag(state: &mut State, at: Position, effects: &mut Vec<Effect>) {

@@ -3,6 +3,7 @@
 
 use super::{
     outer::{self, Outer},
+    settings::Notifications,
     state::State,
     text, view,
 };
@@ -67,20 +68,25 @@ impl Painter {
         true
     }
 
-    /// Rings the terminal's bell with the next frame, and shows a notification where that is wanted
-    /// (OSC 9; terminals that do not know it show nothing).
-    pub fn notify(&mut self, note: Option<(&str, &str)>) {
+    /// Rings the terminal's bell with the next frame, and shows a notification where that is
+    /// wanted; terminals that do not know it show nothing.
+    pub fn notify(&mut self, how: Notifications, title: &str, said: &str) {
         self.beside.push(0x07);
-        if let Some((title, said)) = note {
-            let mut note = text::clean(&format!("{title}: {said}"));
-            if note.starts_with(|c: char| c.is_ascii_digit()) {
-                // A number first is a command in some terminals, such as a progress report.
-                note.insert_str(0, "podbay: ");
-            }
-            let note: String = note.chars().take(LONGEST_NOTE).collect();
-            self.beside
-                .extend_from_slice(format!("\x1b]9;{note}\x1b\\").as_bytes());
-        }
+        // A semicolon would end the title, or the note.
+        let clean = |text: &str| -> String {
+            let text = text::clean(text).replace(';', ",");
+            text.chars().take(LONGEST_NOTE).collect()
+        };
+        let (title, said) = (clean(title), clean(said));
+        let note = match how {
+            Notifications::Bell | Notifications::Off => return,
+            // A number first is a command in some terminals, such as a progress report.
+            Notifications::All => format!("9;podbay: {title}: {said}"),
+            Notifications::Osc777 => format!("777;notify;{title};{said}"),
+            Notifications::Osc99 => format!("99;;{title}: {said}"),
+        };
+        self.beside
+            .extend_from_slice(format!("\x1b]{note}\x1b\\").as_bytes());
     }
 
     /// The bytes of a frame that shows the state; empty when the terminal does already.

@@ -10,7 +10,7 @@ use super::{
     memory,
     outer::Outer,
     painter::Painter,
-    settings::{Notifications, Settings},
+    settings::Settings,
     signals::{Clock, Signalled, Signals},
     spawn::SpawnMemory,
     state::State,
@@ -362,8 +362,8 @@ impl Runner {
                 }
             }
             Effect::Notify { title, text } => {
-                let all = self.state.settings.notifications == Notifications::All;
-                self.painter.notify(all.then_some((&title, &text)));
+                let how = self.state.settings.notifications;
+                self.painter.notify(how, &title, &text);
             }
             Effect::Act { what, act } => effects::act(&self.client, &self.to, what, act),
             Effect::Fetch(fetch) => self.fetcher.fetch(fetch),

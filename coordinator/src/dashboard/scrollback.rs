@@ -42,8 +42,8 @@ pub fn perform(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
     let Some(id) = state.selected.clone() else {
         return;
     };
-    let rows = state.terminal_area(&id).map_or(1, |a| a.height).max(1);
-    let cols = state.terminal_area(&id).map_or(1, |a| a.width).max(1);
+    let size = state.picture(&id).map(|p| (p.grid.rows, p.grid.cols));
+    let (rows, cols) = size.map_or((1, 1), |(rows, cols)| (rows.max(1), cols.max(1)));
     let page = i32::from(rows.saturating_sub(1).max(1));
     let mut scroll = |to| {
         effects.push(Effect::Scroll { id: id.clone(), to });

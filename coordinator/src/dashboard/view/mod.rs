@@ -14,7 +14,7 @@ mod palette;
 mod pen;
 mod pool_bar;
 mod spawn;
-mod terminal;
+pub mod terminal;
 mod tiles;
 
 use super::state::{Focus, State, Tab};

@@ -4,6 +4,7 @@ use super::pen::{Pen, Piece};
 use crate::dashboard::{
     event::Picture,
     grid::GridCell,
+    keymap::Action,
     state::{State, Stream},
     text,
     theme::Role,
@@ -92,16 +93,19 @@ pub fn screen(state: &State, worker: &Worker, area: Rect, pen: &mut Pen<'_>) -> 
         return None;
     };
     let typed = state.typing.as_ref() == Some(id);
-    let cursor = paint(picture, area, typed, pen);
-    if let Some(selecting) = state
+    let selecting = state
         .selecting
         .filter(|_| state.selected.as_ref() == Some(id))
+        .map(|s| s.at);
+    let from = origin(picture, area, selecting);
+    let cursor = paint_from(picture, from, area, typed, pen);
+    if let Some((col, row)) = selecting
+        && let (Some(across), Some(down)) = (col.checked_sub(from.0), row.checked_sub(from.1))
+        && across < area.width
+        && down < area.height
     {
-        let (col, row) = selecting.at;
         let style = Style::new().add_modifier(Modifier::REVERSED);
-        if col < area.width && row < area.height {
-            pen.tint_cell(area.x + col, area.y + row, style);
-        }
+        pen.tint_cell(area.x + across, area.y + down, style);
     }
     let live = state
         .terminal(id)
@@ -114,12 +118,33 @@ pub fn screen(state: &State, worker: &Worker, area: Rect, pen: &mut Pen<'_>) -> 
 
 /// Paints the part of a picture that fits: its end and its cursor. Gives the cursor's place.
 pub fn paint(picture: &Picture, area: Rect, typed: bool, pen: &mut Pen<'_>) -> Option<Position> {
+    paint_from(picture, origin(picture, area, None), area, typed, pen)
+}
+
+/// The first column and row that are shown of a picture larger than its place: its end and its
+/// cursor are in view, or the cell that a selection is at.
+pub fn origin(picture: &Picture, area: Rect, selecting: Option<(u16, u16)>) -> (u16, u16) {
     let grid = &picture.grid;
-    let first = grid.first_row(area.height);
-    let left = match grid.cursor {
-        Some((_, col)) if col >= area.width => (col + 1).saturating_sub(area.width),
-        _ => 0,
-    };
+    let column = selecting
+        .map(|(col, _)| col)
+        .or(grid.cursor.map(|(_, col)| col));
+    let shown = (area.width.max(1), area.height.max(1));
+    let left = column.unwrap_or(0).saturating_sub(shown.0 - 1);
+    let mut first = grid.first_row(area.height);
+    if let Some((_, row)) = selecting {
+        first = first.clamp(row.saturating_sub(shown.1 - 1), row);
+    }
+    (left, first)
+}
+
+fn paint_from(
+    picture: &Picture,
+    (left, first): (u16, u16),
+    area: Rect,
+    typed: bool,
+    pen: &mut Pen<'_>,
+) -> Option<Position> {
+    let grid = &picture.grid;
     for (row, y) in (first..grid.rows).zip(area.top()..area.bottom()) {
         for (col, x) in (left..grid.cols).zip(area.left()..area.right()) {
             if let Some(cell) = grid.get(row, col) {
@@ -200,12 +225,16 @@ fn facts(state: &State, worker: &Worker, area: Rect, pen: &mut Pen<'_>) {
     lines.push((said, Role::Text));
     if view.unapplied {
         lines.push((
-            format!("Changes to review: podbay diff {}", view.name),
+            format!(
+                "Changes to review: {} shows them.",
+                state.key(Action::ShowChanges)
+            ),
             Role::Warning,
         ));
     }
     if worker.ended() {
-        lines.push(("D removes it.".to_owned(), Role::Muted));
+        let said = format!("{} removes it.", state.key(Action::Remove));
+        lines.push((said, Role::Muted));
     }
     lines.push((format!("image {}", view.image), Role::Muted));
     if !state.is_live() {
