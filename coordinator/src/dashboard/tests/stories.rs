@@ -7,6 +7,7 @@ use crate::{
         event::{
             Act, ActionDone, AttachEnd, Effect, Failure, LiveBody, LiveMsg, Msg, Picture, ScrollTo,
         },
+        grid::Grid,
         order::Group,
         painter::Painter,
         state::{Focus, Level, State, Stream, Tab},
@@ -414,6 +415,7 @@ fn the_scrollback_is_searched_selected_and_copied() {
     let watched = state.watched[0].id.clone();
     live(&mut state, &watched, LiveBody::Attached { writer: false });
     let picture = Picture {
+        grid: Grid::new(70, 36),
         history: 100,
         ..Picture::default()
     };
