@@ -54,7 +54,7 @@ fn walk(cols: u16, rows: u16) -> cast::Cast {
     let mut terminal = Terminal::start(&exec.map(OsStr::new), &[], cols, rows);
     let wide = cols >= 60;
 
-    terminal.wait_for("to spawn: a warm one is ready");
+    terminal.wait_for("Press n to spawn");
     terminal.mark("first");
     for (name, command) in [("greeting", "bash agent.sh"), ("tests", "bash tests.sh")] {
         terminal.send("n");
@@ -69,7 +69,9 @@ fn walk(cols: u16, rows: u16) -> cast::Cast {
         terminal.wait_until("the worker in the list", |rows| has(rows, &[name]));
     }
     // Which one waits is said in words, and g goes there.
-    terminal.wait_until("who waits", |rows| has(rows, &["greeting", "needs you"]));
+    terminal.wait_until("who waits", |rows| {
+        has(rows, &["greeting"]) && has(rows, &["needs you"])
+    });
     if wide {
         terminal.wait_until("what it is about", |rows| {
             has(rows, &["permission to edit"])
@@ -105,10 +107,9 @@ fn walk(cols: u16, rows: u16) -> cast::Cast {
     terminal.wait_for("1 path written to the project");
     assert_eq!(project.read("hello.txt").as_deref(), Some("hello, world\n"));
     terminal.mark("applied");
-    terminal.send("\x1b");
-    terminal.wait_until("the list", |rows| {
-        has(rows, &["greeting"]) && has(rows, &["tests"])
-    });
+    terminal.send("q");
+    let in_list = |rows: &[String]| rows.last().is_some_and(|row| row.contains("Enter type"));
+    terminal.wait_until("the list", in_list);
     if wide {
         terminal.send("t");
         terminal.wait_until("both at once", |rows| {

@@ -211,7 +211,10 @@ fn facts(state: &State, worker: &Worker, area: Rect, pen: &mut Pen<'_>) {
     let mut lines: Vec<(String, Role)> = Vec::new();
     let reason = worker.reason();
     let said = match view.state {
-        WorkerState::Warm => "Ready: a spawn takes it at once.".to_owned(),
+        WorkerState::Warm => {
+            let key = state.key(Action::Spawn);
+            format!("Ready. Press {key} to spawn: that takes it at once.")
+        }
         WorkerState::Creating => "Being created.".to_owned(),
         WorkerState::Claiming => "Being given to a claim.".to_owned(),
         WorkerState::Stopping => "Being stopped.".to_owned(),
