@@ -276,10 +276,15 @@ fn footer_places(state: &State, area: Rect) -> Vec<(Rect, FooterKey)> {
         text::width(key) + text::width(label) + blank + 2
     };
     while keys.iter().map(columns).sum::<usize>() > usize::from(area.width) + 2 && keys.len() > 2 {
-        // Of three, the first is what the others are not: what Enter does.
+        // Of three, the first is what the others are not: what Enter does. The way back stays, too.
+        let last = keys.len().saturating_sub(2);
+        let droppable = |i: &usize| {
+            let action = keys.get(*i).and_then(|(_, _, action)| *action);
+            action != Some(Action::Back)
+        };
         let drop = match keys.len() {
             3 => 1,
-            len => len.saturating_sub(3),
+            _ => (0..last).rev().find(droppable).unwrap_or(0),
         };
         keys.remove(drop);
     }
