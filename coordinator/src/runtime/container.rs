@@ -169,7 +169,7 @@ fn capabilities(security: SecurityProfile) -> Vec<String> {
     caps.into_iter().map(str::to_owned).collect()
 }
 
-/// What a session may do, for people; says what [`WorkerSpec::body`] sets.
+/// What a session may do, for people; says what `WorkerSpec::body` sets.
 #[must_use]
 pub fn security_words(security: SecurityProfile, root: bool) -> String {
     let caps = capabilities(security).join(", ");
