@@ -14,6 +14,8 @@ env = {
     "PATH": "/usr/bin:/bin", "HOME": "/tmp/demo/home", "USER": "demo",
     "LESS": "-R", "PAGER": "less", "MANPAGER": "less -R", "GIT_PAGER": "less -R",
 }
+# What one program needs beside: RECORD_ENV="NAME=value NAME=value".
+env.update(pair.split("=", 1) for pair in os.environ.get("RECORD_ENV", "").split())
 pid, master = pty.fork()
 if pid == 0:
     os.chdir("/tmp/demo/project")
@@ -35,6 +37,10 @@ def drain(seconds):
             if not chunk:
                 return
             data += chunk
+            # Programs that ask where the cursor is, or what the terminal is, wait for the answer.
+            for asked, answer in ((b"\x1b[6n", b"\x1b[1;1R"), (b"\x1b[c", b"\x1b[?62;22c")):
+                if asked in chunk:
+                    os.write(master, answer)
 
 
 drain(1.0)

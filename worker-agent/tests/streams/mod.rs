@@ -33,6 +33,8 @@ pub const RECORDINGS: &[Recording] = recordings![
     "top_80x24" 80 24,
     "htop_100x30" 100 30,
     "bash_50x12" 50 12,
+    "claude_100x30" 100 30,
+    "codex_100x30" 100 30,
     "unicode_40x10" 40 10,
     "modes_30x8" 30 8,
 ];

@@ -18,7 +18,7 @@ use std::{
 use unicode_width::UnicodeWidthStr;
 
 /// Recordings of real programs: name, columns, rows.
-const PROGRAMS: [(&str, u16, u16); 8] = [
+const PROGRAMS: [(&str, u16, u16); 11] = [
     ("vim_80x24", 80, 24),
     ("vim_120x40", 120, 40),
     ("less_60x15", 60, 15),
@@ -27,6 +27,9 @@ const PROGRAMS: [(&str, u16, u16); 8] = [
     ("top_80x24", 80, 24),
     ("htop_100x30", 100, 30),
     ("bash_50x12", 50, 12),
+    ("claude_100x30", 100, 30),
+    ("codex_100x30", 100, 30),
+    ("opencode_100x30", 100, 30),
 ];
 
 /// A cell as both sides can say it.
