@@ -4,7 +4,7 @@
 
 use alacritty_terminal::grid::{Cursor, Dimensions, Grid};
 use alacritty_terminal::index::Line;
-use alacritty_terminal::term::cell::Cell;
+use alacritty_terminal::term::cell::{Cell, Flags};
 use alacritty_terminal::vte::ansi::CharsetIndex;
 
 use super::model::{Model, to_i32};
@@ -85,10 +85,14 @@ fn cursor_text(cursor: &Cursor<Cell>) -> String {
 
 fn cell_text(cell: &Cell) -> String {
     let link = cell.hyperlink();
+    // What combines with the blank before a wide character that found no room: nothing that a
+    // restore could write again, and nothing to be seen.
+    let spacer = cell.flags.contains(Flags::LEADING_WIDE_CHAR_SPACER);
+    let marks = cell.zerowidth().filter(|_| !spacer);
     format!(
         "{:?}{:?} {:?}/{:?} {:?} {:?} {:?}",
         cell.c,
-        cell.zerowidth().unwrap_or_default(),
+        marks.unwrap_or_default(),
         cell.fg,
         cell.bg,
         cell.flags,
