@@ -13,24 +13,14 @@
 mod dashboard_support;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use coordinator::{
-    client::{Client, Target},
-    dashboard::{DashboardOptions, run},
-};
-use dashboard_support::{Dashboard, Script, runtime, worker};
+use dashboard_support::{Dashboard, Script, worker};
 use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
 use worker_agent::screen::{CursorShape, Mouse};
 
 #[test]
 fn the_dashboard_itself() {
-    let Some(socket) = std::env::var_os("PODBAY_TEST_SOCKET") else {
-        return;
-    };
-    let client = Client::new(Target::Socket(socket.into()));
-    runtime()
-        .block_on(run(client, DashboardOptions::default()))
-        .unwrap();
+    dashboard_support::be_the_dashboard();
 }
 
 /// A dashboard that shows one worker's terminal.

@@ -12,21 +12,11 @@
 
 mod dashboard_support;
 
-use coordinator::{
-    client::{Client, Target},
-    dashboard::{DashboardOptions, run},
-};
-use dashboard_support::{Dashboard, Script, runtime, worker};
+use dashboard_support::{Dashboard, Script, worker};
 
 #[test]
 fn the_dashboard_itself() {
-    let Some(socket) = std::env::var_os("PODBAY_TEST_SOCKET") else {
-        return;
-    };
-    let client = Client::new(Target::Socket(socket.into()));
-    runtime()
-        .block_on(run(client, DashboardOptions::default()))
-        .unwrap();
+    dashboard_support::be_the_dashboard();
 }
 
 #[test]

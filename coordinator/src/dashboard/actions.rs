@@ -28,7 +28,7 @@ pub fn perform(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
         return;
     }
     // A key answers the last message, unless it only moves.
-    if !moves(action) {
+    if !action.moves() {
         state.notice = None;
     }
     if everywhere(state, action, effects) {
@@ -40,22 +40,6 @@ pub fn perform(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
         (Focus::Pane, Tab::Details) => details(state, action),
         (Focus::List, _) => in_list(state, action, effects),
     }
-}
-
-fn moves(action: Action) -> bool {
-    matches!(
-        action,
-        Action::Down
-            | Action::Up
-            | Action::Left
-            | Action::Right
-            | Action::PageDown
-            | Action::PageUp
-            | Action::First
-            | Action::Last
-            | Action::ScrollDown
-            | Action::ScrollUp
-    )
 }
 
 /// What means the same wherever the keys are; says whether it was that.
@@ -89,13 +73,8 @@ fn everywhere(state: &mut State, action: Action, effects: &mut Vec<Effect>) -> b
         Action::NextWaiting => {
             let next = attention::next_waiting(state, state.selected.as_deref());
             if let Some(id) = next {
-                // A filter must not hide who needs the user.
-                if !state.rows.contains(&id) {
-                    state.filter.clear();
-                }
-                select(state, Some(id), effects);
+                go_to(state, id, effects);
                 state.tab = Tab::Terminal;
-                state.focus = Focus::List;
             }
         }
         Action::Tiles => {
@@ -247,6 +226,15 @@ pub fn select(state: &mut State, id: Option<String>, effects: &mut Vec<Effect>) 
     }
 }
 
+/// Selects a worker in the list; a filter must not hide it.
+fn go_to(state: &mut State, id: String, effects: &mut Vec<Effect>) {
+    if !state.rows.contains(&id) {
+        state.filter.clear();
+    }
+    select(state, Some(id), effects);
+    state.focus = Focus::List;
+}
+
 fn back(state: &mut State) {
     if state.tiles {
         state.tiles = false;
@@ -355,13 +343,7 @@ pub fn act(state: &mut State, what: String, act: Act, effects: &mut Vec<Effect>)
 pub fn run_entry(state: &mut State, entry: Entry, effects: &mut Vec<Effect>) {
     match entry {
         Entry::Action(action) => perform(state, action, effects),
-        Entry::Worker(id) => {
-            if !state.rows.contains(&id) {
-                state.filter.clear();
-            }
-            select(state, Some(id), effects);
-            state.focus = Focus::List;
-        }
+        Entry::Worker(id) => go_to(state, id, effects),
         Entry::Theme(theme) => set_theme(state, theme),
         Entry::Keymap(preset) => set_keymap(state, preset),
     }
@@ -408,7 +390,8 @@ fn ask(
 fn ask_stop(state: &mut State) {
     let workers = named(state.targets().into_iter().filter(|w| !w.ended()));
     let lost = losses::of_stop(state, &workers);
-    ask(state, "Stop", &workers.clone(), lost, Act::Stop(workers));
+    let act = Act::Stop(workers.clone());
+    ask(state, "Stop", &workers, lost, act);
 }
 
 fn ask_restart(state: &mut State) {
@@ -476,13 +459,17 @@ fn pause(state: &mut State, effects: &mut Vec<Effect>) {
 
 // The pane.
 
+/// Gives the keys back to the list, which is all there is where a tab has no room beside it.
+fn to_list(state: &mut State) {
+    state.focus = Focus::List;
+    if !layout::has_pane(state.size) {
+        state.tab = Tab::Terminal;
+    }
+}
+
 fn in_tab(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
     if action == Action::Back && !state.tab_back() {
-        state.focus = Focus::List;
-        if !layout::has_pane(state.size) {
-            state.tab = Tab::Terminal;
-        }
-        return;
+        return to_list(state);
     }
     let page = layout::pane_page(state);
     let outcome = match state.tab {
@@ -530,12 +517,7 @@ pub fn search_ended(state: &mut State, keep: bool) {
 
 fn details(state: &mut State, action: Action) {
     match action {
-        Action::Back | Action::Left => {
-            state.focus = Focus::List;
-            if !layout::has_pane(state.size) {
-                state.tab = Tab::Terminal;
-            }
-        }
+        Action::Back | Action::Left => to_list(state),
         action => {
             let last = pages::last_details(state);
             state.details_scroll = scrolled(state.details_scroll, action, last);

@@ -19,74 +19,73 @@ const BEFORE_ENTER: Duration = Duration::from_millis(150);
 pub fn act(client: &Client, to: &mpsc::Sender<Msg>, what: String, act: Act) {
     let (client, to) = (client.clone(), to.clone());
     tokio::spawn(async move {
-        let (fetched, done) = match act {
-            Act::Apply {
-                worker,
-                paths,
-                force,
-            } => {
-                let request = ApplyRequest { paths, force };
-                let result = client.apply(&worker, &request).await.map_err(Failure::from);
-                (Some(Fetched::Applied { worker, result }), ActionDone::Quiet)
-            }
-            Act::Discard { worker, paths } => {
-                let request = DiscardRequest { paths };
-                let left = client.discard(&worker, &request).await;
-                let left = left.map_err(Failure::from);
-                (Some(Fetched::Discarded { worker, left }), ActionDone::Quiet)
-            }
-            act => {
-                let done = call(&client, act).await;
-                let failed = |error| ActionDone::Failed(Failure::from(error));
-                (None, done.unwrap_or_else(failed))
-            }
-        };
-        // A dashboard that ended wants to know nothing.
-        if let Some(fetched) = fetched {
-            drop(to.send(Msg::Fetched(Box::new(fetched))).await);
-        }
-        drop(to.send(Msg::ActionDone { what, done }).await);
+        let done = call(&client, &to, act)
+            .await
+            .unwrap_or_else(|error| ActionDone::Failed(Failure::from(error)));
+        tell(&to, Msg::ActionDone { what, done }).await;
     });
 }
 
-async fn call(client: &Client, act: Act) -> Result<ActionDone, ClientError> {
-    match act {
-        Act::Spawn(request) => spawn(client, &request).await,
+/// A dashboard that ended wants to know nothing.
+async fn tell(to: &mpsc::Sender<Msg>, msg: Msg) {
+    drop(to.send(msg).await);
+}
+
+async fn call(
+    client: &Client,
+    to: &mpsc::Sender<Msg>,
+    act: Act,
+) -> Result<ActionDone, ClientError> {
+    Ok(match act {
+        Act::Spawn(request) => spawn(client, &request).await?,
         Act::Stop(workers) => {
             let request = StopRequest::default();
             each(workers, "stopped", |id| {
                 let (client, request) = (client.clone(), request.clone());
                 async move { client.stop(&id, &request).await.map(drop) }
             })
-            .await
+            .await?
         }
         Act::Remove(workers) => {
             each(workers, "removed", |id| {
                 let client = client.clone();
                 async move { client.remove(&id, false).await }
             })
-            .await
+            .await?
         }
         Act::Restart(workers) => {
             each(workers, "restarted", |id| {
                 let client = client.clone();
                 async move { client.restart(&id, &StopRequest::default()).await.map(drop) }
             })
-            .await
+            .await?
         }
         Act::StopAll => {
             let names = client.stop_all(&StopRequest::default()).await?;
-            Ok(ActionDone::Done(match names.len() {
+            ActionDone::Done(match names.len() {
                 1 => "1 worker stopped".to_owned(),
                 n => format!("{n} workers stopped"),
-            }))
+            })
         }
-        other => more(client, other).await,
-    }
-}
-
-async fn more(client: &Client, act: Act) -> Result<ActionDone, ClientError> {
-    Ok(match act {
+        Act::Apply {
+            worker,
+            paths,
+            force,
+        } => {
+            let request = ApplyRequest { paths, force };
+            let result = client.apply(&worker, &request).await;
+            let result = result.map_err(Failure::from);
+            let applied = Fetched::Applied { worker, result };
+            tell(to, Msg::Fetched(Box::new(applied))).await;
+            ActionDone::Quiet
+        }
+        Act::Discard { worker, paths } => {
+            let left = client.discard(&worker, &DiscardRequest { paths }).await;
+            let left = left.map_err(Failure::from);
+            let discarded = Fetched::Discarded { worker, left };
+            tell(to, Msg::Fetched(Box::new(discarded))).await;
+            ActionDone::Quiet
+        }
         Act::Shell { id } => {
             let request = ExecRequest {
                 argv: vec!["/bin/sh".to_owned()],
@@ -133,8 +132,6 @@ async fn more(client: &Client, act: Act) -> Result<ActionDone, ClientError> {
             client.seen(&id).await?;
             ActionDone::Quiet
         }
-        // The others are carried out above.
-        _ => ActionDone::Quiet,
     })
 }
 

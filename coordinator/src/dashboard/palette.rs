@@ -144,21 +144,7 @@ fn matched(query: &str, item: &Item) -> Option<(i64, Vec<usize>)> {
 impl Item {
     /// Whether it only moves.
     fn moves(&self) -> bool {
-        matches!(
-            self.entry,
-            Entry::Action(
-                Action::Down
-                    | Action::Up
-                    | Action::Left
-                    | Action::Right
-                    | Action::PageDown
-                    | Action::PageUp
-                    | Action::First
-                    | Action::Last
-                    | Action::ScrollDown
-                    | Action::ScrollUp
-            )
-        )
+        matches!(self.entry, Entry::Action(action) if action.moves())
     }
 }
 

@@ -98,12 +98,12 @@ fn follow(state: &mut State, effects: &mut Vec<Effect>) {
     let pane = layout::split(state).pane;
     state.changes.fit(pane);
     state.logs.fit(pane);
-    let shown = |tab: Tab| layout::shows_tab(state) && state.tab == tab;
-    let (changes, logs) = (shown(Tab::Changes), shown(Tab::Logs));
-    let live = state.is_live();
-    let selected = state.selected.clone().and_then(|id| state.workers.get(&id));
-    effects.extend(state.changes.follow(selected.filter(|_| changes && live)));
-    effects.extend(state.logs.follow(selected.filter(|_| logs && live)));
+    let shown = state.is_live() && !state.tiles && pane.height > 0;
+    let (changes, logs) = (state.tab == Tab::Changes, state.tab == Tab::Logs);
+    let selected = state.selected.as_ref().filter(|_| shown);
+    let selected = selected.and_then(|id| state.workers.get(id));
+    effects.extend(state.changes.follow(selected.filter(|_| changes)));
+    effects.extend(state.logs.follow(selected.filter(|_| logs)));
 }
 
 /// The terminals to be live now.
@@ -130,7 +130,7 @@ fn wanted(state: &State) -> Vec<LiveTarget> {
         .filter(|w| w.attachable())
         .map(|w| {
             let typed = state.typing.as_ref() == Some(&w.view.id);
-            let area = state.typing_area().filter(|_| typed);
+            let area = typed.then(|| state.typing_area()).flatten();
             LiveTarget {
                 id: w.view.id.clone(),
                 size: w.view.size.unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! Where things are in the tab, by its size.
 
 use super::{ChangesTab, Part};
+use crate::dashboard::view::layout::take_top;
 use ratatui::layout::Rect;
 
 /// From this many columns on, the files are beside the difference, not above it.
@@ -56,12 +57,4 @@ impl ChangesTab {
         places.diff = rest;
         places
     }
-}
-
-fn take_top(rest: &mut Rect, height: u16) -> Rect {
-    let height = height.min(rest.height);
-    let taken = Rect { height, ..*rest };
-    rest.y += height;
-    rest.height -= height;
-    taken
 }

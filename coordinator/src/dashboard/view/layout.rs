@@ -55,11 +55,6 @@ pub fn has_tiles(size: Size) -> bool {
     size.cols >= TILE.0 * 2 && size.rows >= TILE.1 + 4 || size.rows >= TILE.1 * 2 + 4
 }
 
-/// Whether the tab is on the screen.
-pub fn shows_tab(state: &State) -> bool {
-    !state.tiles && split(state).pane.height > 0
-}
-
 /// Rows that a page of the list has.
 pub fn list_page(state: &State) -> u16 {
     split(state).list.height.saturating_sub(2).max(1)
@@ -310,7 +305,8 @@ pub fn neighbour(state: &State, across: isize, down: isize) -> Option<String> {
     })
 }
 
-fn take_top(rest: &mut Rect, height: u16) -> Rect {
+/// Cuts rows off the top.
+pub fn take_top(rest: &mut Rect, height: u16) -> Rect {
     let height = height.min(rest.height);
     let taken = Rect { height, ..*rest };
     rest.y += height;

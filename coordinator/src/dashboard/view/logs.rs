@@ -129,6 +129,11 @@ fn lines(tab: &LogsTab, area: Rect, pen: &mut Pen<'_>) {
     let (across, wrap) = tab.across();
     let (text, matched) = (pen.theme.style(Role::Text), pen.theme.style(Role::Match));
     let here = matched.add_modifier(Modifier::BOLD | Modifier::UNDERLINED);
+    let row_at = |y| Rect {
+        y,
+        height: 1,
+        ..area
+    };
     let mut y = area.top();
     for (number, line) in tab.seen() {
         let places = needle.places(line);
@@ -144,17 +149,7 @@ fn lines(tab: &LogsTab, area: Rect, pen: &mut Pen<'_>) {
             if y >= area.bottom() {
                 return;
             }
-            draw_line(
-                line,
-                across,
-                style,
-                Rect {
-                    y,
-                    height: 1,
-                    ..area
-                },
-                pen,
-            );
+            draw_line(line, across, style, row_at(y), pen);
             y += 1;
             continue;
         }
@@ -163,17 +158,7 @@ fn lines(tab: &LogsTab, area: Rect, pen: &mut Pen<'_>) {
                 return;
             }
             let first = row * usize::from(area.width);
-            wrapped(
-                line,
-                first,
-                style,
-                Rect {
-                    y,
-                    height: 1,
-                    ..area
-                },
-                pen,
-            );
+            wrapped(line, first, style, row_at(y), pen);
             y += 1;
         }
     }

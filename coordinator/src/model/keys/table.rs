@@ -177,6 +177,24 @@ pub fn footer(context: Context) -> &'static [Action] {
 }
 
 impl Action {
+    /// Whether it only moves what is in view or selected.
+    #[must_use]
+    pub fn moves(self) -> bool {
+        matches!(
+            self,
+            Self::Down
+                | Self::Up
+                | Self::Left
+                | Self::Right
+                | Self::PageDown
+                | Self::PageUp
+                | Self::First
+                | Self::Last
+                | Self::ScrollDown
+                | Self::ScrollUp
+        )
+    }
+
     /// Its line of the table.
     #[must_use]
     pub fn entry(self) -> Option<&'static Entry> {
