@@ -24,7 +24,7 @@ while (($#)); do
   shift
 done
 
-podbay() { "$(static_dir)/podbay" --parent "$PARENT" "$@"; }
+podbay() { "$(static_dir release)/podbay" --parent "$PARENT" "$@"; }
 
 up() { podbay up --volume "$VOLUME"; }
 

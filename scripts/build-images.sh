@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Build the static binaries and the images.
 #
-# usage: scripts/build-images.sh [--only parent|minimal|base] [--base IMAGE] [--force]
+# usage: scripts/build-images.sh [--only parent|minimal|base|faults] [--base IMAGE] [--force]
 #
 #   podbay/parent:latest   FROM scratch: coordinator, agent, CA certificates, seeds
 #   podbay/worker:minimal  Debian slim with git, CA certificates, ripgrep, bash, less, procps
+#   podbay/parent:faults   the parent with failpoints and unoptimized, for tests; only when asked for
 #   podbay/base:bookworm   what the worker is built on where no registry is reached
 #
 # What is up to date is left alone: every image carries a hash of what it was made from.
@@ -31,8 +32,8 @@ while (($#)); do
   shift || { usage "${BASH_SOURCE[0]}" >&2; exit 2; }
 done
 case $ONLY in
-  '' | parent | minimal | base) ;;
-  *) say "--only takes parent, minimal or base, not '$ONLY'"; exit 2 ;;
+  '' | parent | minimal | base | faults) ;;
+  *) say "--only takes parent, minimal, base or faults, not '$ONLY'"; exit 2 ;;
 esac
 
 work=$(mktemp -d)
@@ -80,20 +81,24 @@ make_rootfs() { # BINARIES_DIR TARGET_TAR
     --numeric-owner --format=gnu .
 }
 
-build_parent() {
-  local context=$work/parent inputs old bytes
+build_parent() { # TAG BINARIES_DIR
+  local tag=$1 context=$work/parent inputs old
   install -d "$context"
   cp "$ROOT/images/parent/Dockerfile" "$context/"
-  make_rootfs "$(static_dir)" "$context/rootfs.tar"
+  make_rootfs "$2" "$context/rootfs.tar"
   inputs=$(hash_of "$context")
-  if up_to_date "$PARENT_TAG" "$inputs"; then
-    say "$PARENT_TAG: up to date ($(image_size "$PARENT_TAG") MB)"
+  if up_to_date "$tag" "$inputs"; then
+    say "$tag: up to date ($(image_size "$tag") MB)"
     return 0
   fi
-  old=$(image_id "$PARENT_TAG")
-  docker_build --label "$INPUTS_LABEL=$inputs" -t "$PARENT_TAG" "$context" </dev/null
-  drop_replaced "$PARENT_TAG" "$old"
-  say "$PARENT_TAG: $(image_size "$PARENT_TAG") MB"
+  old=$(image_id "$tag")
+  docker_build --label "$INPUTS_LABEL=$inputs" -t "$tag" "$context" </dev/null
+  drop_replaced "$tag" "$old"
+  say "$tag: $(image_size "$tag") MB"
+}
+
+check_parent_size() {
+  local bytes
   bytes=$(docker image inspect --format '{{.Size}}' "$PARENT_TAG")
   if ((bytes > MAX_PARENT_MB * 1000000)); then
     fail "$PARENT_TAG is larger than $MAX_PARENT_MB MB"
@@ -156,13 +161,19 @@ need_docker
 case $ONLY in
   base) step "base image" "$ROOT/images/base/build.sh" ${FORCE:+"$FORCE"} ;;
   minimal) step "worker image" build_worker ;;
+  faults)
+    step "binaries with failpoints" build_static --features coordinator/faults,worker-agent/faults
+    step "parent image with failpoints" build_parent "$FAULTS_TAG" "$(static_dir debug)"
+    ;;
   parent)
     step "static binaries" build_static
-    step "parent image" build_parent
+    step "parent image" build_parent "$PARENT_TAG" "$(static_dir release)"
+    step "parent image's size" check_parent_size
     ;;
   '')
     step "static binaries" build_static
-    step "parent image" build_parent
+    step "parent image" build_parent "$PARENT_TAG" "$(static_dir release)"
+    step "parent image's size" check_parent_size
     step "worker image" build_worker
     ;;
 esac

@@ -10,9 +10,10 @@ export ROOT
 
 PARENT_TAG=${PODBAY_PARENT_IMAGE:-podbay/parent:latest}
 WORKER_TAG=${PODBAY_WORKER_IMAGE:-podbay/worker:minimal}
+FAULTS_TAG=${PODBAY_FAULTS_IMAGE:-podbay/parent:faults}
 BASE_TAG=${PODBAY_BASE_IMAGE:-podbay/base:bookworm}
 INPUTS_LABEL=dev.podbay.image.inputs
-export PARENT_TAG WORKER_TAG BASE_TAG INPUTS_LABEL
+export PARENT_TAG WORKER_TAG BASE_TAG FAULTS_TAG INPUTS_LABEL
 
 # Logs of steps whose output is only interesting when they fail.
 LOG_DIR=${PODBAY_LOG_DIR:-${TMPDIR:-/tmp}/podbay-$(id -u)}
@@ -197,8 +198,8 @@ host_triple() {
 }
 
 # Where the static release binaries are.
-static_dir() {
-  printf '%s/%s/release\n' "${CARGO_TARGET_DIR:-$ROOT/target}" "$(host_triple)"
+static_dir() { # release|debug
+  printf '%s/%s/%s\n' "${CARGO_TARGET_DIR:-$ROOT/target}" "$(host_triple)" "$1"
 }
 
 # Relative relocations packed (DT_RELR) are 0.7 MB less of `podbay`: where the C library that is
@@ -209,9 +210,10 @@ packed_relocations() {
   if ((${version:-0} >= 36)); then printf '%s' '-C link-arg=-Wl,-z,pack-relative-relocs'; fi
 }
 
-build_static() {
+build_static() { # [CARGO_ARGUMENT...]: of the release profile unless told otherwise
   local triple
   triple=$(host_triple)
+  (($#)) || set -- --release
   (cd "$ROOT" && RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static $(packed_relocations)" \
-    cargo build --release --locked --target "$triple" -p coordinator -p worker-agent --bins) </dev/null
+    cargo build "$@" --locked --target "$triple" -p coordinator -p worker-agent --bins) </dev/null
 }

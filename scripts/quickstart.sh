@@ -43,7 +43,7 @@ on_exit() {
 }
 trap on_exit EXIT
 
-podbay_binary() { printf '%s/podbay\n' "$(static_dir)"; }
+podbay_binary() { printf '%s/podbay\n' "$(static_dir release)"; }
 podbay() { "$(podbay_binary)" "$@"; }
 
 # What a coding agent would do to a checkout, small: look around, edit a file, add one. It runs in

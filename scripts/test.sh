@@ -88,11 +88,11 @@ main() {
   step "licences and advisories" deny
   if [[ -z $FAST ]]; then
     step "binaries and images" "$ROOT/scripts/build-images.sh"
-    PODBAY_BIN=$(static_dir)/podbay
+    PODBAY_BIN=$(static_dir release)/podbay
     export PODBAY_BIN
   else
     # What starts containers.
-    filter=(-E 'not (binary(e2e) or binary(cli_relay) or binary(cli_up) or binary(workspace_mount)
+    filter=(-E 'not (binary(e2e) or binary(faults) or binary(cli_relay) or binary(cli_up) or binary(workspace_mount)
       or binary(container) or test(any_bytes_pass_both_ways))')
   fi
   step "documentation tests" cargo test --locked --doc --workspace --quiet

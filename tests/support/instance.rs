@@ -26,6 +26,12 @@ pub fn parent_image() -> String {
     std::env::var("PODBAY_PARENT_IMAGE").unwrap_or_else(|_| "podbay/parent:latest".to_owned())
 }
 
+/// The parent with failpoints and a clock that tests set.
+#[must_use]
+pub fn faults_image() -> String {
+    std::env::var("PODBAY_FAULTS_IMAGE").unwrap_or_else(|_| "podbay/parent:faults".to_owned())
+}
+
 /// One profile `default` with so many warm workers, and quick to stop.
 #[must_use]
 pub fn config(min_warm: u32, max_warm: u32) -> String {

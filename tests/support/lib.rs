@@ -13,10 +13,13 @@
 pub mod cast;
 pub mod engine;
 pub mod instance;
+mod measured;
 pub mod processes;
 pub mod project;
 pub mod terminal;
 pub mod wait;
+
+pub use measured::{folder as figures_folder, measured, times};
 
 use std::path::PathBuf;
 

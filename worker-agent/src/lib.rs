@@ -8,6 +8,7 @@ pub mod agent;
 mod cgroup;
 mod client;
 mod command;
+pub mod faults;
 pub mod hook;
 pub mod hygiene;
 mod passwd;

@@ -21,13 +21,11 @@ fn main() -> ExitCode {
         .collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["init"] => match Agent::new(Config::from_env()) {
-            Ok(mut agent) => {
-                agent.run();
-                ExitCode::SUCCESS
-            }
-            Err(error) => fail(1, &format!("cannot start: {error}")),
-        },
+        ["init"] => {
+            #[cfg(feature = "faults")]
+            worker_agent::faults::begin(Path::new(podbay_protocol::paths::RUN));
+            init()
+        }
         ["supervise", "--", command @ ..] | ["supervise", command @ ..] if !command.is_empty() => {
             match supervise::run(command) {
                 Ok(code) => ExitCode::from(code),
@@ -52,6 +50,16 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         _ => fail(EXIT_USAGE, USAGE),
+    }
+}
+
+fn init() -> ExitCode {
+    match Agent::new(Config::from_env()) {
+        Ok(mut agent) => {
+            agent.run();
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(1, &format!("cannot start: {error}")),
     }
 }
 

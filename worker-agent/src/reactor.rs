@@ -9,7 +9,7 @@ use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
     os::fd::AsFd,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 /// A session's key inside this agent; never used again after the session is forgotten.
@@ -211,7 +211,7 @@ impl Reactor {
 /// Milliseconds since 1970, for people; never for intervals.
 #[must_use]
 pub fn unix_ms() -> u64 {
-    let since = SystemTime::now()
+    let since = crate::faults::wall_clock()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(0)

@@ -14,7 +14,7 @@ use axum::{
 use std::{
     convert::Infallible,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
 
 /// A comment line keeps the connection alive and lets a dead client be noticed.
@@ -69,7 +69,7 @@ fn everything(daemon: &Arc<Daemon>) -> EventBody {
 }
 
 fn line(seq: u64, body: EventBody) -> Bytes {
-    let at = SystemTime::now()
+    let at = worker_agent::faults::wall_clock()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let at_ms = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);

@@ -55,7 +55,7 @@ use stats::ClaimTimes;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 use tokio::sync::{Notify, watch};
 
@@ -229,7 +229,7 @@ impl Daemon {
 
 /// Unix nanoseconds.
 fn unix_ns() -> i64 {
-    let since = SystemTime::now()
+    let since = worker_agent::faults::wall_clock()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)

@@ -1,0 +1,82 @@
+//! Named points at which a test makes a process fail. Nothing of it is in a release.
+//!
+//! With the feature `faults`, a process reads `failpoints` in a folder of its own when it starts:
+//! one `name=action` a line, the actions of the `fail` crate (`return` ends the process at once,
+//! as a power cut would; `sleep(200)`, `pause`, `1*sleep(5)`…). The file is removed as it is read,
+//! so that the next life is a sound one. `clock-offset` in the same folder is the seconds that the
+//! wall clock is off.
+
+/// A point with a name: with the feature `faults`, what a test asked for happens here.
+#[macro_export]
+macro_rules! failpoint {
+    ($name:literal) => {
+        #[cfg(feature = "faults")]
+        $crate::faults::here($name);
+    };
+}
+
+#[cfg(feature = "faults")]
+pub use on::{begin, clock_offset, here};
+
+#[cfg(feature = "faults")]
+mod on {
+    use std::{
+        fs,
+        path::{Path, PathBuf},
+        sync::OnceLock,
+        time::SystemTime,
+    };
+
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+
+    /// Takes the orders that are in `folder`, and looks there for the clock from then on.
+    pub fn begin(folder: &Path) {
+        FOLDER.get_or_init(|| folder.to_owned());
+        let file = folder.join("failpoints");
+        let Ok(text) = fs::read_to_string(&file) else {
+            return;
+        };
+        // A read-only folder keeps it; its owner removes it.
+        fs::remove_file(&file).ok();
+        for line in text.lines() {
+            let Some((name, action)) = line.split_once('=') else {
+                continue;
+            };
+            if let Err(error) = fail::cfg(name.trim(), action.trim()) {
+                eprintln!("failpoint {name}: {error}");
+            }
+        }
+    }
+
+    /// What a test asked for at this point.
+    pub fn here(name: &str) {
+        fail::fail_point!(name, |_| {
+            eprintln!("failpoint {name}: ending");
+            std::process::abort()
+        });
+    }
+
+    /// The wall clock as a test wants it.
+    #[must_use]
+    pub fn clock_offset(real: SystemTime) -> SystemTime {
+        let text = FOLDER
+            .get()
+            .and_then(|folder| fs::read_to_string(folder.join("clock-offset")).ok());
+        let seconds: i64 = text.and_then(|t| t.trim().parse().ok()).unwrap_or(0);
+        let offset = std::time::Duration::from_secs(seconds.unsigned_abs());
+        if seconds < 0 {
+            real - offset
+        } else {
+            real + offset
+        }
+    }
+}
+
+/// The wall clock.
+#[must_use]
+pub fn wall_clock() -> std::time::SystemTime {
+    #[cfg(feature = "faults")]
+    return clock_offset(std::time::SystemTime::now());
+    #[cfg(not(feature = "faults"))]
+    std::time::SystemTime::now()
+}
