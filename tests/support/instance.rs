@@ -66,6 +66,7 @@ pub struct Instance {
     /// The parent container's name.
     pub name: String,
     volume: String,
+    image: String,
     config: tempfile::TempDir,
     state: OnceLock<PathBuf>,
     _keeper: Child,
@@ -82,22 +83,36 @@ impl Instance {
         Self::start_with(config, &[])
     }
 
+    /// The same with another parent image.
+    ///
+    /// # Panics
+    /// `podbay up` failed.
+    #[must_use]
+    pub fn start_of(config: &str, image: &str) -> Self {
+        let mut instance = Self::prepare(config);
+        image.clone_into(&mut instance.image);
+        instance.begin(&[])
+    }
+
     /// The same with environment variables for `podbay up`.
     ///
     /// # Panics
     /// `podbay up` failed.
     #[must_use]
     pub fn start_with(config: &str, env: &[(&str, &str)]) -> Self {
-        let instance = Self::prepare(config);
-        let output = instance.up(env);
+        Self::prepare(config).begin(env)
+    }
+
+    fn begin(self, env: &[(&str, &str)]) -> Self {
+        let output = self.up(env);
         assert!(
             output.status.success(),
             "podbay up failed ({}): {}{}",
             output.status,
             text(&output.stderr),
-            instance.parent_log()
+            self.parent_log()
         );
-        instance
+        self
     }
 
     /// All but `podbay up`.
@@ -114,6 +129,7 @@ impl Instance {
         Self {
             name,
             volume,
+            image: parent_image(),
             config: folder,
             state: OnceLock::new(),
             _keeper: keeper,
@@ -124,7 +140,7 @@ impl Instance {
     #[must_use]
     pub fn up(&self, env: &[(&str, &str)]) -> Output {
         let config = self.config.path().join("podbay.toml");
-        let image = parent_image();
+        let image = self.image.clone();
         let mut command = self.command([
             "up",
             "--image",

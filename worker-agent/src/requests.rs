@@ -92,6 +92,17 @@ impl Agent {
                 let grace = Duration::from_millis(grace_ms);
                 self.restart(&session, Again { next, claim }, grace)?;
             }
+            ToAgentBody::Origin { session } => {
+                let start = self.session(&session)?.started_as();
+                return start
+                    .map(|start| Reply::Origin(Box::new(start)))
+                    .ok_or_else(|| {
+                        refuse(
+                            ErrorCode::Invalid,
+                            format!("session {session} has no start"),
+                        )
+                    });
+            }
             ToAgentBody::Carry { session, claim } => {
                 let key = self.session(&session)?.key;
                 if let Some(session) = self.sessions.get_mut(&key) {

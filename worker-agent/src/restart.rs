@@ -4,8 +4,8 @@
 //! another id. All of it happens here, so that a coordinator that dies in between finds a worker
 //! that runs, and the session's environment never leaves the worker.
 
-use crate::{agent::Agent, command::refuse, reactor::SessionKey};
-use podbay_protocol::{AgentError, AgentEvent, ErrorCode, SessionIo};
+use crate::{agent::Agent, command::refuse, reactor::SessionKey, session::Session};
+use podbay_protocol::{AgentError, AgentEvent, ErrorCode, SessionIo, StartSession};
 use std::time::Duration;
 
 /// What follows a session's end.
@@ -15,6 +15,17 @@ pub struct Again {
     pub next: String,
     /// The claim record it carries.
     pub claim: serde_json::Value,
+}
+
+impl Session {
+    /// What it was started with, in a terminal of the size that it has now.
+    pub(crate) fn started_as(&self) -> Option<StartSession> {
+        let mut start = StartSession::clone(self.origin.as_deref()?);
+        if let (SessionIo::Pty { size }, Some(now)) = (&mut start.io, self.size) {
+            *size = now;
+        }
+        Some(start)
+    }
 }
 
 impl Agent {
@@ -58,17 +69,14 @@ impl Agent {
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
-        let (Some(again), Some(origin)) = (session.again.take(), session.origin.take()) else {
+        let (Some(again), Some(mut start)) = (session.again.take(), session.started_as()) else {
             return;
         };
+        session.origin = None;
         let old = session.id.clone();
         let next = again.next.clone();
-        let mut start = *origin;
         start.session = again.next;
         start.claim = Some(again.claim);
-        if let (SessionIo::Pty { size }, Some(now)) = (&mut start.io, session.size) {
-            *size = now;
-        }
         let outcome = self.launch(start);
         if outcome.is_ok()
             && let Some(session) = self.sessions.get_mut(&key)

@@ -21,6 +21,9 @@ pub struct LogsArgs {
     /// Only what is younger, such as 10m.
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     since: Option<Duration>,
+    /// What it wrote before its last restart, or before its container was made anew.
+    #[arg(short, long)]
+    previous: bool,
 }
 
 /// To a terminal, text and colours alone; elsewhere every byte as it was.
@@ -29,6 +32,7 @@ pub(super) async fn run(globals: &Globals, args: &LogsArgs) -> Result<ExitCode, 
         follow: args.follow,
         tail: args.tail,
         since_s: args.since.map(|since| since.as_secs()),
+        previous: args.previous,
     };
     let mut logs = globals.client()?.logs(&args.name, &query).await?;
     let mut filter = term::stdout_is_tty().then(LogFilter::default);

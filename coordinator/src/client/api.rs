@@ -472,6 +472,7 @@ impl Client {
             .pair("follow", query.follow.to_string().as_bytes())
             .maybe("tail", query.tail)
             .maybe("since_s", query.since_s)
+            .maybe("previous", query.previous.then_some(true))
             .done();
         let call = Call::new(Method::GET, worker_path(name, &format!("/logs{params}")));
         let (answer, _link) = self

@@ -5,7 +5,7 @@ use super::raw::{Field, RawConfig, RawProfile};
 use super::tree::Layers;
 use super::types::{
     ApiConfig, AttachConfig, Config, Defaults, EngineConfig, LogConfig, LogFormat, PoolConfig,
-    Profile, SecurityProfile, WorkspaceConfig,
+    Profile, Rehome, SecurityProfile, WorkspaceConfig,
 };
 use crate::model::{Isolation, Limits, did_you_mean, parse_bytes, parse_cpus, parse_pids};
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
@@ -215,22 +215,8 @@ impl Checker<'_> {
     ) -> Profile {
         let key = |key: &str| format!("profiles.{name}.{key}");
         let (min_warm, max_warm) = self.bounds(name, raw, is_default);
-        let command = self.list(&key("command"), &raw.command, |word| {
-            if word.contains('\0') {
-                return Err(Refused {
-                    wrong: "a NUL byte cannot be part of a command".into(),
-                    right: String::new(),
-                });
-            }
-            Ok(word.to_owned())
-        });
-        if let (Some(words), Some(given)) = (&command, &raw.command)
-            && words.first().is_none_or(String::is_empty)
-        {
-            let right = "give the program and its arguments, such as [\"bash\", \"-l\"]";
-            self.layers
-                .fault(&given.span(), key("command"), "there is no program", right);
-        }
+        let command = self.argv(&key("command"), &raw.command, false);
+        let resume = self.argv(&key("resume"), &raw.resume, true);
         let mut env = BTreeMap::new();
         for (variable, value) in &raw.env {
             let checked = fields::variable(variable).and_then(|()| {
@@ -331,7 +317,39 @@ impl Checker<'_> {
                 },
             ),
             read_only: raw.read_only.as_ref().is_some_and(|f| *f.get_ref()),
+            rehome: self.value(&key("rehome"), &raw.rehome, Rehome::Ask, |given| {
+                fields::word(given, &Rehome::ALL.map(|r| (r.as_str(), r)))
+            }),
+            resume: resume.unwrap_or_default(),
         }
+    }
+
+    /// A program and its arguments.
+    fn argv(
+        &mut self,
+        key: &str,
+        raw: &Field<Vec<Spanned<String>>>,
+        may_be_empty: bool,
+    ) -> Option<Vec<String>> {
+        let words = self.list(key, raw, |word| {
+            if word.contains('\0') {
+                return Err(Refused {
+                    wrong: "a NUL byte cannot be part of a command".into(),
+                    right: String::new(),
+                });
+            }
+            Ok(word.to_owned())
+        })?;
+        let none = words.is_empty() && may_be_empty;
+        if let Some(given) = raw
+            && !none
+            && words.first().is_none_or(String::is_empty)
+        {
+            let right = "give the program and its arguments, such as [\"bash\", \"-l\"]";
+            self.layers
+                .fault(&given.span(), key.to_owned(), "there is no program", right);
+        }
+        Some(words)
     }
 
     /// The pool's bounds. Only one of them given: the other follows.

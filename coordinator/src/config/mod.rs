@@ -22,7 +22,7 @@ pub use overlay::Overrides;
 pub use raw::schema;
 pub use types::{
     ApiConfig, AttachConfig, Config, DashboardConfig, Defaults, EngineConfig, LogConfig, LogFormat,
-    PoolConfig, Profile, SecurityProfile, WorkspaceConfig,
+    PoolConfig, Profile, Rehome, SecurityProfile, WorkspaceConfig,
 };
 pub use write::to_toml;
 

@@ -225,6 +225,14 @@ pub(super) struct RawProfile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]
     pub(super) read_only: Field<bool>,
+    /// Whether a session whose worker lost its network moves to a new container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("enum" = ["ask", "auto", "never"]))]
+    pub(super) rehome: Field<String>,
+    /// What is run in place of the session's command when its container was made anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<String>")]
+    pub(super) resume: Field<Vec<Spanned<String>>>,
     /// Memory, swap included; "none": no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Size", example = &"4g")]

@@ -156,6 +156,36 @@ pub struct Profile {
     pub security: SecurityProfile,
     /// Read-only root with tmpfs on /tmp and /run.
     pub read_only: bool,
+    /// Whether a lost session moves to a new container.
+    pub rehome: Rehome,
+    /// The command of a session whose container was made anew; empty: its own again.
+    pub resume: Vec<String>,
+}
+
+/// Whether a session whose worker was lost (its network, its container) moves to a new container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rehome {
+    /// When a person restarts it.
+    Ask,
+    /// At once.
+    Auto,
+    /// Not at all: it is looked at and removed.
+    Never,
+}
+
+impl Rehome {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Ask, Self::Auto, Self::Never];
+
+    /// The word used in configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ask => "ask",
+            Self::Auto => "auto",
+            Self::Never => "never",
+        }
+    }
 }
 
 /// What a worker may do.

@@ -59,6 +59,8 @@ fn profile(p: &Profile) -> RawProfile {
         isolation: field(p.isolation.as_str().to_owned()),
         security: field(p.security.as_str().to_owned()),
         read_only: field(p.read_only),
+        rehome: field(p.rehome.as_str().to_owned()),
+        resume: list(p.resume.iter().cloned()),
         memory: limit(p.limits.memory_bytes, bytes),
         cpus: limit(p.limits.nano_cpus, cpus),
         pids: limit(p.limits.pids, |n| n.to_string()),

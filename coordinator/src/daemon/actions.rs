@@ -46,7 +46,7 @@ impl Daemon {
         let profile = config.profiles.get(profile_name).ok_or_else(|| {
             format!("the profile {profile_name:?} is gone from the configuration")
         })?;
-        let site = self.site().map_err(|e| e.message)?.clone();
+        self.site().map_err(|e| e.message)?;
         let token = random_id().map_err(|e| e.message)?;
         let uid = self.enter(worker, profile_name, profile)?;
         let image = self
@@ -58,7 +58,30 @@ impl Daemon {
             .listen(worker, token)
             .map_err(|e| format!("cannot listen for the worker's agent: {e}"))?;
         let (project, limits) = self.claims_part(cold_for, profile);
+        self.start_container(worker, profile_name, profile, image, limits, project)
+            .await
+    }
+
+    /// Creates and starts the container of a worker whose folder is ready.
+    pub(super) async fn start_container(
+        self: &Arc<Self>,
+        worker: &WorkerId,
+        profile_name: &str,
+        profile: &Profile,
+        image: String,
+        limits: crate::model::Limits,
+        project: Option<ProjectMount>,
+    ) -> Result<(), String> {
+        let site = self.site().map_err(|e| e.message)?.clone();
         let engine_mounted = project.is_some();
+        let uid = {
+            let mut state = self.lock();
+            let record = state.records.get_mut(worker).ok_or("the worker is gone")?;
+            record.limits = limits;
+            record.security = Some(profile.security);
+            record.engine_mounted = engine_mounted;
+            record.uid
+        };
         let spec = WorkerSpec {
             id: worker.clone(),
             instance: site.own.name.clone(),
@@ -73,11 +96,6 @@ impl Daemon {
             read_only: profile.read_only,
             project,
         };
-        if let Some(record) = self.lock().records.get_mut(worker) {
-            record.limits = limits;
-            record.security = Some(profile.security);
-            record.engine_mounted = engine_mounted;
-        }
         let started = self
             .docker
             .create_worker(&spec, &site.host)
@@ -94,7 +112,12 @@ impl Daemon {
     }
 
     /// A record with a uid of its own.
-    fn enter(&self, worker: &WorkerId, name: &str, profile: &Profile) -> Result<u32, String> {
+    pub(super) fn enter(
+        &self,
+        worker: &WorkerId,
+        name: &str,
+        profile: &Profile,
+    ) -> Result<u32, String> {
         let mut state = self.lock();
         let taken: std::collections::HashSet<u32> = state.records.values().map(|r| r.uid).collect();
         let uid = (FIRST_UID..FIRST_UID + UIDS)
@@ -109,6 +132,11 @@ impl Daemon {
         );
         state.records.insert(worker.clone(), record);
         Ok(uid)
+    }
+
+    /// Whether it is a worker's own uid, not root's or a project owner's.
+    pub(super) fn is_own_uid(uid: u32) -> bool {
+        (FIRST_UID..FIRST_UID + UIDS).contains(&uid)
     }
 
     /// How many workers came before it, by its uid: names its block of ports.
@@ -126,7 +154,12 @@ impl Daemon {
         });
         made.await
             .map_err(|e| format!("cannot make the worker's folder: {e}"))?;
-        if hot {
+        self.prepare_folder(worker, uid).await
+    }
+
+    /// Gives the folder's parts their owners, where there is a mounter to do so.
+    pub(super) async fn prepare_folder(&self, worker: &WorkerId, uid: u32) -> Result<(), String> {
+        if self.lock().hot.available {
             let request = PrepareRequest {
                 worker: worker.to_string(),
                 uid,

@@ -81,6 +81,12 @@ impl Daemon {
             on_disk.into_iter().filter(|id| !known(id)).collect()
         };
         for worker in left {
+            if let Some(claim) = self.state_dir.worker(&worker).claim().filter(|c| c.moving) {
+                match self.left_behind(claim) {
+                    Ok(()) => continue,
+                    Err(error) => tracing::warn!(%worker, error, "it ends here"),
+                }
+            }
             let reason = "its container was gone when the coordinator started".to_owned();
             self.settle(&worker, &RemoveCause::Unhealthy(reason)).await;
         }

@@ -44,21 +44,22 @@ impl Daemon {
     /// [`ErrorKind::NotFound`] for no such worker or no recording.
     pub fn logs(self: &Arc<Self>, name: &str, query: &LogsQuery) -> Result<LogReader, ApiError> {
         let id = self.find(name)?;
-        let session = {
-            let state = self.lock();
-            let live = state
-                .records
-                .get(&id)
-                .and_then(|r| r.session_id().map(str::to_owned));
-            live.or_else(|| state.finished.get(&id).map(|f| f.claim.session.clone()))
-        };
-        let session = session.ok_or_else(|| {
+        let claim = self.claim_of(&id).ok_or_else(|| {
             ApiError::new(
                 ErrorKind::Conflict,
                 "the worker has no session: it is not claimed",
             )
         })?;
         let folder = self.state_dir.worker(&id).log();
+        let session = if query.previous {
+            let recorded = |session: &String| playback::path(&folder, session, 0).exists();
+            claim.earlier_sessions().find(recorded).ok_or_else(|| {
+                let message = format!("{} has no session before this one", claim.name);
+                ApiError::new(ErrorKind::NotFound, message)
+            })?
+        } else {
+            claim.session
+        };
         let mut reader = LogReader {
             daemon: self.clone(),
             worker: id,

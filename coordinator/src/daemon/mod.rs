@@ -19,6 +19,7 @@ mod pools;
 mod ports;
 mod projects;
 mod record;
+mod rehome;
 mod rename;
 mod report;
 mod resolve;
@@ -296,7 +297,10 @@ impl Daemon {
             } => self.assign(claim, worker, warm),
             Action::Reject { claim, reason } => self.reject(claim, reason),
             Action::Relist => self.relist.notify_one(),
-            Action::WorkerChanged(worker) => self.tell_worker(&worker),
+            Action::WorkerChanged(worker) => {
+                self.tell_worker(&worker);
+                self.perhaps_rehome(&worker);
+            }
             Action::PoolChanged(profile) => self.tell_pool(&profile),
         }
     }

@@ -122,7 +122,7 @@ impl Daemon {
     }
 
     /// Mounts the project, unless there is none or the engine did it at the creation.
-    async fn mount(
+    pub(super) async fn mount(
         &self,
         worker: &WorkerId,
         resolved: &Resolved,
@@ -163,7 +163,7 @@ impl Daemon {
             .map_err(mount_fault)
     }
 
-    fn record_of(
+    pub(super) fn record_of(
         &self,
         worker: &WorkerId,
         warm: bool,
@@ -209,12 +209,13 @@ impl Daemon {
             env_given: resolved.env_given,
             restarts: resolved.restarts,
             note: resolved.note.clone(),
+            moving: false,
         };
         record.claim = Some(claim.clone());
         Ok(claim)
     }
 
-    fn start_message(
+    pub(super) fn start_message(
         &self,
         record: &ClaimRecord,
         resolved: &Resolved,

@@ -33,6 +33,12 @@ pub(super) struct Record {
     pub readings: Readings,
     /// Removal has begun: what the agent says from here on is no news.
     pub removing: bool,
+    /// Its network is not the parent's any more.
+    pub cut_off: bool,
+    /// Its container is being made anew.
+    pub rehoming: bool,
+    /// How often that was tried without being asked.
+    pub rehome_tries: usize,
     /// The session that is to follow the main one, while that is being stopped for a restart.
     pub restarting: Option<String>,
     /// Why the last restart came to nothing, for who asked for it.
@@ -77,6 +83,9 @@ impl Record {
             session: SessionView::default(),
             readings: Readings::default(),
             removing: false,
+            cut_off: false,
+            rehoming: false,
+            rehome_tries: 0,
             restarting: None,
             restart_failed: None,
             security: None,
@@ -101,6 +110,7 @@ impl Record {
         if let Some(claim) = &mut self.claim {
             session.clone_into(&mut claim.session);
             claim.restarts = claim.restarts.saturating_add(1);
+            claim.moving = false;
         }
         self.restarting = None;
         self.session = SessionView {

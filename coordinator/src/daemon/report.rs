@@ -16,7 +16,8 @@ use tokio::sync::mpsc;
 /// How often the readings of running workers are taken.
 const READINGS_INTERVAL: Duration = Duration::from_secs(2);
 /// Said of a worker that was started before the parent was.
-const CUT_OFF: &str = "its network is gone: the parent was started anew since";
+const CUT_OFF: &str =
+    "its network is gone: the parent was started anew since; `podbay restart` moves it";
 /// A change of memory below this is no news.
 const MEMORY_STEP: u64 = 1 << 20;
 /// A change of CPU time below this is no news, in microseconds.
@@ -112,6 +113,18 @@ impl Daemon {
             };
             record.readings = description.readings;
             record.workspace_owner = Some((description.workspace_uid, description.workspace_gid));
+            if main.is_none() && record.claim.as_ref().is_some_and(|c| c.moving) {
+                if record.rehoming {
+                    // Its session is about to be started.
+                    return;
+                }
+                drop(state);
+                self.feed(Event::Lost {
+                    worker: worker.clone(),
+                    reason: super::rehome::CUT_SHORT.to_owned(),
+                });
+                return;
+            }
             if main.is_none() && record.claim.is_none() && description.workspace_mounted {
                 // A claim was cut short between its mount and its start: never warm again.
                 drop(state);
@@ -189,6 +202,9 @@ impl Daemon {
     }
 
     fn lose(self: &Arc<Self>, worker: &WorkerId) {
+        if let Some(record) = self.lock().records.get_mut(worker) {
+            record.cut_off = true;
+        }
         self.feed(Event::Lost {
             worker: worker.clone(),
             reason: CUT_OFF.to_owned(),

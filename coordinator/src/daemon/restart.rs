@@ -15,7 +15,7 @@ use podbay_protocol::{AgentError, ErrorCode, ToAgentBody};
 use std::{sync::Arc, time::Instant};
 
 /// Said of a claim made again whose first one brought an environment.
-const WITHOUT_ENV: &str =
+pub(super) const WITHOUT_ENV: &str =
     "started again without the environment variables of its first start: they are kept nowhere";
 
 fn conflict(message: impl Into<String>) -> ApiError {
@@ -40,9 +40,8 @@ impl Daemon {
             let view = daemon.worker(id.as_str())?;
             match view.state {
                 WorkerState::Running => daemon.restart_in_place(&id, grace_ms).await,
-                WorkerState::Exited | WorkerState::Failed | WorkerState::Lost => {
-                    daemon.claim_again(&id, &view).await
-                }
+                WorkerState::Lost => daemon.rehome_lost(&id).await,
+                WorkerState::Exited | WorkerState::Failed => daemon.claim_again(&id, &view).await,
                 state @ (WorkerState::Creating
                 | WorkerState::Warm
                 | WorkerState::Claiming
@@ -82,7 +81,7 @@ impl Daemon {
             }
             let mut again = claim.clone();
             again.restarts = again.restarts.saturating_add(1);
-            again.session = format!("{id}-{}", again.restarts);
+            again.session = ClaimRecord::session_after(id, again.restarts);
             record.restarting = Some(again.session.clone());
             record.restart_failed = None;
             let grace = self.grace(&record.profile, grace_ms);
@@ -276,7 +275,7 @@ fn refused(error: AgentRequestError) -> ApiError {
 }
 
 /// What was asked for when it was claimed, without the environment.
-fn request_of(claim: &ClaimRecord) -> SpawnRequest {
+pub(super) fn request_of(claim: &ClaimRecord) -> SpawnRequest {
     let default = SpawnRequest::default();
     SpawnRequest {
         project: claim.project.clone(),

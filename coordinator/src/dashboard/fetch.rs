@@ -136,7 +136,7 @@ async fn stream(
     let query = LogsQuery {
         follow: true,
         tail: Some(TAIL),
-        since_s: None,
+        ..LogsQuery::default()
     };
     let mut bytes = client.logs(worker, &query).await?;
     *wait = RETRY.0;

@@ -158,6 +158,27 @@ pub enum Event {
         /// Its new name.
         name: WorkerName,
     },
+    /// A lost worker's container is to be made anew; until the answer nothing that the engine or
+    /// an agent shows of it changes its state.
+    Rehome(WorkerId),
+    /// Answer to `Rehome`: its session runs again, or why not: it is lost again.
+    Rehomed {
+        /// The worker.
+        worker: WorkerId,
+        /// What came of it.
+        outcome: Result<(), String>,
+    },
+    /// A record says that this worker's container was about to be made anew, and there is none.
+    LeftBehind {
+        /// The worker.
+        worker: WorkerId,
+        /// Its profile.
+        profile: String,
+        /// Its claim's name.
+        name: WorkerName,
+        /// Why it is lost.
+        reason: String,
+    },
     /// A person wants the worker gone, live work or not.
     Remove(WorkerId),
     /// Answer to `Remove`: the container is gone.

@@ -16,6 +16,7 @@ mod pool;
 mod queue;
 mod reconcile;
 mod refill;
+mod rehome;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -215,6 +216,14 @@ impl Fleet {
                     self.with(&worker, |w, _| w.name = Some(name));
                 }
             }
+            Event::Rehome(worker) => self.rehome(&worker),
+            Event::Rehomed { worker, outcome } => self.rehomed(&worker, outcome),
+            Event::LeftBehind {
+                worker,
+                profile,
+                name,
+                reason,
+            } => self.left_behind(worker, profile, name, &reason),
             Event::Remove(worker) => self.remove(&worker),
             Event::Removed(worker) => self.removed(&worker),
             Event::RemoveFailed { worker, reason } => self.remove_failed(&worker, &reason),

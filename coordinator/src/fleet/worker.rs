@@ -41,6 +41,8 @@ pub struct WorkerEntry {
     /// It has been warm long enough for its image to be sound.
     pub(super) proven: bool,
     pub(super) removal: Option<Removal>,
+    /// Its container is being made anew.
+    pub(super) rehoming: bool,
 }
 
 /// What the engine has of it.
@@ -94,6 +96,7 @@ impl WorkerEntry {
             next_probe: Millis::MAX,
             proven: false,
             removal: None,
+            rehoming: false,
         }
     }
 
@@ -153,6 +156,7 @@ impl WorkerEntry {
         };
         self.go(now, state, why);
         self.lost_at = None;
+        self.rehoming = false;
         self.removal = Some(Removal {
             cause,
             in_flight: false,

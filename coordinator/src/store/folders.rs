@@ -189,6 +189,15 @@ impl WorkerFolder {
         file.write_all(token.as_bytes())
     }
 
+    /// Gives the folder of a worker whose container is made anew another token.
+    ///
+    /// # Errors
+    /// No space, for example.
+    pub fn renew(&self, token: &str) -> io::Result<()> {
+        absent_is_fine(fs::remove_file(self.0.join("run").join(paths::TOKEN_NAME)))?;
+        self.create(token)
+    }
+
     /// Opens the home to any uid: for the fallback without a mounter, where nobody can give it to
     /// the session's user. It is mounted into this one worker only.
     ///
@@ -350,6 +359,7 @@ mod tests {
             env_given: false,
             restarts: 0,
             note: None,
+            moving: false,
         }
     }
 

@@ -61,9 +61,31 @@ pub struct ClaimRecord {
     /// What the user should know of this claim.
     #[serde(default)]
     pub note: Option<String>,
+    /// Its container is being made anew: there may be none.
+    #[serde(default)]
+    pub moving: bool,
 }
 
 impl ClaimRecord {
+    /// Id of the session after so many restarts.
+    #[must_use]
+    pub fn session_after(id: &WorkerId, restarts: u32) -> String {
+        match restarts {
+            0 => id.to_string(),
+            n => format!("{id}-{n}"),
+        }
+    }
+
+    /// Ids that the session before may have in this worker, the latest first.
+    pub fn earlier_sessions(&self) -> impl Iterator<Item = String> {
+        let own = self
+            .session
+            .rsplit_once('-')
+            .and_then(|(_, n)| n.parse().ok());
+        let own: u32 = own.unwrap_or(0);
+        (0..own).rev().map(|n| Self::session_after(&self.id, n))
+    }
+
     /// Unix milliseconds of the claim.
     #[must_use]
     pub fn claimed_ms(&self) -> u64 {

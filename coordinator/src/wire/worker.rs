@@ -119,6 +119,9 @@ pub struct LogsQuery {
     /// Only the last seconds.
     #[serde(default)]
     pub since_s: Option<u64>,
+    /// What the session before wrote: before a restart, or before its container was made anew.
+    #[serde(default)]
+    pub previous: bool,
 }
 
 /// A session's visible screen.

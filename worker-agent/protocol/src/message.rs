@@ -102,6 +102,12 @@ pub enum ToAgentBody {
         /// Claim record that the agent carries from then on.
         claim: serde_json::Value,
     },
+    /// What a session was started with, its environment included, so that it can be started again
+    /// in another container; answered with [`Reply::Origin`].
+    Origin {
+        /// The session.
+        session: String,
+    },
     /// Replaces the claim record that is carried for a session.
     Carry {
         /// The session.
@@ -281,6 +287,8 @@ pub enum Reply {
     },
     /// Cgroup readings.
     Readings(Readings),
+    /// What a session was started with; its terminal has the size it has now.
+    Origin(Box<StartSession>),
 }
 
 /// All an agent knows: what a new coordinator needs to adopt the worker.

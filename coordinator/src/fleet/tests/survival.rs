@@ -296,3 +296,66 @@ fn an_image_whose_agent_dies_right_away_does_not_become_a_storm() {
     }
     assert!(creations <= 8, "{creations} in a minute");
 }
+
+#[test]
+fn a_lost_worker_is_made_anew_and_nothing_seen_meanwhile_counts() {
+    let mut bench = Bench::warm(1);
+    let worker = bench.running("mine");
+    bench.tell(Event::Rehome(worker.clone()));
+    assert_eq!(bench.state(&worker), Some(WorkerState::Running), "not lost");
+    let reason = "its network is gone".to_owned();
+    bench.tell(Event::Lost {
+        worker: worker.clone(),
+        reason,
+    });
+    bench.tell(Event::Rehome(worker.clone()));
+    assert_eq!(bench.state(&worker), Some(WorkerState::Claiming));
+    // The old container goes, its agent too, and the new one calls without a session.
+    bench.tell(Event::AgentGone(worker.clone()));
+    bench.list(vec![]);
+    bench.after(60_000);
+    bench.list(vec![observed(&worker)]);
+    bench.tell(Event::Ready {
+        worker: worker.clone(),
+        claimed_as: None,
+        ended: false,
+    });
+    bench.tell(Event::SessionEnded {
+        worker: worker.clone(),
+        remove: true,
+    });
+    assert_eq!(bench.state(&worker), Some(WorkerState::Claiming));
+    bench.tell(Event::Rehomed {
+        worker: worker.clone(),
+        outcome: Ok(()),
+    });
+    bench.after(60_000);
+    assert_eq!(bench.state(&worker), Some(WorkerState::Running));
+}
+
+#[test]
+fn a_worker_that_cannot_be_made_anew_is_lost_again_with_the_reason() {
+    let mut bench = Bench::new(vec![spec("default", 0, 0)]);
+    bench.tell(Event::LeftBehind {
+        worker: id(7),
+        profile: "default".to_owned(),
+        name: "mine".parse().unwrap(),
+        reason: "cut short".to_owned(),
+    });
+    assert_eq!(bench.state(&id(7)), Some(WorkerState::Lost));
+    bench.tell(Event::Rehome(id(7)));
+    bench.tell(Event::Rehomed {
+        worker: id(7),
+        outcome: Err("no image".to_owned()),
+    });
+    assert_eq!(bench.state(&id(7)), Some(WorkerState::Lost));
+    assert_eq!(bench.why(&id(7)), "no image");
+    bench.tell(Event::Rehome(id(7)));
+    let gone = removed(&bench.tell(Event::Remove(id(7))));
+    assert_eq!(gone[0].0, id(7));
+    bench.tell(Event::Rehomed {
+        worker: id(7),
+        outcome: Ok(()),
+    });
+    assert_eq!(bench.state(&id(7)), Some(WorkerState::Stopping));
+}

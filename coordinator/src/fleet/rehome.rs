@@ -1,0 +1,59 @@
+//! A lost worker whose container is made anew: where the network is, of the same folders.
+//!
+//! Meanwhile it is `Claiming`: it is somebody's, nothing takes it for gone, and only a person's
+//! `Remove` ends it.
+
+use super::{Fleet, worker::Container, worker::WorkerEntry};
+use crate::model::{WorkerId, WorkerName, WorkerState};
+
+const UNDER_WAY: &str = "its container is being made anew";
+
+impl Fleet {
+    pub(super) fn rehome(&mut self, id: &WorkerId) {
+        self.with(id, |w, now| {
+            if w.state == WorkerState::Lost && w.removal.is_none() {
+                w.lost_at = None;
+                w.rehoming = true;
+                w.go(now, WorkerState::Claiming, Some(UNDER_WAY.to_owned()));
+            }
+        });
+    }
+
+    pub(super) fn rehomed(&mut self, id: &WorkerId, outcome: Result<(), String>) {
+        self.with(id, |w, now| {
+            if !std::mem::take(&mut w.rehoming) {
+                // It was removed meanwhile.
+                return;
+            }
+            w.lost_at = None;
+            match outcome {
+                Ok(()) => {
+                    w.agent = true;
+                    w.container = Container::Present(now);
+                    w.go(now, WorkerState::Running, None);
+                }
+                Err(reason) => w.lose(now, &reason),
+            }
+        });
+        self.ask_for_list();
+    }
+
+    pub(super) fn left_behind(
+        &mut self,
+        id: WorkerId,
+        profile: String,
+        name: WorkerName,
+        reason: &str,
+    ) {
+        if self.workers.contains_key(&id) || self.gone.contains_key(&id) {
+            return;
+        }
+        let now = self.now;
+        let spec = String::new();
+        let mut worker = WorkerEntry::new(id.clone(), profile, spec, now, Container::Absent);
+        worker.adopted = Some(true);
+        worker.name = Some(name);
+        worker.lose(now, reason);
+        self.workers.insert(id, worker);
+    }
+}

@@ -1,0 +1,243 @@
+//! Rows 11 and 12: the parent is started again, or removed and made again.
+//!
+//! A running worker keeps its processes and loses its network. What must hold: it is noticed, warm
+//! workers are replaced, and claimed ones come back as their profile says, with all they had.
+
+use e2e::{
+    engine,
+    instance::{self, Instance, SLOW, text},
+    measured,
+    project::Project,
+    unique, wait,
+};
+use std::{
+    fmt::Write,
+    time::{Duration, Instant},
+};
+
+/// A profile with a policy.
+fn profile(name: &str, min_warm: u32, rest: &str) -> String {
+    let mut text = instance::profile(name, &instance::worker_image(), min_warm, 8);
+    writeln!(text, "{rest}").unwrap();
+    text
+}
+
+fn logs(instance: &Instance, args: &[&str]) -> String {
+    let output = instance.direct(["logs"].iter().chain(args)).output();
+    text(&output.expect("running podbay").stdout)
+}
+
+fn wait_logs(instance: &Instance, args: &[&str], needle: &str) {
+    wait::until_true(&format!("{needle:?} from {args:?}"), SLOW, || {
+        logs(instance, args).contains(needle)
+    });
+}
+
+/// Inode of the network namespace of a worker's first process, and of the parent's.
+fn networks(instance: &Instance, name: &str) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    let of = |container: &str| {
+        let pid = engine::docker(&["inspect", "-f", "{{.State.Pid}}", container]);
+        std::fs::metadata(format!("/proc/{pid}/ns/net")).map_or(0, |m| m.ino())
+    };
+    let worker = instance.worker(name).expect("a worker");
+    (
+        of(worker["container"].as_str().unwrap()),
+        of(&instance.name),
+    )
+}
+
+/// Runs for ever, saying what it was started with and in which run.
+const SCRIPT: &str = "echo run-$(cat ~/runs 2>/dev/null | wc -l) of $GIVEN in $(pwd); \
+                      echo x >> ~/runs; echo changed >> hello.txt; sleep 1000";
+
+fn spawn(instance: &Instance, name: &str, profile: &str, isolation: &str, project: &str) {
+    let mut args = vec!["spawn", "-d", "-n", name, "-p", profile, "-e", "GIVEN=kept"];
+    args.extend([
+        "--isolation",
+        isolation,
+        project,
+        "--",
+        "bash",
+        "-c",
+        SCRIPT,
+    ]);
+    instance.ok(args);
+    wait_logs(instance, &[name], "run-0 of kept in /workspace");
+}
+
+fn is_lost(instance: &Instance, name: &str) -> bool {
+    instance.worker(name).is_some_and(|w| {
+        w["state"] == "lost" && w["why"].as_str().is_some_and(|w| w.contains("network"))
+    })
+}
+
+#[test]
+fn row_11_after_a_restart_of_the_parent_workers_come_back_as_their_profile_says() {
+    let config = profile("default", 6, "rehome = \"ask\"")
+        + &profile("auto", 0, "rehome = \"auto\"")
+        + &profile("never", 0, "rehome = \"never\"")
+        + &profile(
+            "resumes",
+            0,
+            "rehome = \"auto\"\nresume = [\"bash\", \"-c\", \"echo resumed with $GIVEN; sleep 1000\"]",
+        );
+    let instance = Instance::start(&config);
+    let project = Project::new();
+    let folder = project.text();
+    spawn(&instance, "ask", "default", "overlay", &folder);
+    spawn(&instance, "auto", "auto", "overlay", &folder);
+    spawn(&instance, "never", "never", "overlay", &folder);
+    spawn(&instance, "resumes", "resumes", "overlay", &folder);
+    instance.wait_warm("default", 6);
+    let warm = instance.warm();
+
+    engine::docker(&["restart", "-t", "5", &instance.name]);
+    let began = Instant::now();
+    wait::until_true("the coordinator to answer", SLOW, || {
+        !instance.workers().is_empty()
+    });
+    let answers = began.elapsed();
+    wait::until_true("the loss to be noticed", SLOW, || {
+        is_lost(&instance, "ask") && is_lost(&instance, "never")
+    });
+    let noticed = began.elapsed();
+    for name in ["auto", "resumes"] {
+        wait::until_true("it to come back by itself", SLOW, || {
+            instance
+                .worker(name)
+                .is_some_and(|w| w["state"] == "running" && w["restarts"] == 1)
+        });
+    }
+    wait::until_true("a pool of workers with a network", SLOW, || {
+        let now = instance.warm();
+        now.len() == 6 && now.iter().all(|id| !warm.contains(id))
+    });
+    let joined = began.elapsed();
+    measured(
+        11,
+        format!(
+            "from the parent's restart: API {answers:.1?}, loss shown {noticed:.1?}, 6 warm and 2 claimed joined {joined:.1?}"
+        ),
+    );
+    assert!(noticed < Duration::from_secs(4), "{noticed:?}");
+    assert!(joined < Duration::from_secs(15), "{joined:?}");
+
+    // The environment, the home and the changes are there again; the former screen is readable.
+    wait_logs(&instance, &["auto"], "run-1 of kept in /workspace");
+    assert!(logs(&instance, &["--previous", "auto"]).contains("run-0 of kept"));
+    wait_logs(&instance, &["resumes"], "resumed with kept");
+    for name in ["auto", "resumes"] {
+        let (own, parents) = networks(&instance, name);
+        assert_eq!(own, parents, "{name} has another network than the parent");
+    }
+    let diff = instance.ok(["diff", "auto"]);
+    assert_eq!(diff.matches("+changed").count(), 2, "{diff}");
+    assert!(!project.read("hello.txt").unwrap().contains("changed"));
+
+    // The one that asks moves when it is told to, the one that never does says so.
+    let (own, parents) = networks(&instance, "ask");
+    assert_ne!(own, parents);
+    instance.ok(["restart", "ask"]);
+    wait_logs(&instance, &["ask"], "run-1 of kept in /workspace");
+    let refused = instance.run(["restart", "never"]);
+    assert!(!refused.status.success());
+    assert!(text(&refused.stderr).contains("rehome"), "{refused:?}");
+    assert!(is_lost(&instance, "never"));
+    instance.ok(["stop", "--all"]);
+}
+
+#[test]
+fn row_12_after_the_parent_was_made_again_workspaces_homes_and_names_are_kept() {
+    let config = profile("default", 2, "rehome = \"auto\"");
+    let instance = Instance::start(&config);
+    let project = Project::new();
+    let folder = project.text();
+    let bound = Project::new();
+    spawn(&instance, "over", "default", "overlay", &folder);
+    spawn(&instance, "bind", "default", "bind", &bound.text());
+    instance.wait_warm("default", 2);
+    let warm = instance.warm();
+    engine::docker(&["rm", "-f", &instance.name]);
+    let began = Instant::now();
+    let again = instance.up(&[]);
+    assert!(again.status.success(), "{}", text(&again.stderr));
+    for name in ["over", "bind"] {
+        wait::until_true("it to come back by itself", SLOW, || {
+            instance
+                .worker(name)
+                .is_some_and(|w| w["state"] == "running" && w["restarts"] == 1)
+        });
+        wait_logs(&instance, &[name], "run-1 of kept in /workspace");
+        let (own, parents) = networks(&instance, name);
+        assert_eq!(own, parents, "{name} has another network than the parent");
+    }
+    wait::until_true("a pool of workers with a network", SLOW, || {
+        let now = instance.warm();
+        now.len() == 2 && now.iter().all(|id| !warm.contains(id))
+    });
+    measured(
+        12,
+        format!(
+            "2 claimed and 2 warm workers re-created {:.1?} after `up` began",
+            began.elapsed()
+        ),
+    );
+    assert_eq!(
+        bound.read("hello.txt").unwrap().matches("changed").count(),
+        2
+    );
+    let diff = instance.ok(["diff", "over"]);
+    assert_eq!(diff.matches("+changed").count(), 2, "{diff}");
+    assert_eq!(engine::containers(&instance.name, "worker").len(), 4);
+    instance.ok(["stop", "--all"]);
+}
+
+/// A coordinator that dies at any point of the move leaves a worker that a restart brings back.
+#[test]
+fn row_12_a_move_that_is_cut_short_is_taken_up_again() {
+    let config = profile("default", 1, "rehome = \"ask\"");
+    let image = instance::faults_image();
+    let instance = Instance::start_of(&config, &image);
+    let project = Project::new();
+    for (n, point) in ["rehome-container-gone", "rehome-started"]
+        .iter()
+        .enumerate()
+    {
+        let name = unique("move");
+        spawn(&instance, &name, "default", "overlay", &project.text());
+        engine::docker(&["restart", "-t", "5", &instance.name]);
+        wait::until_true("the loss to be noticed", SLOW, || is_lost(&instance, &name));
+        std::fs::write(
+            instance.state().join("failpoints"),
+            format!("{point}=return"),
+        )
+        .unwrap();
+        let before = instance.coordinator().expect("a coordinator");
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(before),
+            nix::sys::signal::Signal::SIGKILL,
+        )
+        .unwrap();
+        wait::until_true("the loss to be noticed again", SLOW, || {
+            is_lost(&instance, &name)
+        });
+        let cut = instance.run(["restart", &name]);
+        assert!(!cut.status.success(), "{point} was not reached: {cut:?}");
+        if n == 0 {
+            wait::until_true("it to be lost", SLOW, || {
+                instance.worker(&name).is_some_and(|w| w["state"] == "lost")
+            });
+            instance.ok(["restart", &name]);
+        }
+        wait::until_true("it to run", SLOW, || {
+            instance
+                .worker(&name)
+                .is_some_and(|w| w["state"] == "running")
+        });
+        wait_logs(&instance, &[&name], "run-1 of");
+        let diff = instance.ok(["diff", &name]);
+        assert_eq!(diff.matches("+changed").count(), 2, "{diff}");
+        instance.ok(["stop", &name]);
+    }
+}
