@@ -10,17 +10,16 @@ use coordinator::{
     config::{self, Config, Sources},
     daemon,
     dashboard::{self, DashboardOptions},
-    workspace,
+    store, workspace,
 };
 use std::{path::PathBuf, process::ExitCode};
 
-/// A file that was checked and found wanting: usage, as everywhere.
-const EXIT_USAGE: u8 = 2;
-
 fn main() -> ExitCode {
+    store::become_current();
     let handlers = Handlers {
         serve,
         mounter,
+        install: |args| report("install", daemon::install(&args.state)),
         dashboard: open_dashboard,
         config: ConfigHandlers {
             check: config::check_file,
@@ -36,7 +35,7 @@ fn serve(args: ServeArgs) -> ExitCode {
         Ok(config) => report("serve", start(args.state, config, sources)),
         Err(errors) => {
             eprintln!("podbay serve: the configuration is not usable\n{errors}");
-            ExitCode::from(EXIT_USAGE)
+            ExitCode::from(2)
         }
     }
 }

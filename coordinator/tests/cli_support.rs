@@ -253,6 +253,7 @@ async fn status() -> Json<Status> {
         },
         instance: "bay".into(),
         parent: None,
+        binary: String::new(),
         uptime_ms: 61_000,
         engine: Default::default(),
         hot_mounts: Default::default(),

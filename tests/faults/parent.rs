@@ -241,3 +241,125 @@ fn row_12_a_move_that_is_cut_short_is_taken_up_again() {
         instance.ok(["stop", &name]);
     }
 }
+
+/// An image of the parent whose coordinator is another file that does the same.
+fn another_version(instance: &Instance) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("podbay");
+    let mut content = std::fs::read(e2e::podbay()).unwrap();
+    // What follows an executable's last section is not looked at.
+    content.extend_from_slice(instance.name.as_bytes());
+    std::fs::write(&file, content).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let tag = format!("podbay/parent:{}", instance.name);
+    let made = engine::docker(&["create", &instance::parent_image()]);
+    engine::docker(&[
+        "cp",
+        &file.to_string_lossy(),
+        &format!("{made}:/bin/podbay"),
+    ]);
+    engine::docker(&["commit", &made, &tag]);
+    engine::docker(&["rm", &made]);
+    tag
+}
+
+struct Untag(String);
+
+impl Drop for Untag {
+    fn drop(&mut self) {
+        drop(engine::try_docker(&["rmi", "-f", &self.0]));
+    }
+}
+
+#[test]
+fn row_10_another_version_of_the_coordinator_leaves_sessions_network_and_clients_alone() {
+    let instance = Instance::start(&instance::config(2, 3));
+    let tag = Untag(another_version(&instance));
+    let count = "i=0; while :; do echo n-$((i+=1)); sleep 0.05; done";
+    instance.session("counts", &["bash", "-c", count]);
+    let session = instance.worker("counts").unwrap();
+    let before = instance.coordinator().expect("a coordinator");
+    let client = instance.terminal(&["attach", "counts"], 80, 24);
+    client.wait_for("n-");
+    let warm = instance.warm();
+    let parent = engine::docker(&["inspect", "-f", "{{.State.StartedAt}}", &instance.name]);
+
+    let refused = instance.run(["upgrade", &instance::worker_image()]);
+    assert!(!refused.status.success());
+    assert_eq!(
+        instance.coordinator(),
+        Some(before),
+        "nothing was to happen"
+    );
+
+    let began = Instant::now();
+    let upgraded = instance.run(["upgrade", &tag.0]);
+    assert!(upgraded.status.success(), "{}", text(&upgraded.stderr));
+    let in_force = began.elapsed();
+    let after = instance.coordinator().expect("a coordinator");
+    assert_ne!(after, before);
+    // The client carries on by itself, in the same session, without a gap in the record of it.
+    let mark = logs(&instance, &["counts"])
+        .lines()
+        .last()
+        .unwrap_or_default()
+        .to_owned();
+    let number: u64 = mark.trim().trim_start_matches("n-").parse().unwrap_or(0);
+    client.wait_for(&format!("n-{}", number + 40));
+    let now = instance.worker("counts").unwrap();
+    assert_eq!(now["pid"], session["pid"]);
+    assert_eq!(now["container"], session["container"]);
+    let all = logs(&instance, &["counts"]);
+    let numbers: Vec<u64> = all
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("n-")?.parse().ok())
+        .collect();
+    let gaps = numbers
+        .windows(2)
+        .filter(|pair| pair[1] != pair[0] + 1)
+        .count();
+    assert_eq!(gaps, 0, "numbers are missing");
+    assert_eq!(
+        engine::docker(&["inspect", "-f", "{{.State.StartedAt}}", &instance.name]),
+        parent
+    );
+    // Warm workers are of the former agent: they serve until their successors are there.
+    wait::until_true("a full pool", SLOW, || instance.warm().len() == 2);
+    measured(
+        10,
+        format!(
+            "in force {in_force:.1?} after the command; {} numbers of a session and 0 missing; {} of 2 warm workers kept",
+            numbers.len(),
+            instance
+                .warm()
+                .iter()
+                .filter(|id| warm.contains(id))
+                .count(),
+        ),
+    );
+    let again = instance.run(["upgrade", &tag.0]);
+    assert!(
+        text(&again.stderr).contains("in force already"),
+        "{again:?}"
+    );
+    // The coordinator's death does not take the upgrade back.
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(after),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .unwrap();
+    wait::until_true("the same version again", SLOW, || {
+        instance
+            .ask(["status", "--json"])
+            .is_some_and(|s| s["binary"] == running(&instance))
+    });
+    instance.ok(["stop", "counts"]);
+}
+
+/// Name of the binary that the state volume says is in force.
+fn running(instance: &Instance) -> String {
+    let text = std::fs::read_to_string(instance.state().join("bin/upgrade.json")).unwrap();
+    let upgrade: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(upgrade["confirmed"], true, "{upgrade}");
+    upgrade["podbay"].as_str().unwrap().to_owned()
+}

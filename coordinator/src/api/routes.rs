@@ -9,8 +9,8 @@ use crate::{
     daemon::Daemon,
     wire::{
         ApiError, ErrorKind, ExecRequest, ExecResponse, LogsQuery, PoolView, RenameRequest,
-        ScaleRequest, ScreenView, SpawnRequest, SpawnResponse, Status, StopRequest, Version,
-        WorkerView,
+        ScaleRequest, ScreenView, SpawnRequest, SpawnResponse, Status, StopRequest, UpgradeRequest,
+        UpgradeView, Version, WorkerView,
     },
 };
 use axum::{
@@ -59,6 +59,7 @@ pub(super) fn router(daemon: Arc<Daemon>) -> Router {
         .route_layer(known)
         .route("/v1/version", get(version))
         .route("/v1/status", get(status))
+        .route("/v1/upgrade", post(upgrade))
         .route("/v1/metrics", get(metrics::metrics))
         .route("/v1/config", get(config))
         .fallback(no_route)
@@ -208,6 +209,10 @@ async fn pool_action(
 
 async fn config(State(daemon): App) -> String {
     crate::config::to_toml(&daemon.config())
+}
+
+async fn upgrade(State(daemon): App, Body(request): Body<UpgradeRequest>) -> Answer<UpgradeView> {
+    Ok(Json(daemon.upgrade(&request.image).await?))
 }
 
 async fn down(State(daemon): App) -> Result<StatusCode, Failure> {

@@ -47,6 +47,8 @@ pub struct Handlers {
     pub serve: fn(ServeArgs) -> ExitCode,
     /// Runs the mount helper.
     pub mounter: fn(MounterArgs) -> ExitCode,
+    /// Puts this version into the state volume.
+    pub install: fn(ServeArgs) -> ExitCode,
     /// Opens the dashboard.
     pub dashboard: fn(Discover, DashboardArgs) -> ExitCode,
     /// The configuration's checker.

@@ -33,6 +33,7 @@ mod term;
 mod text;
 mod top;
 mod up;
+mod upgrade;
 
 pub use failure::Failure;
 pub use handlers::{ConfigHandlers, DashboardArgs, Handlers, MounterArgs, ServeArgs};
@@ -131,6 +132,8 @@ enum Command {
     Top(top::TopArgs),
     /// Shows or changes the pools of warm workers.
     Pool(pool::PoolArgs),
+    /// Puts another version of the coordinator in force, under the same parent.
+    Upgrade(upgrade::UpgradeArgs),
     /// Shows or checks the configuration.
     Config(config::ConfigArgs),
     /// Measures what is promised: claims, spawns, attach, memory.
@@ -147,6 +150,9 @@ enum Command {
     /// Runs the mount helper.
     #[command(hide = true)]
     Mounter(MounterArgs),
+    /// Puts this version into the state volume: what an upgrade runs of the new image.
+    #[command(hide = true)]
+    Install(ServeArgs),
 }
 
 impl Command {
@@ -205,6 +211,7 @@ fn dispatch(cli: Cli, handlers: &Handlers) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Serve(args) => return Ok((handlers.serve)(args)),
         Command::Mounter(args) => return Ok((handlers.mounter)(args)),
+        Command::Install(args) => return Ok((handlers.install)(args)),
         Command::Dashboard(args) => return Ok((handlers.dashboard)(globals.discover(), args)),
         Command::Completions(args) => return completions::run(&args),
         Command::Man => return man::run(),
@@ -235,11 +242,13 @@ fn dispatch(cli: Cli, handlers: &Handlers) -> Result<ExitCode, Failure> {
             Command::Discard(args) => discard::run(globals, args).await,
             Command::Top(args) => top::run(globals, &args).await,
             Command::Pool(args) => pool::run(globals, &args).await,
+            Command::Upgrade(args) => upgrade::run(globals, &args).await,
             Command::Config(args) => config::run(globals, &args, &handlers.config).await,
             Command::Bench(args) => bench::run(globals, &args).await,
             Command::Relay(args) => relay::run(globals, &args).await,
             Command::Serve(_)
             | Command::Mounter(_)
+            | Command::Install(_)
             | Command::Dashboard(_)
             | Command::Completions(_)
             | Command::Man => Ok(ExitCode::SUCCESS),

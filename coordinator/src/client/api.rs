@@ -12,7 +12,8 @@ use crate::{
     wire::{
         ApplyRequest, ApplyResult, Changes, DiscardRequest, ExecRequest, ExecResponse, FileDiff,
         Folders, LogsQuery, PoolView, RecentProjects, RenameRequest, ScaleRequest, ScreenView,
-        SpawnRequest, SpawnResponse, Status, StopRequest, Version, WorkerView,
+        SpawnRequest, SpawnResponse, Status, StopRequest, UpgradeRequest, UpgradeView, Version,
+        WorkerView,
     },
 };
 use bytes::Bytes;
@@ -209,6 +210,18 @@ impl Client {
     ) -> Result<WorkerView, ClientError> {
         let deadline = self.stop_deadline(request).max(self.deadlines.spawn);
         self.post(worker_path(name, "/restart"), request, deadline)
+            .await
+    }
+
+    /// Puts the version of a parent image in force; the coordinator starts anew after the answer.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn upgrade(&self, image: &str) -> Result<UpgradeView, ClientError> {
+        let request = UpgradeRequest {
+            image: image.to_owned(),
+        };
+        self.post("/v1/upgrade".to_owned(), &request, self.deadlines.changes)
             .await
     }
 

@@ -22,6 +22,7 @@ impl Daemon {
         self.adopt_listed().await;
         self.feed(Event::Configured(specs));
         self.up.send_replace(true);
+        self.confirm_upgrade().await;
         self.background("agents", self.clone().hear_agents(notices));
         self.background("listing", self.clone().keep_listing());
         self.background("events", self.clone().follow_events());

@@ -58,10 +58,14 @@ impl Daemon {
         let binary = agent_binary.to_owned();
         let installed = super::blocking(move || {
             store.write_net_files()?;
-            store.install_agent(&binary)
+            let own = std::env::current_exe()?;
+            Ok((
+                store.install_agent(&binary)?,
+                store.install_binary("podbay", &own)?,
+            ))
         });
-        let agent = installed.await.map_err(|e| RuntimeError::Other {
-            doing: "installing the worker-agent in the state volume",
+        let (agent, podbay) = installed.await.map_err(|e| RuntimeError::Other {
+            doing: "installing the binaries in the state volume",
             message: e.to_string(),
         })?;
         {
@@ -80,6 +84,7 @@ impl Daemon {
             own,
             host,
             agent,
+            podbay,
             data_root,
         })
     }

@@ -28,6 +28,7 @@ mod serve;
 mod session;
 mod start;
 mod stats;
+mod upgrade;
 mod view;
 
 pub use bus::{Bus, BusMessage};
@@ -36,6 +37,7 @@ pub use place::Placed;
 pub use serve::Listen;
 pub use session::{Attached, SessionEnd};
 pub use start::start;
+pub use upgrade::install;
 pub(crate) use view::version;
 
 use crate::{
@@ -105,6 +107,8 @@ struct Site {
     host: HostFolders,
     /// File name of the agent under `bin/`.
     agent: String,
+    /// File name of this binary under `bin/`, for the helpers' containers.
+    podbay: String,
     /// The engine's data root: no project may be there.
     data_root: Option<std::path::PathBuf>,
 }

@@ -18,9 +18,29 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 impl Daemon {
     /// Makes the mounter work before the pools are filled, or says why it does not.
     pub(super) async fn first_mounter(self: &Arc<Self>) {
+        if let Err(reason) = self.replace_old_mounter().await {
+            tracing::warn!(reason, "the mounter may be of another version");
+        }
         if let Err(reason) = self.ensure_mounter().await {
             self.no_mounter(reason);
         }
+    }
+
+    /// A mounter of another version goes: it may not know what it is asked for.
+    async fn replace_old_mounter(&self) -> Result<(), String> {
+        let site = self.site().map_err(|e| e.message)?;
+        let listed = self.docker.list(&site.own.name).await;
+        for container in listed.map_err(|e| e.to_string())? {
+            let label = |key: &str| container.labels.get(key).map(String::as_str);
+            if label(labels::ROLE) == Some("mounter") && label(labels::SPEC) != Some(&site.podbay) {
+                tracing::info!("replacing the mounter of another version");
+                match self.docker.remove(&container.container).await {
+                    Err(error) if !error.is_gone() => return Err(error.to_string()),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Looks after the mounter until the coordinator stops.
@@ -62,6 +82,7 @@ impl Daemon {
         let spec = MounterSpec {
             instance: site.own.name,
             image: site.own.image,
+            podbay: site.podbay,
             state_on_host: site.own.state_on_host,
             state_dir: self.state_dir.path().to_owned(),
         };

@@ -2,8 +2,8 @@
 
 use super::serve::{Listen, ServeOptions, serve};
 use crate::config::{Config, Sources, load};
-use crate::runtime::PullPolicy;
-use std::path::PathBuf;
+use crate::{runtime::PullPolicy, store::StateDir};
+use std::path::{Path, PathBuf};
 
 /// Threads of the coordinator: its work is waiting.
 const THREADS: usize = 2;
@@ -33,9 +33,9 @@ pub fn start(
         .enable_all()
         .build()?;
     runtime.block_on(serve(ServeOptions {
+        agent_binary: agent_binary(&state_dir),
         state_dir,
         engine_socket,
-        agent_binary: beside_own_binary(AGENT),
         seeds: SEEDS.into(),
         config,
         pull,
@@ -50,8 +50,13 @@ pub fn start(
     }))
 }
 
-/// The agent is installed beside `podbay`.
-fn beside_own_binary(name: &str) -> PathBuf {
+/// The agent is beside `podbay`, or named with it by an upgrade.
+fn agent_binary(state: &Path) -> PathBuf {
     let own = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/bin/podbay"));
-    own.with_file_name(name)
+    let bin = state.join("bin");
+    let upgrade = StateDir::open(state).ok().and_then(|s| s.upgrade());
+    match upgrade {
+        Some(upgrade) if own == bin.join(&upgrade.podbay) => bin.join(upgrade.agent),
+        _ => own.with_file_name(AGENT),
+    }
 }

@@ -178,6 +178,11 @@ impl Daemon {
             version: version(),
             instance: own.as_ref().map(|own| own.name.clone()).unwrap_or_default(),
             parent: own.map(|own| own.id),
+            binary: self
+                .site
+                .get()
+                .map(|s| s.podbay.clone())
+                .unwrap_or_default(),
             uptime_ms: self.now(),
             engine: state.engine.clone(),
             hot_mounts: state.hot.clone(),

@@ -34,7 +34,7 @@ const BOLLARD_TIMEOUT: u64 = 120;
 /// A connection to the engine. Cheap to clone; connections are kept alive and pooled.
 #[derive(Debug, Clone)]
 pub struct Docker {
-    api: bollard::Docker,
+    pub(super) api: bollard::Docker,
     endpoint: String,
     timeout: Duration,
     create_timeout: Duration,
@@ -82,8 +82,10 @@ pub struct EngineEvent {
 pub struct MounterSpec {
     /// The instance's name.
     pub instance: String,
-    /// Image with the `podbay` binary: the parent's own.
+    /// The image: the parent's own.
     pub image: String,
+    /// File name of the `podbay` binary under `bin/` of the state volume.
+    pub podbay: String,
     /// The state volume on the host.
     pub state_on_host: PathBuf,
     /// The state volume inside the container.
@@ -253,13 +255,17 @@ impl Docker {
         ];
         let body = ContainerCreateBody {
             image: Some(spec.image.clone()),
-            entrypoint: Some(vec!["/bin/podbay".to_owned(), "mounter".to_owned()]),
+            entrypoint: Some(vec![
+                format!("{state}/bin/{}", spec.podbay),
+                "mounter".to_owned(),
+            ]),
             cmd: Some(Vec::new()),
             user: Some("0:0".to_owned()),
             env: Some(vec![format!("PODBAY_STATE={state}")]),
             labels: Some(HashMap::from([
                 (labels::INSTANCE.to_owned(), spec.instance.clone()),
                 (labels::ROLE.to_owned(), "mounter".to_owned()),
+                (labels::SPEC.to_owned(), spec.podbay.clone()),
             ])),
             host_config: Some(HostConfig {
                 network_mode: Some("none".to_owned()),
@@ -286,6 +292,25 @@ impl Docker {
         name: &str,
         body: ContainerCreateBody,
     ) -> Result<Started, RuntimeError> {
+        let created = self.create_and_let_run(name, body).await?;
+        match self.host_pid(&created).await {
+            Ok(pid) => Ok(Started {
+                container: created,
+                pid,
+            }),
+            Err(error) => {
+                self.remove_best_effort(&created).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Creates and starts a container that may end at any time; gives its id.
+    pub(super) async fn create_and_let_run(
+        &self,
+        name: &str,
+        body: ContainerCreateBody,
+    ) -> Result<String, RuntimeError> {
         let image = body.image.clone().unwrap_or_default();
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let create = self.api.create_container(Some(options), body);
@@ -310,15 +335,8 @@ impl Docker {
         let start = self
             .api
             .start_container(&created, None::<StartContainerOptions>);
-        let started = match self.call_within("starting a container", limit, start).await {
-            Ok(()) => self.host_pid(&created).await,
-            Err(error) => Err(error),
-        };
-        match started {
-            Ok(pid) => Ok(Started {
-                container: created,
-                pid,
-            }),
+        match self.call_within("starting a container", limit, start).await {
+            Ok(()) => Ok(created),
             Err(error) => {
                 self.remove_best_effort(&created).await;
                 Err(error)
@@ -374,7 +392,7 @@ impl Docker {
         }
     }
 
-    async fn remove_best_effort(&self, container: &str) {
+    pub(super) async fn remove_best_effort(&self, container: &str) {
         if let Err(error) = self.remove(container).await
             && !error.is_gone()
         {

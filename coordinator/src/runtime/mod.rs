@@ -7,6 +7,7 @@ mod container;
 mod docker;
 mod error;
 mod image;
+mod installer;
 mod own;
 
 pub use container::{

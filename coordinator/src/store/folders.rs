@@ -42,6 +42,12 @@ impl StateDir {
         Ok(dir)
     }
 
+    /// The folder as it is.
+    #[must_use]
+    pub(super) fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
     /// The folder itself.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -123,9 +129,17 @@ impl StateDir {
     /// # Errors
     /// The binary cannot be read or written.
     pub fn install_agent(&self, binary: &Path) -> io::Result<String> {
+        self.install_binary("worker-agent", binary)
+    }
+
+    /// The same with any binary and its plain name.
+    ///
+    /// # Errors
+    /// The binary cannot be read or written.
+    pub fn install_binary(&self, plain: &str, binary: &Path) -> io::Result<String> {
         let content = fs::read(binary)
             .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", binary.display())))?;
-        let name = format!("worker-agent-{:016x}", fnv1a(&content));
+        let name = format!("{plain}-{:016x}", content_hash(&content));
         let target = self.0.join("bin").join(&name);
         if fs::metadata(&target).is_ok_and(|m| m.len() == content.len() as u64) {
             return Ok(name);
@@ -278,14 +292,14 @@ fn copy_absent(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+pub(super) fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
 }
 
-fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     write_whole(path, &serde_json::to_vec_pretty(value)?, 0o600)
 }
 
@@ -310,7 +324,7 @@ fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 }
 
 /// `None` for a file that is absent or torn: what it said is rebuilt from the engine and agents.
-fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
     let content = fs::read(path).ok()?;
     match serde_json::from_slice(&content) {
         Ok(value) => Some(value),
@@ -321,11 +335,14 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
     }
 }
 
-/// FNV-1a, 64 bits: names a binary by its content; not a defence against an attacker, who cannot
-/// write there.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+/// In the manner of FNV-1a, over words: names a binary by its content. No defence against an
+/// attacker, who cannot write there.
+fn content_hash(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    let all = words.chain(rest.iter().map(|byte| u64::from(*byte)));
+    all.fold(0xcbf2_9ce4_8422_2325, |hash, word| {
+        (hash ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29)
     })
 }
 

@@ -6,6 +6,8 @@
 
 mod folders;
 mod record;
+mod upgrade;
 
 pub use folders::{StateDir, WorkerFolder};
 pub use record::{ClaimRecord, FinishedRecord};
+pub use upgrade::{Upgrade, base, become_current};

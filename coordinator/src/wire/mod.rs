@@ -23,7 +23,7 @@ pub use pool::{PoolFailure, PoolView, ScaleRequest};
 pub use spawn::{
     ExecRequest, ExecResponse, LimitsRequest, SpawnRequest, SpawnResponse, Timings, WhenEmpty,
 };
-pub use status::{EngineView, HotMounts, Status, Version};
+pub use status::{EngineView, HotMounts, Status, UpgradeRequest, UpgradeView, Version};
 pub use worker::{ListeningPort, LogsQuery, RenameRequest, ScreenView, StopRequest, WorkerView};
 
 /// The API's version, as in the `/v1` prefix.

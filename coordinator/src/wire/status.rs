@@ -12,6 +12,22 @@ pub struct Version {
     pub api: u32,
 }
 
+/// Body of `POST /v1/upgrade`: become the version of a parent image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpgradeRequest {
+    /// The image; it must be on the engine's host.
+    pub image: String,
+}
+
+/// Answer of `POST /v1/upgrade`, given before the coordinator is started anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpgradeView {
+    /// Name of the binary that is put in force; `Status::binary` of a coordinator that runs it.
+    pub binary: String,
+    /// Whether that is another one than before; else nothing happens.
+    pub changed: bool,
+}
+
 /// Answer of `GET /v1/status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -21,6 +37,9 @@ pub struct Status {
     pub instance: String,
     /// The parent container's id.
     pub parent: Option<String>,
+    /// Name of the binary that runs, made of its content.
+    #[serde(default)]
+    pub binary: String,
     /// Milliseconds since the coordinator started.
     pub uptime_ms: u64,
     /// The engine.

@@ -317,6 +317,7 @@ fn status() -> Status {
         },
         instance: "podbay-parent".into(),
         parent: None,
+        binary: String::new(),
         uptime_ms: 1,
         engine: EngineView {
             name: "Docker".into(),

@@ -27,6 +27,7 @@ pub fn status() -> Status {
         },
         instance: "podbay-parent".into(),
         parent: Some("4f5e6d7c8b9a".into()),
+        binary: String::new(),
         uptime_ms: 3_600_000,
         engine: EngineView {
             endpoint: "/var/run/docker.sock".into(),
