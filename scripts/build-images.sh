@@ -4,7 +4,7 @@
 # usage: scripts/build-images.sh [--only parent|minimal|base|faults] [--base IMAGE] [--force]
 #
 #   podbay/parent:latest   FROM scratch: coordinator, agent, CA certificates, seeds
-#   podbay/worker:minimal  Debian slim with git, CA certificates, ripgrep, bash, less, procps
+#   podbay/worker:minimal  Debian slim with git, CA certificates, ripgrep, bash, bubblewrap, less, procps
 #   podbay/parent:faults   the parent with failpoints and unoptimized, for tests; only when asked for
 #   podbay/base:bookworm   what the worker is built on where no registry is reached
 #
@@ -16,7 +16,7 @@
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 SLIM=debian:bookworm-slim
-MAX_PARENT_MB=20
+MAX_PARENT_MB=25
 ONLY='' BASE=${PODBAY_WORKER_BASE:-} FORCE=''
 
 while (($#)); do

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Everything that CI runs, in its order.
 #
-# usage: scripts/test.sh [--fast] [NEXTEST_ARGUMENT...]
+# usage: scripts/test.sh [--fast | --faults] [NEXTEST_ARGUMENT...]
 #
-#   --fast   no engine, no images, no end-to-end tests: what needs a compiler only
+#   --fast     no engine, no images, no end-to-end tests: what needs a compiler only
+#   --faults   only the tests of faults, each fault as often as tests/README.md says: an hour
 #
 # As root on a bare Debian with Rust it installs what is missing. The test runner's summary is the
 # last thing printed; a check that could not be made is said with its reason, above it.
@@ -15,15 +16,20 @@ export CARGO_TERM_PROGRESS_WHEN=never
 # Nothing here may wait for an answer.
 exec </dev/null
 
-FAST='' EXTRA=()
+FAST='' FAULTS='' EXTRA=()
 while (($#)); do
   case $1 in
     --fast) FAST=1 ;;
+    --faults) FAULTS=1 ;;
     -h | --help) usage "${BASH_SOURCE[0]}"; exit 0 ;;
     *) EXTRA+=("$1") ;;
   esac
   shift
 done
+if [[ -n $FAST && -n $FAULTS ]]; then
+  say "--fast and --faults exclude each other"
+  exit 2
+fi
 
 # A file, since steps run in subshells.
 mkdir -p "$LOG_DIR"
@@ -34,9 +40,10 @@ skip() {
   say "    skipped: $*"
 }
 
-# What the end-to-end tests drive: a terminal, real full-screen programs, a static shell.
+# What the end-to-end tests drive: a terminal, real full-screen programs, a static shell, small disks
+# and networks of their own.
 test_tools() {
-  apt_install bash busybox-static git htop less man-db procps tmux vim
+  apt_install bash busybox-static e2fsprogs git htop iproute2 less man-db procps tmux vim
   if ! have shellcheck && ((EUID == 0)) && is_debian_like; then
     (apt_install shellcheck) || true
   fi
@@ -72,6 +79,24 @@ deny() {
 
 rustdoc() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --workspace; }
 
+# The binaries and images that tests of faults run on. The worker image and the released parent
+# are needed as well: some faults are an upgrade.
+fault_images() {
+  step "binaries and images" "$ROOT/scripts/build-images.sh"
+  step "parent image with failpoints" "$ROOT/scripts/build-images.sh" --only faults
+  PODBAY_BIN=$(static_dir release)/podbay
+  export PODBAY_BIN
+}
+
+only_faults() {
+  have cargo-nextest || fail "cargo-nextest is missing: cargo install cargo-nextest --locked"
+  fault_images
+  # The figures are of this run.
+  rm -f "${CARGO_TARGET_DIR:-$ROOT/target}"/faults/row-*.txt
+  say "${BOLD}==> faults${PLAIN}"
+  PODBAY_FAULTS=full exec cargo nextest run --locked -p e2e --test faults ${CI:+--profile ci} "${EXTRA[@]}"
+}
+
 main() {
   local filter=() start
   have cargo || fail "cargo is missing; install Rust (https://rustup.rs)"
@@ -81,15 +106,19 @@ main() {
     step "engine" "$ROOT/scripts/engine.sh"
     step "tools of the tests" test_tools
   fi
+  if [[ -n $FAULTS ]]; then
+    only_faults
+  fi
   step "format" cargo fmt --all --check
   step "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
   step "documentation" rustdoc
   step "scripts" lint_scripts
   step "licences and advisories" deny
   if [[ -z $FAST ]]; then
-    step "binaries and images" "$ROOT/scripts/build-images.sh"
-    PODBAY_BIN=$(static_dir release)/podbay
-    export PODBAY_BIN
+    fault_images
+    # Faults that need an engine of their own, or counts: `--faults`.
+    filter=(-E 'not (binary(faults) and (test(disks::) or test(engine_) or test(random::)
+      or test(process_load::) or test(row_01) or test(row_03)))')
   else
     # What starts containers.
     filter=(-E 'not (binary(e2e) or binary(faults) or binary(cli_relay) or binary(cli_up) or binary(workspace_mount)

@@ -14,6 +14,8 @@ pub mod runtime;
 
 pub mod workspace;
 
+pub mod egress;
+
 pub mod agent;
 
 pub mod store;

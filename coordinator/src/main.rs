@@ -4,13 +4,11 @@ use coordinator::{
     api,
     cli::{self, ConfigHandlers, DashboardArgs, Handlers, MounterArgs, ServeArgs},
     client::{
-        Client, Discover,
+        Discover,
         engine_address::{self, Endpoint, SystemEnv},
     },
     config::{self, Config, Sources},
-    daemon,
-    dashboard::{self, DashboardOptions},
-    store, workspace,
+    daemon, dashboard, egress, store, workspace,
 };
 use std::{path::PathBuf, process::ExitCode};
 
@@ -19,6 +17,7 @@ fn main() -> ExitCode {
     let handlers = Handlers {
         serve,
         mounter,
+        netguard,
         install: |args| report("install", daemon::install(&args.state)),
         dashboard: open_dashboard,
         config: ConfigHandlers {
@@ -47,9 +46,18 @@ fn start(state: PathBuf, config: Config, sources: Sources) -> anyhow::Result<()>
     }
 }
 
+fn state() -> PathBuf {
+    let state = std::env::var_os("PODBAY_STATE");
+    state.map_or_else(|| "/var/lib/podbay".into(), PathBuf::from)
+}
+
+fn netguard() -> ExitCode {
+    let socket = state().join("run/netguard.sock");
+    report("netguard", egress::serve(&socket).map_err(Into::into))
+}
+
 fn mounter(_args: MounterArgs) -> ExitCode {
-    let state = std::env::var_os("PODBAY_STATE").unwrap_or_else(|| "/var/lib/podbay".into());
-    let state = PathBuf::from(state);
+    let state = state();
     let socket = state.join("run/mounter.sock");
     report(
         "mounter",
@@ -58,14 +66,7 @@ fn mounter(_args: MounterArgs) -> ExitCode {
 }
 
 fn open_dashboard(discover: Discover, args: DashboardArgs) -> ExitCode {
-    let options = DashboardOptions {
-        worker: args.worker,
-        ..DashboardOptions::default()
-    };
-    let opened = Client::discover(&discover)
-        .map_err(Into::into)
-        .and_then(|client| dashboard::open(client, options));
-    report("dashboard", opened)
+    report("dashboard", dashboard::start(&discover, args.worker))
 }
 
 fn report(what: &str, result: anyhow::Result<()>) -> ExitCode {

@@ -120,6 +120,8 @@ pub fn worker(name: &str) -> WorkerView {
         mounts: Vec::new(),
         security: String::new(),
         network: String::new(),
+        egress: String::new(),
+        egress_denied: None,
         restarts: 0,
     }
 }
@@ -257,6 +259,7 @@ async fn status() -> Json<Status> {
         uptime_ms: 61_000,
         engine: Default::default(),
         hot_mounts: Default::default(),
+        guard: Default::default(),
         pools: vec![pool()],
         workers: BTreeMap::from([("running".into(), 1)]),
         warnings: Vec::new(),

@@ -11,4 +11,17 @@
     reason = "a helper that fails ends its test"
 )]
 
+mod common;
+mod disks;
+mod engine_calls;
+mod engine_events;
+mod engine_killed;
+mod mounter;
 mod parent;
+mod process_crash;
+mod process_kill;
+mod process_kit;
+mod process_load;
+mod process_state;
+mod random;
+mod table;

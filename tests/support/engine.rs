@@ -2,48 +2,97 @@
 
 use std::process::{Command, Output, Stdio};
 
-/// Runs `docker` and gives its trimmed stdout.
+/// An engine: the machine's own, or one that a test started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Engine {
+    /// `DOCKER_HOST`; `None` for the machine's own.
+    host: Option<String>,
+}
+
+impl Engine {
+    /// The engine that listens on this socket.
+    #[must_use]
+    pub fn at(socket: &std::path::Path) -> Self {
+        Self {
+            host: Some(format!("unix://{}", socket.display())),
+        }
+    }
+
+    /// What `DOCKER_HOST` has to be; `None` for the machine's own.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+
+    /// A `docker` command.
+    #[must_use]
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("docker");
+        if let Some(host) = &self.host {
+            command.env("DOCKER_HOST", host);
+        }
+        command.args(args).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `docker` and gives its trimmed stdout.
+    ///
+    /// # Panics
+    /// It failed.
+    pub fn docker(&self, args: &[&str]) -> String {
+        let output = self.try_docker(args);
+        assert!(
+            output.status.success(),
+            "docker {args:?} failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Runs `docker`, whatever comes of it.
+    ///
+    /// # Panics
+    /// There is no `docker` command.
+    #[must_use]
+    pub fn try_docker(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("running docker")
+    }
+
+    /// Ids of all containers of an instance, running or not, by role.
+    #[must_use]
+    pub fn containers(&self, instance: &str, role: &str) -> Vec<String> {
+        let instance = format!("label=dev.podbay.instance={instance}");
+        let role = format!("label=dev.podbay.role={role}");
+        let filter = ["--filter", &instance, "--filter", &role];
+        let args: Vec<&str> = ["ps", "-aq", "--no-trunc"]
+            .into_iter()
+            .chain(filter)
+            .collect();
+        self.docker(&args).lines().map(str::to_owned).collect()
+    }
+}
+
+/// Runs `docker` on the machine's own engine and gives its trimmed stdout.
 ///
 /// # Panics
 /// It failed.
 pub fn docker(args: &[&str]) -> String {
-    let output = try_docker(args);
-    assert!(
-        output.status.success(),
-        "docker {args:?} failed: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    Engine::default().docker(args)
 }
 
-/// Runs `docker`, whatever comes of it.
+/// The same, whatever comes of it.
 ///
 /// # Panics
 /// There is no `docker` command.
 #[must_use]
 pub fn try_docker(args: &[&str]) -> Output {
-    Command::new("docker")
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .expect("running docker")
+    Engine::default().try_docker(args)
 }
 
-/// Ids of all containers of an instance, running or not, by role.
+/// [`Engine::containers`] of the machine's own engine.
 #[must_use]
 pub fn containers(instance: &str, role: &str) -> Vec<String> {
-    let instance = format!("label=dev.podbay.instance={instance}");
-    let role = format!("label=dev.podbay.role={role}");
-    let listed = docker(&[
-        "ps",
-        "-aq",
-        "--no-trunc",
-        "--filter",
-        &instance,
-        "--filter",
-        &role,
-    ]);
-    listed.lines().map(str::to_owned).collect()
+    Engine::default().containers(instance, role)
 }
 
 /// Imports a root filesystem made of `(path, file on this machine)` pairs as an image.
@@ -51,23 +100,33 @@ pub fn containers(instance: &str, role: &str) -> Vec<String> {
 /// # Panics
 /// A file is missing or the engine refuses.
 pub fn import_image(tag: &str, files: &[(&str, &std::path::Path)]) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    for (path, source) in files {
-        let target = folder.path().join(path.trim_start_matches('/'));
-        std::fs::create_dir_all(target.parent().expect("a parent")).expect("making folders");
-        std::fs::copy(source, &target).expect("copying a file");
+    Engine::default().import_image(tag, files);
+}
+
+impl Engine {
+    /// Imports a root filesystem made of `(path, file on this machine)` pairs as an image.
+    ///
+    /// # Panics
+    /// A file is missing or the engine refuses.
+    pub fn import_image(&self, tag: &str, files: &[(&str, &std::path::Path)]) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for (path, source) in files {
+            let target = folder.path().join(path.trim_start_matches('/'));
+            std::fs::create_dir_all(target.parent().expect("a parent")).expect("making folders");
+            std::fs::copy(source, &target).expect("copying a file");
+        }
+        let tar = folder.path().with_extension("tar");
+        let status = Command::new("tar")
+            .arg("-C")
+            .arg(folder.path())
+            .arg("-cf")
+            .arg(&tar)
+            .arg(".")
+            .status()
+            .expect("running tar");
+        assert!(status.success(), "tar failed");
+        let imported = self.docker(&["import", &tar.to_string_lossy(), tag]);
+        std::fs::remove_file(&tar).expect("removing the archive");
+        assert!(imported.starts_with("sha256:"), "{imported}");
     }
-    let tar = folder.path().with_extension("tar");
-    let status = Command::new("tar")
-        .arg("-C")
-        .arg(folder.path())
-        .arg("-cf")
-        .arg(&tar)
-        .arg(".")
-        .status()
-        .expect("running tar");
-    assert!(status.success(), "tar failed");
-    let imported = docker(&["import", &tar.to_string_lossy(), tag]);
-    std::fs::remove_file(&tar).expect("removing the archive");
-    assert!(imported.starts_with("sha256:"), "{imported}");
 }

@@ -1,13 +1,16 @@
 //! A parent, its pool and its state volume, for one test.
 
-use crate::{engine, podbay, processes, terminal::Terminal, unique, wait};
+use crate::{engine::Engine, podbay, processes, terminal::Terminal, unique, wait};
 use serde_json::Value;
 use std::{
     ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicI32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -65,8 +68,13 @@ pub fn bare<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
 pub struct Instance {
     /// The parent container's name.
     pub name: String,
+    /// Where it runs.
+    pub engine: Engine,
     volume: String,
-    image: String,
+    /// The parent's process, as last seen: an engine that is away does not tell.
+    parent: AtomicI32,
+    /// The parent's image.
+    pub image: String,
     config: tempfile::TempDir,
     state: OnceLock<PathBuf>,
     _keeper: Child,
@@ -91,7 +99,8 @@ impl Instance {
     pub fn start_of(config: &str, image: &str) -> Self {
         let mut instance = Self::prepare(config);
         image.clone_into(&mut instance.image);
-        instance.begin(&[])
+        instance.up_or_panic(&[], &[]);
+        instance
     }
 
     /// The same with environment variables for `podbay up`.
@@ -100,11 +109,17 @@ impl Instance {
     /// `podbay up` failed.
     #[must_use]
     pub fn start_with(config: &str, env: &[(&str, &str)]) -> Self {
-        Self::prepare(config).begin(env)
+        let instance = Self::prepare(config);
+        instance.up_or_panic(env, &[]);
+        instance
     }
 
-    fn begin(self, env: &[(&str, &str)]) -> Self {
-        let output = self.up(env);
+    /// `podbay up` with further arguments, which has to succeed.
+    ///
+    /// # Panics
+    /// It failed.
+    pub fn up_or_panic(&self, env: &[(&str, &str)], args: &[&str]) {
+        let output = self.up_with(env, args);
         assert!(
             output.status.success(),
             "podbay up failed ({}): {}{}",
@@ -112,7 +127,6 @@ impl Instance {
             text(&output.stderr),
             self.parent_log()
         );
-        self
     }
 
     /// All but `podbay up`.
@@ -121,13 +135,27 @@ impl Instance {
     /// The configuration cannot be written.
     #[must_use]
     pub fn prepare(config: &str) -> Self {
+        Self::prepare_on(Engine::default(), None, config)
+    }
+
+    /// The same on another engine, and with a folder of the engine's host for the state volume.
+    ///
+    /// # Panics
+    /// The configuration cannot be written.
+    #[must_use]
+    pub fn prepare_on(engine: Engine, state: Option<&Path>, config: &str) -> Self {
         let name = unique("podbay-t");
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::write(folder.path().join("podbay.toml"), config).expect("writing the configuration");
-        let volume = format!("{name}-state");
-        let keeper = keeper(&name, &volume);
+        let volume = state.map_or_else(
+            || format!("{name}-state"),
+            |path| path.to_string_lossy().into_owned(),
+        );
+        let keeper = keeper(&engine, &name, &volume);
         Self {
             name,
+            engine,
+            parent: AtomicI32::new(0),
             volume,
             image: parent_image(),
             config: folder,
@@ -139,17 +167,19 @@ impl Instance {
     /// Runs `podbay up`.
     #[must_use]
     pub fn up(&self, env: &[(&str, &str)]) -> Output {
+        self.up_with(env, &[])
+    }
+
+    /// Runs `podbay up` with further arguments.
+    #[must_use]
+    pub fn up_with(&self, env: &[(&str, &str)], args: &[&str]) -> Output {
         let config = self.config.path().join("podbay.toml");
-        let image = self.image.clone();
-        let mut command = self.command([
-            "up",
-            "--image",
-            &image,
-            "--volume",
-            &self.volume,
-            "--config",
-        ]);
-        command.arg(config).envs(env.iter().copied());
+        let mut command = self.command(["up", "--image", &self.image, "--volume", &self.volume]);
+        command
+            .arg("--config")
+            .arg(config)
+            .args(args)
+            .envs(env.iter().copied());
         command.output().expect("running podbay")
     }
 
@@ -169,8 +199,12 @@ impl Instance {
     pub fn state(&self) -> PathBuf {
         self.state
             .get_or_init(|| {
+                if self.volume.starts_with('/') {
+                    return self.volume.clone().into();
+                }
                 let format = "{{.Mountpoint}}";
-                engine::docker(&["volume", "inspect", "-f", format, &self.volume]).into()
+                let args = ["volume", "inspect", "-f", format, &self.volume];
+                self.engine.docker(&args).into()
             })
             .clone()
     }
@@ -187,6 +221,9 @@ impl Instance {
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = bare(args);
         command.env("PODBAY_PARENT", &self.name);
+        if let Some(host) = self.engine.host() {
+            command.env("DOCKER_HOST", host);
+        }
         command
     }
 
@@ -251,7 +288,24 @@ impl Instance {
         let program = podbay();
         let mut argv: Vec<&OsStr> = vec![program.as_os_str()];
         argv.extend(args.iter().map(OsStr::new));
-        Terminal::start(&argv, &[("PODBAY_PARENT", &self.name)], cols, rows)
+        let mut env = vec![("PODBAY_PARENT", self.name.as_str())];
+        env.extend(self.engine.host().map(|host| ("DOCKER_HOST", host)));
+        Terminal::start(&argv, &env, cols, rows)
+    }
+
+    /// The same on the API's socket: an engine that goes away takes nothing from it.
+    #[must_use]
+    pub fn direct_terminal(&self, args: &[&str], cols: u16, rows: u16) -> Terminal {
+        let program = podbay();
+        let socket = self.socket();
+        let mut argv: Vec<&OsStr> = vec![program.as_os_str()];
+        argv.extend(args.iter().map(OsStr::new));
+        let socket = socket.to_string_lossy();
+        let env = [
+            ("PODBAY_PARENT", self.name.as_str()),
+            ("PODBAY_SOCKET", socket.as_ref()),
+        ];
+        Terminal::start(&argv, &env, cols, rows)
     }
 
     /// Starts a detached session without a project in a worker of this name.
@@ -331,9 +385,16 @@ impl Instance {
     #[must_use]
     pub fn coordinator(&self) -> Option<i32> {
         let format = "{{.State.Pid}}";
-        let parent: i32 = engine::docker(&["inspect", "-f", format, &self.name])
-            .parse()
-            .expect("a process id");
+        let said = self
+            .engine
+            .try_docker(&["inspect", "-f", format, &self.name]);
+        if let Ok(pid) = text(&said.stdout).trim().parse() {
+            self.parent.store(pid, Ordering::Relaxed);
+        }
+        let parent = self.parent.load(Ordering::Relaxed);
+        if parent == 0 {
+            return None;
+        }
         processes::children(parent).into_iter().find(|pid| {
             let argv = processes::argv(*pid);
             argv.first().is_some_and(|name| name.ends_with("podbay"))
@@ -344,7 +405,9 @@ impl Instance {
     /// The end of the parent's log, for messages of failed tests.
     #[must_use]
     pub fn parent_log(&self) -> String {
-        let output = engine::try_docker(&["logs", "--tail", "40", &self.name]);
+        let output = self
+            .engine
+            .try_docker(&["logs", "--tail", "40", &self.name]);
         format!(
             "\n--- parent ---\n{}{}",
             text(&output.stdout),
@@ -358,22 +421,34 @@ impl Drop for Instance {
         if std::thread::panicking() {
             eprintln!("{}", self.parent_log());
         }
+        let version = self.engine.try_docker(&["version"]);
+        if !version.status.success() {
+            // A test's own engine, which takes everything with it.
+            return;
+        }
         drop(self.run(["down", "--force", "--volumes"]));
-        for role in ["parent", "worker", "mounter"] {
-            for container in engine::containers(&self.name, role) {
-                drop(engine::try_docker(&["rm", "-f", "-v", &container]));
+        for role in ["netguard", "parent", "worker", "mounter"] {
+            for container in self.engine.containers(&self.name, role) {
+                drop(self.engine.try_docker(&["rm", "-f", "-v", &container]));
             }
         }
-        drop(engine::try_docker(&["volume", "rm", "-f", &self.volume]));
+        drop(
+            self.engine
+                .try_docker(&["volume", "rm", "-f", &self.volume]),
+        );
     }
 }
 
 /// Takes the instance away when this process ends in whatever way, a kill by the test runner
 /// included: the end of its stdin tells it.
-fn keeper(name: &str, volume: &str) -> Child {
+fn keeper(engine: &Engine, name: &str, volume: &str) -> Child {
     let script = "cat; docker ps -aq --filter label=dev.podbay.instance=$0 | xargs -r docker rm -fv; \
                   docker volume rm -f \"$1\"";
-    Command::new("setsid")
+    let mut command = Command::new("setsid");
+    if let Some(host) = engine.host() {
+        command.env("DOCKER_HOST", host);
+    }
+    command
         .args(["sh", "-c", script, name, volume])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

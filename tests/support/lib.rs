@@ -13,9 +13,13 @@
 pub mod cast;
 pub mod engine;
 pub mod instance;
+pub mod invariants;
+pub mod loopfs;
 mod measured;
+pub mod private_engine;
 pub mod processes;
 pub mod project;
+pub mod proxy;
 pub mod terminal;
 pub mod wait;
 

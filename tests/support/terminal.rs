@@ -158,6 +158,25 @@ impl Terminal {
         self.seen.lock().expect("the screen's lock").raw.clone()
     }
 
+    /// How many bytes there were so far.
+    ///
+    /// # Panics
+    /// The reader panicked.
+    #[must_use]
+    pub fn received(&self) -> usize {
+        self.seen.lock().expect("the screen's lock").raw.len()
+    }
+
+    /// The bytes after the first so many.
+    ///
+    /// # Panics
+    /// The reader panicked.
+    #[must_use]
+    pub fn since(&self, received: usize) -> Vec<u8> {
+        let seen = self.seen.lock().expect("the screen's lock");
+        seen.raw.get(received..).unwrap_or_default().to_vec()
+    }
+
     /// Waits until the screen shows a text.
     ///
     /// # Panics

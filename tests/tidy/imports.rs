@@ -6,13 +6,14 @@ use super::{
 };
 
 /// The coordinator's modules. Each may use itself and the ones before it.
-pub const ORDER: [&str; 13] = [
+pub const ORDER: [&str; 14] = [
     "model",
     "wire",
     "config",
     "fleet",
     "runtime",
     "workspace",
+    "egress",
     "agent",
     "store",
     "daemon",

@@ -7,6 +7,7 @@
 use crate::{
     cgroup::Cgroup,
     client::Dialer,
+    confine,
     control::Control,
     hook::HookServer,
     passwd::Accounts,
@@ -24,7 +25,7 @@ use nix::{
         eventfd::{EfdFlags, EventFd},
     },
 };
-use podbay_protocol::{ExitStatus, FromAgent, paths};
+use podbay_protocol::{ExitStatus, FromAgent, Landlock, Readings, paths};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -54,6 +55,8 @@ pub struct Config {
     pub accounts: Option<PathBuf>,
     /// Folders to try for the hooks' socket.
     pub hooks: Vec<PathBuf>,
+    /// Whether it is the whole of a container: then it restricts itself, and so its sessions.
+    pub container: bool,
 }
 
 impl Config {
@@ -79,6 +82,7 @@ impl Config {
             accounts: var("PODBAY_AGENT_ETC").or_else(|| container.then(|| "/etc".into())),
             hooks: vec!["/tmp".into(), "/dev/shm".into(), "/run".into(), log.clone()],
             log,
+            container,
         }
     }
 }
@@ -112,8 +116,12 @@ pub struct Agent {
     pub(crate) accounts: Accounts,
     pub(crate) hooks: Option<HookServer>,
     pub(crate) cgroup: Cgroup,
+    /// What it holds itself and its sessions to.
+    pub(crate) landlock: Option<Landlock>,
     /// OOM kills that were blamed already.
     oom_kills: u64,
+    /// OOM kills at the last reading.
+    oom_kills_read: u64,
     pub(crate) started: Instant,
     pub(crate) wake: Arc<EventFd>,
     pub(crate) shutdown: Option<Shutdown>,
@@ -127,6 +135,11 @@ impl Agent {
     /// # Errors
     /// The system has no descriptors left at the very start.
     pub fn new(config: Config) -> nix::Result<Self> {
+        // Before the first thread: each would have to do it for itself.
+        let landlock = config.container.then(|| {
+            confine::limit_resources();
+            confine::restrict()
+        });
         let signals = Signals::open()?;
         let mut reactor = Reactor::new()?;
         reactor.add(&signals, Source::Signals, EpollFlags::EPOLLIN)?;
@@ -141,7 +154,9 @@ impl Agent {
             hooks: HookServer::open(&config.hooks, &mut reactor),
             accounts: Accounts::new(config.accounts.clone()),
             oom_kills: cgroup.oom_kills().unwrap_or(0),
+            oom_kills_read: 0,
             cgroup,
+            landlock,
             config,
             reactor,
             control: Control::default(),
@@ -300,6 +315,18 @@ impl Agent {
         if let Some(shutdown) = &mut self.shutdown {
             shutdown.childless = reaped.childless;
         }
+    }
+
+    /// The cgroup's readings. A kill that was there at the last reading and ended no session since
+    /// was of a child, and is not blamed on a session that something else ends later.
+    pub(crate) fn read_meters(&mut self) -> Readings {
+        let readings = self.cgroup.readings();
+        let ending = self.sessions.values().any(|s| s.exit.is_some() && !s.ended);
+        if !ending {
+            self.oom_kills = self.oom_kills.max(self.oom_kills_read);
+        }
+        self.oom_kills_read = readings.oom_kills.unwrap_or(0);
+        readings
     }
 
     /// Ends sessions whose program has ended and whose output is read and delivered.

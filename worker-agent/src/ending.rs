@@ -162,6 +162,10 @@ impl Session {
             self.last_screen.0 = self.last_screen.1.join("\r\n").into_bytes();
         }
         self.unwritten = false;
+        crate::secrets::remove(
+            std::path::Path::new(podbay_protocol::paths::SECRETS),
+            &self.id,
+        );
         self.tell_title(true, reactor);
         let changed = self
             .tracker

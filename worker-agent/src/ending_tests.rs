@@ -66,6 +66,7 @@ impl Bench {
                 restore: false,
             }),
             timeout_s: None,
+            secrets: std::collections::BTreeMap::new(),
         };
         let prepared = prepare(&start, &[]).unwrap();
         let mut reactor = Reactor::new().unwrap();

@@ -1,10 +1,10 @@
 //! Named points at which a test makes a process fail. Nothing of it is in a release.
 //!
-//! With the feature `faults`, a process reads `failpoints` in a folder of its own when it starts:
-//! one `name=action` a line, the actions of the `fail` crate (`return` ends the process at once,
-//! as a power cut would; `sleep(200)`, `pause`, `1*sleep(5)`…). The file is removed as it is read,
-//! so that the next life is a sound one. `clock-offset` in the same folder is the seconds that the
-//! wall clock is off.
+//! With the feature `faults`, a process reads `failpoints` in a folder of its own when it starts,
+//! and again at each of its points when there is a new one: one `name=action` a line, the actions of the
+//! `fail` crate (`return` ends the process at once, as a power cut would; `sleep(200)`, `pause`,
+//! `1*sleep(5)`…). The file is removed as it is read, so that the next life is a sound one.
+//! `clock-offset` in the same folder is the seconds that the wall clock is off.
 
 /// A point with a name: with the feature `faults`, what a test asked for happens here.
 #[macro_export]
@@ -22,17 +22,34 @@ pub use on::{begin, clock_offset, here};
 mod on {
     use std::{
         fs,
+        os::unix::fs::MetadataExt,
         path::{Path, PathBuf},
-        sync::OnceLock,
+        sync::{Mutex, OnceLock, PoisonError},
         time::SystemTime,
     };
 
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    /// Inode and time of change of the orders that were taken: a read-only folder keeps the file.
+    static TAKEN: Mutex<Option<(u64, i64, i64)>> = Mutex::new(None);
 
     /// Takes the orders that are in `folder`, and looks there for the clock from then on.
     pub fn begin(folder: &Path) {
         FOLDER.get_or_init(|| folder.to_owned());
-        let file = folder.join("failpoints");
+        take();
+    }
+
+    fn take() {
+        let Some(file) = FOLDER.get().map(|folder| folder.join("failpoints")) else {
+            return;
+        };
+        let Ok(meta) = fs::metadata(&file) else {
+            return;
+        };
+        let which = (meta.ino(), meta.ctime(), meta.ctime_nsec());
+        let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.replace(which) == Some(which) {
+            return;
+        }
         let Ok(text) = fs::read_to_string(&file) else {
             return;
         };
@@ -50,6 +67,7 @@ mod on {
 
     /// What a test asked for at this point.
     pub fn here(name: &str) {
+        take();
         fail::fail_point!(name, |_| {
             eprintln!("failpoint {name}: ending");
             std::process::abort()

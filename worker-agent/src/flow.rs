@@ -163,7 +163,7 @@ impl Session {
             let (now, ms) = (reactor.now, unix_ms());
             let changed = match seen.event {
                 ScreenEvent::Title(title) => {
-                    let title: String = title.chars().take(1000).collect();
+                    let title: String = self.secrets.redact(&title).chars().take(1000).collect();
                     let changed = self.tracker.title(&title, attached, now, ms);
                     self.title = title;
                     self.tell_title(false, reactor);
@@ -174,6 +174,7 @@ impl Session {
                     self.tracker.attention("bell", now, ms)
                 }
                 ScreenEvent::Notification(text) => {
+                    let text = self.secrets.redact(&text);
                     self.tell_notice(&text, reactor);
                     self.tracker
                         .attention(&format!("notification: {text}"), now, ms)

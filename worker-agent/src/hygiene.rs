@@ -28,6 +28,7 @@ pub fn reset_sequence() -> &'static [u8] {
         "\x1b[?1004l\x1b[?2004l\x1b[?2031l\x1b[?2048l",         // focus, paste, reports
         "\x1b[?1l\x1b>\x1b[?66l",                               // cursor keys and keypad
         "\x1b[4l\x1b[20l\x1b[?7h\x1b[?5l", // insert, newline, autowrap, reverse
+        "\x1b[?69l\x1b[?45l",              // margins, reverse wrap
         "\x0f\x1b(B\x1b)B",                // charsets
         "\x1b]8;;\x1b\\\x1b[0m",           // link and pen
         "\x1b7\x1b[r\x1b8",                // scroll region, without moving

@@ -24,6 +24,8 @@ use std::{
     sync::atomic::{AtomicI32, Ordering},
 };
 
+pub mod landlock;
+
 mod ioctls {
     //! Typed wrappers; each is unsafe because the kernel trusts the pointer.
     use nix::libc;

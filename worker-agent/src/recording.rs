@@ -9,6 +9,7 @@
 //! UTF-8, as base64. The bytes of all `o` and `b` events in file order are exactly the output;
 //! likewise `e` and `d` for stderr. Times are seconds since the session's start in every file.
 
+use crate::redact::{Redactor, Values};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use podbay_protocol::Size;
 use std::{
@@ -48,6 +49,7 @@ pub struct Recorder {
     carry: [Vec<u8>; 2],
     rotate_at: u64,
     stopped: bool,
+    redactors: Option<[Redactor; 2]>,
 }
 
 /// The file name of a session's newest recording; ids are made safe for a path.
@@ -91,7 +93,16 @@ impl Recorder {
             carry: [Vec::new(), Vec::new()],
             rotate_at: ROTATE_AT,
             stopped: false,
+            redactors: None,
         }
+    }
+
+    /// The same with these values taken out of all output.
+    #[must_use]
+    pub fn without(mut self, values: &Values) -> Self {
+        let redactor = || Redactor::new(values.clone());
+        self.redactors = (!values.is_empty()).then(|| [redactor(), redactor()]);
+        self
     }
 
     /// Whether a full or failing disk ended the recording.
@@ -106,11 +117,28 @@ impl Recorder {
         !self.stopped && (self.file.is_none() || !self.buffer.is_empty())
     }
 
-    /// Records output; a UTF-8 sequence cut at the end waits for its rest.
+    /// Records output; a UTF-8 sequence cut at the end waits for its rest, and so does what may be
+    /// the beginning of a secret.
     pub fn output(&mut self, source: Source, bytes: &[u8], at: Instant) {
         if self.stopped {
             return;
         }
+        match self.redactor(source).map(|redactor| redactor.push(bytes)) {
+            Some(safe) => self.record(source, &safe, at),
+            None => self.record(source, bytes, at),
+        }
+    }
+
+    fn redactor(&mut self, source: Source) -> Option<&mut Redactor> {
+        let [output, error] = self.redactors.as_mut()?;
+        Some(if source == Source::Output {
+            output
+        } else {
+            error
+        })
+    }
+
+    fn record(&mut self, source: Source, bytes: &[u8], at: Instant) {
         let at = at.saturating_duration_since(self.start);
         let [output, error] = &mut self.carry;
         let carry = if source == Source::Output {
@@ -176,6 +204,10 @@ impl Recorder {
 
     /// Records a sequence that was never finished, and flushes.
     pub fn finish(&mut self, at: Instant) {
+        for source in [Source::Output, Source::Error] {
+            let held = self.redactor(source).map(Redactor::finish);
+            self.record(source, &held.unwrap_or_default(), at);
+        }
         let at = at.saturating_duration_since(self.start);
         for source in [Source::Output, Source::Error] {
             let carry = self.take(source);

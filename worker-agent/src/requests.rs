@@ -7,14 +7,16 @@ use crate::{
     command::{prepare, refuse},
     hook,
     restart::Again,
+    secrets,
     session::{Session, Surroundings},
 };
 use podbay_protocol::{
     AgentError, Attach, Description, ErrorCode, FromAgent, Reply, Response, StartSession, ToAgent,
-    ToAgentBody, encode,
+    ToAgentBody, encode, paths,
 };
 use std::{
     os::unix::fs::MetadataExt,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -52,7 +54,7 @@ impl Agent {
         match body {
             ToAgentBody::Ping => {}
             ToAgentBody::Describe => return Ok(Reply::Described(Box::new(self.describe()))),
-            ToAgentBody::Readings => return Ok(Reply::Readings(self.cgroup.readings())),
+            ToAgentBody::Readings => return Ok(Reply::Readings(self.read_meters())),
             ToAgentBody::Start(start) => return self.start(*start, arrived),
             ToAgentBody::Attach(attach) => return self.attach(&attach),
             ToAgentBody::Resize { stream, size } => {
@@ -169,18 +171,29 @@ impl Agent {
         {
             extra.push((hook::AGENT_ENV, path));
         }
-        let prepared = prepare(&start, &extra)?;
+        let placed = secrets::place(Path::new(paths::SECRETS), &start)?;
+        extra.extend(
+            placed
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.clone())),
+        );
+        let clear = |id: &str| secrets::remove(Path::new(paths::SECRETS), id);
+        let prepared = prepare(&start, &extra).inspect_err(|_| clear(&start.session))?;
         self.accounts
             .ensure(start.uid, start.gid, &start.user, &start.home);
+        crate::failpoint!("agent.start.prepared");
         let key = self.reactor.fresh_key();
         let around = Surroundings {
             log: &self.config.log,
             wake: &self.wake,
             dialer: &self.config.dialer,
         };
-        let session = Session::start(key, start, &prepared, &around, &mut self.reactor)?;
+        let id = start.session.clone();
+        let session = Session::start(key, start, &prepared, &around, &mut self.reactor)
+            .inspect_err(|_| clear(&id))?;
         let pid = session.pid;
         self.sessions.insert(key, session);
+        crate::failpoint!("agent.start.forked");
         Ok(pid)
     }
 
@@ -211,6 +224,7 @@ impl Agent {
                     .as_ref()
                     .is_some_and(|found| found.dev() != root.dev())
             }),
+            landlock: self.landlock.clone(),
             sessions: self.sessions.values().map(Session::info).collect(),
             readings: self.cgroup.readings(),
         }

@@ -60,6 +60,7 @@ impl Agent {
         if let Some(session) = self.sessions.get_mut(&key) {
             session.again = Some(again);
             session.stop(grace, &mut self.reactor);
+            crate::failpoint!("agent.restart.stopped");
         }
         Ok(())
     }
@@ -77,7 +78,9 @@ impl Agent {
         let next = again.next.clone();
         start.session = again.next;
         start.claim = Some(again.claim);
+        crate::failpoint!("agent.restart.ended");
         let outcome = self.launch(start);
+        crate::failpoint!("agent.restart.started");
         if outcome.is_ok()
             && let Some(session) = self.sessions.get_mut(&key)
         {

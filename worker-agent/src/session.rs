@@ -12,6 +12,7 @@ use crate::{
     pump::{Pump, Watched},
     reactor::{ClientKey, Reactor, SessionKey, Source, Timer, unix_ms},
     recording::{self, Recorder},
+    redact::Values,
     restart::Again,
     sink::Sink,
 };
@@ -60,6 +61,8 @@ pub struct Session {
     /// The terminal shows another size for a moment, so that the program repaints.
     pub(crate) jiggling: bool,
     pub(crate) tracker: Tracker,
+    /// Taken out of what is told and kept.
+    pub(crate) secrets: Values,
     pub(crate) title: String,
     pub(crate) title_told: (String, Option<Instant>),
     pub(crate) noticed: Option<(String, Instant)>,
@@ -168,6 +171,7 @@ impl Session {
             }
         };
         let (now, started_ms) = (Instant::now(), unix_ms());
+        let secrets = Values::of(&start);
         let pump = match ends {
             Ends::Terminal(pty) => Pump::Terminal {
                 master: Watched::new(pty.master, Source::Terminal(key), true, reactor),
@@ -191,6 +195,7 @@ impl Session {
                 now,
                 started_ms / 1000,
             )
+            .without(&secrets)
         });
         if let Some(seconds) = start.timeout_s {
             reactor.after(Duration::from_secs(seconds), Timer::Timeout(key));
@@ -217,6 +222,7 @@ impl Session {
             size,
             jiggling: false,
             tracker: Tracker::new(now, started_ms),
+            secrets,
             title: String::new(),
             title_told: (String::new(), None),
             noticed: None,

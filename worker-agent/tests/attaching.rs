@@ -245,6 +245,11 @@ fn unknown_operations_are_answered_and_garbage_is_not_survived() {
     worker.send_raw(&u32::try_from(body.len()).unwrap().to_be_bytes());
     worker.send_raw(body);
     assert_eq!(worker.answer(77).unwrap_err().code, ErrorCode::Unsupported);
+    // A coordinator of the next version says more than is known.
+    let body = br#"{"id":76,"op":"ping","urgently":true,"trace":{"a":[1]}}"#;
+    worker.send_raw(&u32::try_from(body.len()).unwrap().to_be_bytes());
+    worker.send_raw(body);
+    assert_eq!(worker.answer(76), Ok(Reply::Done));
     let body = br#"{"id":78,"op":"signal","session":5}"#;
     worker.send_raw(&u32::try_from(body.len()).unwrap().to_be_bytes());
     worker.send_raw(body);

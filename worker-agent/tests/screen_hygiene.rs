@@ -59,6 +59,25 @@ fn clipboard_writes_pass_only_when_allowed_and_small() {
 }
 
 #[test]
+fn other_ways_to_the_clipboard_and_the_desktop_are_removed() {
+    becomes("a\x1b]1337;Copy=:aGk=\x07b", "ab");
+    becomes(
+        "a\x1b]1337;CopyToClipboard=general\x1b\\b\x1b]1337;EndCopy\x07c",
+        "abc",
+    );
+    becomes("a\x1b]1337;co\x00PY=:aGk=\x07b", "ab");
+    becomes("a\u{9d}1337;ReportVariable=eA==\u{9c}b", "ab");
+    becomes(
+        "a\x1b]1337;StealFocus\x07b\x1b]1337;StealFocus\x1b\\c",
+        "abc",
+    );
+    becomes("a\x1b]50;?\x07b", "ab");
+    becomes("a\x1bP@kitty-cmd{}\x1b\\b", "ab");
+    passes("a\x1b]1337;SetMark\x07b\x1b]1337;CurrentDir=/x\x1b\\c\x1b]1337;SetMark\x1b\\");
+    passes("a\x1b]1337;File=inline=1:AAAA\x07b");
+}
+
+#[test]
 fn reports_of_chosen_text_are_removed() {
     becomes("a\x1b[21tb", "ab");
     becomes("a\x1b[20tb", "ab");

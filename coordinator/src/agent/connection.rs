@@ -142,11 +142,18 @@ async fn read_frames(
     let mut buffer = vec![0; 16 * 1024];
     loop {
         loop {
-            match decoder.next_frame::<FromAgent>() {
-                Ok(Some(FromAgent::Response(response))) => {
+            match decoder
+                .next_frame::<serde_json::Value>()
+                .map(|f| f.map(understand))
+            {
+                Ok(Some(Heard::Known(FromAgent::Response(response)))) => {
                     handle.resolve(response.id, response.result);
                 }
-                Ok(Some(FromAgent::Event(event))) => {
+                Ok(Some(Heard::Answer(id, error))) => handle.resolve(id, Err(error)),
+                Ok(Some(Heard::Unknown(why))) => {
+                    tracing::debug!(%worker, why, "passed over what the agent said");
+                }
+                Ok(Some(Heard::Known(FromAgent::Event(event)))) => {
                     let notice = AgentNotice::Event {
                         worker: worker.clone(),
                         event,
@@ -164,6 +171,35 @@ async fn read_frames(
             Ok(n) => decoder.push(buffer.get(..n).unwrap_or_default()),
             Err(error) => return error.to_string(),
         }
+    }
+}
+
+/// A frame of an agent that may be newer than this coordinator.
+enum Heard {
+    Known(FromAgent),
+    /// An answer to this request that is not understood.
+    Answer(u64, AgentError),
+    Unknown(String),
+}
+
+/// What is not understood ends no connection: sessions live behind it.
+fn understand(frame: serde_json::Value) -> Heard {
+    let answered = frame
+        .get("response")
+        .unwrap_or(&frame)
+        .get("id")
+        .and_then(serde_json::Value::as_u64);
+    match serde_json::from_value(frame) {
+        Ok(known) => Heard::Known(known),
+        Err(error) => match answered {
+            Some(id) => {
+                let message =
+                    format!("the worker's agent answered what is not understood: {error}");
+                let code = ErrorCode::Unsupported;
+                Heard::Answer(id, AgentError { code, message })
+            }
+            None => Heard::Unknown(error.to_string()),
+        },
     }
 }
 

@@ -438,4 +438,83 @@ mod tests {
             Some(AgentNotice::Gone { .. })
         ));
     }
+
+    async fn next<T: serde::de::DeserializeOwned>(
+        socket: &mut UnixStream,
+        decoder: &mut FrameDecoder,
+    ) -> T {
+        let mut buffer = [0; 1024];
+        loop {
+            if let Some(frame) = decoder.next_frame().unwrap() {
+                return frame;
+            }
+            let n = socket.read(&mut buffer).await.unwrap();
+            decoder.push(&buffer[..n]);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_agent_of_the_next_version_is_served_as_far_as_it_is_understood() {
+        use podbay_protocol::{ErrorCode, Reply, ToAgent, ToAgentBody};
+        use serde_json::{Value, json};
+        let (dir, _hub, mut notices, worker) = hub();
+        let path = dir
+            .path()
+            .join(worker.as_str())
+            .join("run")
+            .join(paths::SOCKET_NAME);
+        let mut socket = UnixStream::connect(path).await.unwrap();
+        let hello = json!({
+            "protocol": PROTOCOL_VERSION + 1, "build": "9.0", "worker": worker.as_str(),
+            "token": "secret", "purpose": Purpose::Control, "novelty": { "a": [1] },
+        });
+        socket.write_all(&encode(&hello).unwrap()).await.unwrap();
+        let mut decoder = FrameDecoder::new();
+        let welcome: Welcome = next(&mut socket, &mut decoder).await;
+        assert_eq!(welcome.protocol, PROTOCOL_VERSION);
+        let Some(AgentNotice::Connected { handle, .. }) = notices.recv().await else {
+            panic!("no connection")
+        };
+        // News of a kind that nobody knows, frames of another kind, more fields than are known.
+        for unknown in [
+            json!({ "kind": "event", "event": "dreamt", "session": "s", "of": "sheep" }),
+            json!({ "kind": "weather", "sunny": true }),
+            json!({ "kind": "event", "event": "title", "session": "s", "title": "t", "icon": "i" }),
+        ] {
+            socket.write_all(&encode(&unknown).unwrap()).await.unwrap();
+        }
+        let Some(AgentNotice::Event { event, .. }) = notices.recv().await else {
+            panic!("no event")
+        };
+        assert!(matches!(event, AgentEvent::Title { title, .. } if title == "t"));
+        // An answer that is not understood is an answer; the connection goes on.
+        for (result, expected) in [
+            (
+                json!({ "Ok": { "reply": "poem", "lines": 3 } }),
+                Err(ErrorCode::Unsupported),
+            ),
+            (
+                json!({ "Ok": { "reply": "done", "took_us": 5 } }),
+                Ok(Reply::Done),
+            ),
+        ] {
+            let handle = handle.clone();
+            let asking = tokio::spawn(async move {
+                handle
+                    .request(ToAgentBody::Ping, Duration::from_secs(5))
+                    .await
+            });
+            let request: ToAgent = next(&mut socket, &mut decoder).await;
+            let answer: Value =
+                json!({ "kind": "response", "id": request.id, "result": result, "extra": 1 });
+            socket.write_all(&encode(&answer).unwrap()).await.unwrap();
+            match (asking.await.unwrap(), expected) {
+                (Ok(reply), Ok(expected)) => assert_eq!(reply, expected),
+                (Err(super::super::AgentRequestError::Refused(error)), Err(code)) => {
+                    assert_eq!(error.code, code);
+                }
+                (other, _) => panic!("{other:?}"),
+            }
+        }
+    }
 }

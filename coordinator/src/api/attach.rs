@@ -1,6 +1,6 @@
 //! Attach WebSockets: bytes between a client and an agent's stream.
 
-use super::{reply::Failure, routes::App};
+use super::{audit::Ticket, reply::Failure, routes::App};
 use crate::{
     daemon::{Attached, Daemon, SessionEnd},
     wire::{
@@ -9,6 +9,7 @@ use crate::{
     },
 };
 use axum::{
+    Extension,
     extract::{
         Path, Query, State, WebSocketUpgrade,
         ws::{CloseFrame, Message, WebSocket},
@@ -39,8 +40,15 @@ pub(super) async fn attach(
     State(daemon): App,
     Path(name): Path<String>,
     Query(query): Query<AttachQuery>,
+    Extension(ticket): Extension<Ticket>,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, Failure> {
+    ticket.detail(match (&query.session, query.mode) {
+        (Some(_), _) => "exec",
+        (None, AttachMode::Write) => "write",
+        (None, AttachMode::ReadOnly) => "read_only",
+        (None, AttachMode::Takeover) => "takeover",
+    });
     // Before the upgrade, so that a refusal is an ordinary HTTP answer.
     let attached = daemon.attach(&name, query).await?;
     let upgrade = sized(&daemon, upgrade);
@@ -52,13 +60,22 @@ pub(super) async fn attach(
     }))
 }
 
-pub(super) async fn spawn(State(daemon): App, upgrade: WebSocketUpgrade) -> Response {
+pub(super) async fn spawn(
+    State(daemon): App,
+    Extension(ticket): Extension<Ticket>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    ticket.defer();
     sized(&daemon, upgrade).on_upgrade(move |socket| async move {
         let (mut to_client, mut from_client) = socket.split();
         let spawned = match read_request(&mut from_client).await {
-            Ok(request) => daemon.spawn(request, Some(AttachMode::Write)).await,
+            Ok(request) => {
+                ticket.asked(&request);
+                daemon.spawn(request, Some(AttachMode::Write)).await
+            }
             Err(error) => Err(error),
         };
+        ticket.spawned(spawned.as_ref().map(|placed| &placed.response));
         match spawned {
             Ok(placed) => {
                 let hello = ServerMessage::Spawned(Box::new(placed.response));

@@ -90,6 +90,27 @@ pub(super) async fn metrics(State(daemon): App) -> Response {
     );
     set(&hot, &[], u64::from(status.hot_mounts.available));
 
+    let guard = gauge(
+        &mut registry,
+        "egress_guard_available",
+        "Whether where workers connect to is kept",
+    );
+    set(&guard, &[], u64::from(status.guard.available));
+    let denied = gauge(
+        &mut registry,
+        "egress_denied",
+        "Connections of a worker that were refused, at least",
+    );
+    for worker in daemon.workers(false) {
+        if let Some(told) = &worker.egress_denied {
+            let labels = [
+                ("worker", worker.name.as_str()),
+                ("profile", &worker.profile),
+            ];
+            set(&denied, &labels, told.count);
+        }
+    }
+
     let mut text = String::new();
     match encode(&mut text, &registry) {
         Ok(()) => {

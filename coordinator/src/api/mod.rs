@@ -4,12 +4,16 @@
 //! and never hold output back: attach relays bytes as they come.
 
 mod attach;
+mod audit;
+mod edge;
 mod events;
 mod listen;
 mod metrics;
+mod peer;
 mod projects;
 mod reply;
 mod review;
 mod routes;
+mod tcp;
 
 pub use listen::listen;

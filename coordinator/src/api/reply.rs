@@ -25,7 +25,11 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.kind.http_status())
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(self.0)).into_response()
+        let kind = self.0.kind;
+        let mut response = (status, Json(self.0)).into_response();
+        // For the audit log, which sees the answer alone.
+        response.extensions_mut().insert(kind);
+        response
     }
 }
 

@@ -47,6 +47,7 @@ pub(super) async fn apply(
         .apply(target, request)
         .await
         .map_err(ApiError::from)?;
+    worker_agent::failpoint!("review.applied");
     daemon.reviewed(&id, result.left > 0).await;
     Ok(Json(result))
 }
@@ -62,6 +63,7 @@ pub(super) async fn discard(
         .discard(target, request)
         .await
         .map_err(ApiError::from)?;
+    worker_agent::failpoint!("review.discarded");
     daemon.reviewed(&id, !left.entries.is_empty()).await;
     Ok(Json(left))
 }

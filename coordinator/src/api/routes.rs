@@ -1,7 +1,9 @@
 //! The routes of `wire/API.md`.
 
 use super::{
-    attach, events, metrics, projects,
+    attach,
+    audit::{self, Ticket},
+    edge, events, metrics, projects,
     reply::{Answer, Body, Failure},
     review,
 };
@@ -14,7 +16,7 @@ use crate::{
     },
 };
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, Path, Query, Request, State},
     http::StatusCode,
@@ -53,6 +55,7 @@ pub(super) fn router(daemon: Arc<Daemon>) -> Router {
         .route("/v1/pools", get(pools))
         .route("/v1/pools/{p}/scale", post(scale))
         .route("/v1/pools/{p}/{action}", post(pool_action))
+        .route("/v1/audit", get(audit::read))
         .route("/v1/events", get(events::events))
         .route("/v1/down", post(down))
         // Only what is above waits.
@@ -63,6 +66,11 @@ pub(super) fn router(daemon: Arc<Daemon>) -> Router {
         .route("/v1/metrics", get(metrics::metrics))
         .route("/v1/config", get(config))
         .fallback(no_route)
+        .layer(middleware::from_fn_with_state(
+            daemon.clone(),
+            audit::audited,
+        ))
+        .layer(middleware::from_fn_with_state(daemon.clone(), edge::guard))
         .layer(DefaultBodyLimit::max(limit))
         .with_state(daemon)
 }
@@ -98,8 +106,15 @@ async fn workers(State(daemon): App, Query(query): Query<ListQuery>) -> Json<Vec
     Json(daemon.workers(query.all))
 }
 
-async fn spawn(State(daemon): App, Body(request): Body<SpawnRequest>) -> Answer<SpawnResponse> {
-    Ok(Json(daemon.spawn(request, None).await?.response))
+async fn spawn(
+    State(daemon): App,
+    Extension(ticket): Extension<Ticket>,
+    Body(request): Body<SpawnRequest>,
+) -> Answer<SpawnResponse> {
+    ticket.asked(&request);
+    let spawned = daemon.spawn(request, None).await;
+    ticket.spawned(spawned.as_ref().map(|placed| &placed.response));
+    Ok(Json(spawned?.response))
 }
 
 async fn worker(State(daemon): App, Path(name): Path<String>) -> Answer<WorkerView> {
@@ -140,8 +155,10 @@ async fn restart(
 async fn rename(
     State(daemon): App,
     Path(name): Path<String>,
+    Extension(ticket): Extension<Ticket>,
     Body(request): Body<RenameRequest>,
 ) -> Answer<WorkerView> {
+    ticket.detail(&format!("to {}", request.name));
     Ok(Json(daemon.rename_worker(&name, &request.name).await?))
 }
 
@@ -157,8 +174,11 @@ async fn stop_all(State(daemon): App, Body(request): Body<StopRequest>) -> Answe
 async fn exec(
     State(daemon): App,
     Path(name): Path<String>,
+    Extension(ticket): Extension<Ticket>,
     Body(request): Body<ExecRequest>,
 ) -> Answer<ExecResponse> {
+    // The program alone: its arguments may be private.
+    ticket.detail(request.argv.first().map_or("", String::as_str));
     Ok(Json(daemon.exec(&name, request)?))
 }
 

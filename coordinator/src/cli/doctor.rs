@@ -196,6 +196,16 @@ async fn coordinator(globals: &Globals, checks: &mut Vec<Check>) {
             "see that the engine's socket is mounted into the parent: `podbay up --recreate`",
         ));
     }
+    if let (true, Some(why)) = (status.engine.reachable, &status.engine.error) {
+        checks.push(
+            check(
+                "engine from the parent",
+                Level::Fail,
+                format!("degraded: {why}"),
+            )
+            .todo("restart the engine's containerd; sessions that run are not touched"),
+        );
+    }
     let hot = &status.hot_mounts;
     checks.push(match (hot.available, hot.idmapped) {
         (true, true) => check("hot mounts", Level::Ok, "available, id-mapped"),
@@ -210,6 +220,24 @@ async fn coordinator(globals: &Globals, checks: &mut Vec<Check>) {
             hot.reason.clone().unwrap_or_else(|| "not available".into()),
         )
         .todo("spawns with a project start cold; a newer kernel or a rootful engine is needed"),
+    });
+    let guard = &status.guard;
+    checks.push(match (guard.available, &guard.reason) {
+        (true, None) => check(
+            "egress guard",
+            Level::Ok,
+            "rules by the worker's uid are in force",
+        ),
+        (true, Some(reason)) => check("egress guard", Level::Warn, reason.clone()),
+        (false, reason) => check(
+            "egress guard",
+            Level::Warn,
+            reason.clone().unwrap_or_else(|| "not ready yet".into()),
+        )
+        .todo(
+            "workers reach each other's ports, and profiles whose egress is not open are refused; \
+             the engine must allow NET_ADMIN to the guard's container, and the kernel nf_tables",
+        ),
     });
     for pool in &status.pools {
         let found = format!("{}: {}/{} warm", pool.profile, pool.warm, pool.target);

@@ -43,6 +43,7 @@ pub(super) async fn run(globals: &Globals, args: &DownArgs) -> Result<ExitCode, 
         ask_coordinator(&engine, &name, args).await?;
     }
     leftovers(&engine, &name, running || args.force).await?;
+    engine.remove_networks(&name).await?;
     let Some(parent) = parent else {
         return Err(Failure::new(3, format!("no parent named {name}"))
             .hint("another is named with --parent"));

@@ -49,6 +49,8 @@ pub struct Handlers {
     pub mounter: fn(MounterArgs) -> ExitCode,
     /// Puts this version into the state volume.
     pub install: fn(ServeArgs) -> ExitCode,
+    /// Runs the network guard.
+    pub netguard: fn() -> ExitCode,
     /// Opens the dashboard.
     pub dashboard: fn(Discover, DashboardArgs) -> ExitCode,
     /// The configuration's checker.

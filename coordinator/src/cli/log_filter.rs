@@ -1,8 +1,8 @@
 //! What of a recording may be printed on a terminal.
 
 /// Keeps text, line ends, tabs and colours of a recording and drops every other control, so that
-/// printing it cannot move the cursor, speak for the user or reach the clipboard. Works on any
-/// chunking.
+/// printing it cannot move the cursor, speak for the user or reach the clipboard; characters that
+/// turn the reading direction or break lines are written as `\u{202e}`. Works on any chunking.
 #[derive(Debug, Default)]
 pub(super) struct LogFilter {
     state: State,
@@ -25,6 +25,8 @@ enum State {
     TextEscape,
     /// After 0xC2, which begins the C1 controls in UTF-8.
     C2,
+    /// After the first byte, or two, of what may turn the reading direction.
+    Turn([u8; 2], usize),
 }
 
 /// Longest colour sequence that is kept.
@@ -49,7 +51,9 @@ impl LogFilter {
                 self.state = State::Text;
                 self.step(byte, out)
             }
+            (State::Turn(begun, length), _) => self.turn(begun, length, byte, out),
             (_, 0x1b) => State::Escape,
+            (State::Text, 0xd8 | 0xe2) => State::Turn([byte, 0], 1),
             (State::Text, 0xc2) => State::C2,
             (State::Text, b'\n' | b'\t' | b'\r' | 0x20..=0x7e | 0xa0..) => {
                 out.push(byte);
@@ -85,6 +89,25 @@ impl LogFilter {
             (State::Csi, _) => State::Csi,
         }
     }
+
+    /// The rest of a character whose first bytes were held.
+    fn turn(&mut self, begun: [u8; 2], length: usize, byte: u8, out: &mut Vec<u8>) -> State {
+        let [first, second] = begun;
+        match (first, second, length, byte) {
+            (0xe2, _, 1, 0x80 | 0x81) => return State::Turn([first, byte], 2),
+            (0xd8, _, 1, 0x9c) => out.extend_from_slice(b"\\u{61c}"),
+            (0xe2, 0x80, 2, 0x8e | 0x8f | 0xa8..=0xae) | (0xe2, 0x81, 2, 0xa6..=0xa9) => {
+                let code = 0x2000 + (u32::from(second & 0x3f) << 6) + u32::from(byte & 0x3f);
+                out.extend_from_slice(format!("\\u{{{code:x}}}").as_bytes());
+            }
+            _ => {
+                out.extend(begun.iter().take(length));
+                self.state = State::Text;
+                return self.step(byte, out);
+            }
+        }
+        State::Text
+    }
 }
 
 #[cfg(test)]
@@ -98,6 +121,24 @@ mod tests {
             filter.push(piece, &mut out);
         }
         out
+    }
+
+    #[test]
+    fn what_turns_the_reading_direction_is_shown() {
+        let all = "\u{61c}\u{200e}\u{200f}\u{2028}\u{202a}\u{202e}\u{2066}\u{2069}";
+        for chunk in 1..5 {
+            let out = String::from_utf8(filter(all.as_bytes(), chunk)).unwrap();
+            assert_eq!(
+                out,
+                all.chars()
+                    .map(|c| c.escape_unicode().to_string())
+                    .collect::<String>()
+            );
+            let text = "“quoted” – naïve ؟ § \u{2029}|";
+            let shown = String::from_utf8(filter(text.as_bytes(), chunk)).unwrap();
+            assert_eq!(shown, "“quoted” – naïve ؟ § \\u{2029}|");
+        }
+        assert_eq!(filter(b"\xe2\x80\x1b[2Jx\xd8\n", 2), b"\xe2\x80x\xd8\n");
     }
 
     #[test]
@@ -131,7 +172,7 @@ mod tests {
 
         #[test]
         fn plain_text_of_any_language_is_kept(text in "[\\PC\n\t]{0,60}") {
-            prop_assume!(!text.chars().any(|c| c.is_control() && !"\n\t".contains(c)));
+            prop_assume!(!text.chars().any(|c| c.is_control() && !"\n\t".contains(c) || "\u{2028}\u{2029}".contains(c)));
             prop_assert_eq!(filter(text.as_bytes(), 2), text.as_bytes());
         }
     }

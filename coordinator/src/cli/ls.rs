@@ -151,6 +151,11 @@ fn table(workers: &[WorkerView], now_ms: u64) -> Table {
         "PROJECT",
         "COMMAND",
     ];
+    let refused = workers.iter().any(|worker| worker.egress_denied.is_some());
+    let head: Vec<&'static str> = head
+        .into_iter()
+        .chain(refused.then_some("REFUSED"))
+        .collect();
     let mut table = Table::new(&head, &[8, 7, 2, 3, 0]);
     for worker in workers {
         let (state, paint) = state(worker);
@@ -161,7 +166,7 @@ fn table(workers: &[WorkerView], now_ms: u64) -> Table {
             (Some(_), false) => worker.isolation.as_str().to_owned(),
         };
         let since = worker.claimed_ms.unwrap_or(worker.created_ms);
-        table.row(vec![
+        let mut row = vec![
             Cell::painted(&worker.name, Paint::Bold),
             Cell::painted(state, paint),
             Cell::painted(activity, activity_paint),
@@ -176,7 +181,16 @@ fn table(workers: &[WorkerView], now_ms: u64) -> Table {
                     .map_or("-".into(), ToString::to_string),
             ),
             Cell::new(worker.argv.join(" ")),
-        ]);
+        ];
+        if refused {
+            row.push(match &worker.egress_denied {
+                Some(told) => {
+                    Cell::painted(format!("{}: {}", told.count, told.last), Paint::Yellow)
+                }
+                None => Cell::new("-"),
+            });
+        }
+        table.row(row);
     }
     table
 }

@@ -6,6 +6,7 @@
 
 mod apply;
 pub(crate) mod attach;
+mod audit;
 mod bench;
 mod completions;
 mod config;
@@ -26,6 +27,7 @@ mod relay;
 mod rename;
 mod restart;
 mod rm;
+mod secret;
 mod spawn;
 mod status;
 mod stop;
@@ -73,6 +75,15 @@ pub struct Globals {
     /// A coordinator's socket to use directly [default: $PODBAY_SOCKET].
     #[arg(long, global = true, value_name = "PATH", hide = true)]
     pub socket: Option<PathBuf>,
+    /// A coordinator over TCP, https://HOST:PORT [default: $PODBAY_HOST].
+    #[arg(long, global = true, value_name = "URL", display_order = 901, conflicts_with_all = ["parent", "socket"])]
+    pub host: Option<String>,
+    /// With --host, the file of its token [default: $PODBAY_TOKEN_FILE].
+    #[arg(long, global = true, value_name = "FILE", display_order = 902)]
+    pub token_file: Option<PathBuf>,
+    /// With --host, its certificate or the one that signed it [default: $PODBAY_CA_FILE].
+    #[arg(long, global = true, value_name = "FILE", display_order = 903)]
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Globals {
@@ -82,6 +93,9 @@ impl Globals {
         Discover {
             socket: self.socket.clone(),
             parent: self.parent.clone(),
+            host: self.host.clone(),
+            token_file: self.token_file.clone(),
+            ca_file: self.ca_file.clone(),
         }
     }
 
@@ -134,6 +148,8 @@ enum Command {
     Pool(pool::PoolArgs),
     /// Puts another version of the coordinator in force, under the same parent.
     Upgrade(upgrade::UpgradeArgs),
+    /// Shows who did what.
+    Audit(audit::AuditArgs),
     /// Shows or checks the configuration.
     Config(config::ConfigArgs),
     /// Measures what is promised: claims, spawns, attach, memory.
@@ -150,6 +166,9 @@ enum Command {
     /// Runs the mount helper.
     #[command(hide = true)]
     Mounter(MounterArgs),
+    /// Runs the network guard.
+    #[command(hide = true)]
+    Netguard,
     /// Puts this version into the state volume: what an upgrade runs of the new image.
     #[command(hide = true)]
     Install(ServeArgs),
@@ -167,6 +186,7 @@ impl Command {
             Self::Spawn(args) => args.json,
             Self::Top(args) => args.json,
             Self::Pool(args) => args.json(),
+            Self::Audit(args) => args.json,
             Self::Bench(args) => args.json,
             _ => false,
         }
@@ -211,6 +231,7 @@ fn dispatch(cli: Cli, handlers: &Handlers) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Serve(args) => return Ok((handlers.serve)(args)),
         Command::Mounter(args) => return Ok((handlers.mounter)(args)),
+        Command::Netguard => return Ok((handlers.netguard)()),
         Command::Install(args) => return Ok((handlers.install)(args)),
         Command::Dashboard(args) => return Ok((handlers.dashboard)(globals.discover(), args)),
         Command::Completions(args) => return completions::run(&args),
@@ -243,11 +264,13 @@ fn dispatch(cli: Cli, handlers: &Handlers) -> Result<ExitCode, Failure> {
             Command::Top(args) => top::run(globals, &args).await,
             Command::Pool(args) => pool::run(globals, &args).await,
             Command::Upgrade(args) => upgrade::run(globals, &args).await,
+            Command::Audit(args) => audit::run(globals, &args).await,
             Command::Config(args) => config::run(globals, &args, &handlers.config).await,
             Command::Bench(args) => bench::run(globals, &args).await,
             Command::Relay(args) => relay::run(globals, &args).await,
             Command::Serve(_)
             | Command::Mounter(_)
+            | Command::Netguard
             | Command::Install(_)
             | Command::Dashboard(_)
             | Command::Completions(_)

@@ -4,7 +4,7 @@ use super::{
     Failure, Globals,
     attach::{End, KeysArgs, Opened, Session},
     exec::session_io,
-    project,
+    project, secret,
     term::{self, Paint},
     text,
 };
@@ -58,6 +58,16 @@ pub struct SpawnArgs {
     /// A file of variables.
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
+    /// A secret of the session, taken from this variable here: a file in the worker's memory, its
+    /// path in $NAME_FILE.
+    #[arg(long, value_name = "NAME")]
+    secret: Vec<String>,
+    /// The same with its value from a file.
+    #[arg(long, value_name = "NAME=FILE")]
+    secret_file: Vec<String>,
+    /// As --secret, and as variable $NAME of the session as well.
+    #[arg(long, value_name = "NAME")]
+    secret_env: Vec<String>,
     /// Remove the worker when its session ends; changes and the recording stay [default].
     #[arg(long, overrides_with = "no_rm")]
     rm: bool,
@@ -207,6 +217,9 @@ fn request(args: SpawnArgs, io: SessionIo, target: &Target) -> Result<SpawnReque
             none: args.no_limits,
         },
         env: project::environment(&args.env, &args.env_file, |name| std::env::var(name).ok())?,
+        secrets: secret::gather(&args.secret, &args.secret_env, &args.secret_file, |name| {
+            std::env::var(name).ok()
+        })?,
         argv: args.command,
         io,
         remove: !args.no_rm,

@@ -41,7 +41,10 @@ pub(super) async fn run(globals: &Globals, args: &StatusArgs) -> Result<ExitCode
     );
     let engine = &status.engine;
     let reached = match (&engine.error, engine.reachable) {
-        (_, true) => Paint::Green.on(colours, "reachable"),
+        (None, true) => Paint::Green.on(colours, "reachable"),
+        (Some(error), true) => {
+            Paint::Yellow.on(colours, format!("degraded: {}", text::escape(error)))
+        }
         (Some(error), false) => {
             Paint::Red.on(colours, format!("unreachable: {}", text::escape(error)))
         }
@@ -67,6 +70,20 @@ pub(super) async fn run(globals: &Globals, args: &StatusArgs) -> Result<ExitCode
                 Paint::Yellow.on(colours, format!("no: {}", text::escape(reason)))
             }
             (false, None) => Paint::Yellow.on(colours, "no"),
+        },
+    );
+    let guard = &status.guard;
+    line(
+        "egress guard",
+        match (guard.available, &guard.reason) {
+            (true, None) => "yes".to_owned(),
+            (true, Some(reason)) => {
+                Paint::Yellow.on(colours, format!("yes, but {}", text::escape(reason)))
+            }
+            (false, reason) => {
+                let reason = reason.as_deref().unwrap_or("not ready yet");
+                Paint::Yellow.on(colours, format!("no: {}", text::escape(reason)))
+            }
         },
     );
     let counts: Vec<String> = status

@@ -10,10 +10,10 @@ use super::{
 use crate::{
     model::HostPath,
     wire::{
-        ApplyRequest, ApplyResult, Changes, DiscardRequest, ExecRequest, ExecResponse, FileDiff,
-        Folders, LogsQuery, PoolView, RecentProjects, RenameRequest, ScaleRequest, ScreenView,
-        SpawnRequest, SpawnResponse, Status, StopRequest, UpgradeRequest, UpgradeView, Version,
-        WorkerView,
+        ApplyRequest, ApplyResult, AuditQuery, Changes, DiscardRequest, ExecRequest, ExecResponse,
+        FileDiff, Folders, LogsQuery, PoolView, RecentProjects, RenameRequest, ScaleRequest,
+        ScreenView, SpawnRequest, SpawnResponse, Status, StopRequest, UpgradeRequest, UpgradeView,
+        Version, WorkerView,
     },
 };
 use bytes::Bytes;
@@ -132,6 +132,28 @@ impl Client {
             .collect(&Call::new(Method::GET, path), self.deadlines.ordinary)
             .await?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The audit log's entries, a line of JSON each, the oldest first.
+    ///
+    /// # Errors
+    /// [`ClientError`], also in the midst of them.
+    pub async fn audit(
+        &self,
+        query: AuditQuery,
+    ) -> Result<impl Stream<Item = Result<Bytes, ClientError>> + Unpin + use<>, ClientError> {
+        let path = match query.since_s {
+            Some(seconds) => format!("/v1/audit?since_s={seconds}"),
+            None => "/v1/audit".to_owned(),
+        };
+        let call = Call::new(Method::GET, path);
+        let (answer, _link) = self
+            .http
+            .stream(&call, StatusCode::OK, self.deadlines.ordinary)
+            .await?;
+        let target = self.target().clone();
+        let body = BodyDataStream::new(answer.into_body());
+        Ok(body.map(move |piece| piece.map_err(|error| target.unreachable(chain(&error)))))
     }
 
     fn stop_deadline(&self, request: &StopRequest) -> Duration {

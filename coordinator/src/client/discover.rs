@@ -1,7 +1,10 @@
 //! Which coordinator a command speaks to.
 
-use super::{Client, ClientError, Target, engine_address};
-use std::path::{Path, PathBuf};
+use super::{Client, ClientError, Target, TlsTarget, engine_address};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// The parent container's name when none is given.
 pub const DEFAULT_PARENT: &str = "podbay-parent";
@@ -15,6 +18,12 @@ pub struct Discover {
     pub socket: Option<PathBuf>,
     /// The parent's name; `PODBAY_PARENT`, then [`DEFAULT_PARENT`] when absent.
     pub parent: Option<String>,
+    /// `https://HOST:PORT` of a coordinator; `PODBAY_HOST` when absent.
+    pub host: Option<String>,
+    /// Its token's file; `PODBAY_TOKEN_FILE` when absent.
+    pub token_file: Option<PathBuf>,
+    /// Its certificate, or the one that signed it; `PODBAY_CA_FILE` when absent.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Discover {
@@ -47,11 +56,37 @@ impl Discover {
         })
     }
 
+    /// The target over TCP, when one is named and nothing nearer.
+    fn tls(&self) -> Result<Option<TlsTarget>, ClientError> {
+        let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let nearer = self.socket.is_some() || self.parent.is_some();
+        let from_env = || var("PODBAY_HOST").map(|host| host.to_string_lossy().into_owned());
+        let named = self.host.clone().or_else(|| from_env().filter(|_| !nearer));
+        let Some(host) = named else {
+            return Ok(None);
+        };
+        let file = |given: &Option<PathBuf>, name: &str, option: &str| {
+            given
+                .clone()
+                .or_else(|| var(name).map(PathBuf::from))
+                .ok_or_else(|| ClientError::Unreachable {
+                    target: host.clone(),
+                    reason: format!("{option} is missing (or {name})"),
+                })
+        };
+        let token = file(&self.token_file, "PODBAY_TOKEN_FILE", "--token-file")?;
+        let ca = file(&self.ca_file, "PODBAY_CA_FILE", "--ca-file")?;
+        TlsTarget::new(&host, &token, &ca).map(Some)
+    }
+
     /// The target.
     ///
     /// # Errors
     /// [`ClientError::NoEngine`] when the engine is needed and not found.
     pub fn target(&self) -> Result<Target, ClientError> {
+        if let Some(tls) = self.tls()? {
+            return Ok(Target::Tls(Arc::new(tls)));
+        }
         if let Some(socket) = self.socket() {
             return Ok(Target::Socket(socket));
         }

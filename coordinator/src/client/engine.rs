@@ -10,8 +10,8 @@ use bollard::{
     },
     query_parameters::{
         CreateContainerOptionsBuilder, CreateImageOptionsBuilder, ListContainersOptionsBuilder,
-        LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
-        StopContainerOptionsBuilder,
+        ListNetworksOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+        RemoveVolumeOptions, StopContainerOptionsBuilder,
     },
 };
 use futures_util::{Stream, StreamExt};
@@ -137,6 +137,27 @@ impl Engine {
             .into_iter()
             .filter(|c| role(c).as_deref() != Some("parent"))
             .collect())
+    }
+
+    /// Removes the networks that the coordinator made for this parent's workers.
+    ///
+    /// # Errors
+    /// As [`Self::container`].
+    pub async fn remove_networks(&self, parent: &str) -> Result<(), ClientError> {
+        let filters = HashMap::from([("label", vec![format!("{LABEL_INSTANCE}={parent}")])]);
+        let options = ListNetworksOptionsBuilder::default()
+            .filters(&filters)
+            .build();
+        let found = self.docker.list_networks(Some(options)).await;
+        let found = found.map_err(|error| self.failed("listing networks", &error))?;
+        for id in found.into_iter().filter_map(|network| network.id) {
+            match self.docker.remove_network(&id).await {
+                Ok(()) => {}
+                Err(error) if status(&error) == Some(404) => {}
+                Err(error) => return Err(self.failed("removing the workers' network", &error)),
+            }
+        }
+        Ok(())
     }
 
     /// The id of an image; `None` when it is not there.

@@ -1,4 +1,5 @@
-//! Typed client of the API: over the socket, or through `podbay relay` by engine exec.
+//! Typed client of the API: over the socket, through `podbay relay` by engine exec, or over TCP
+//! with TLS.
 //!
 //! Owns how a connection is made and reused, deadlines, and the parsers of what streams back.
 //! Knows nothing of the coordinator but the wire types; never prints and never touches a terminal.
@@ -15,6 +16,7 @@ mod exec;
 mod http;
 pub mod mux;
 pub mod sse;
+mod tls;
 mod transport;
 
 pub use api::{Client, Deadlines};
@@ -23,4 +25,5 @@ pub use discover::{DEFAULT_PARENT, DEFAULT_SOCKET, Discover};
 pub use engine_address::{Endpoint, EngineAddress, EngineAddressError};
 pub use error::ClientError;
 pub use events::EventStream;
+pub use tls::TlsTarget;
 pub use transport::Target;

@@ -1,6 +1,6 @@
 //! Byte streams to the coordinator.
 
-use super::{ClientError, EngineAddress, exec};
+use super::{ClientError, EngineAddress, exec, tls::TlsTarget};
 use std::{
     path::PathBuf,
     pin::Pin,
@@ -24,12 +24,15 @@ pub enum Target {
         /// The parent container's name or id.
         container: String,
     },
+    /// Over TCP.
+    Tls(Arc<TlsTarget>),
 }
 
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Socket(path) => write!(f, "{}", path.display()),
+            Self::Tls(tls) => write!(f, "https://{}", tls.authority),
             Self::Exec { engine, container } => write!(f, "container {container} on {engine}"),
         }
     }
@@ -43,6 +46,7 @@ impl Target {
                 Ok(stream) => Ok(Connection::new(stream, Notes::default())),
                 Err(error) => Err(self.unreachable(error)),
             },
+            Self::Tls(tls) => tls.connect(self).await,
             Self::Exec { engine, container } => exec::open(self, engine, container).await,
         }
     }

@@ -4,8 +4,8 @@ use super::fields::{self, Refused};
 use super::raw::{Field, RawConfig, RawProfile};
 use super::tree::Layers;
 use super::types::{
-    ApiConfig, AttachConfig, Config, Defaults, EngineConfig, LogConfig, LogFormat, PoolConfig,
-    Profile, Rehome, SecurityProfile, WorkspaceConfig,
+    ApiConfig, AttachConfig, Config, Defaults, EngineConfig, LogConfig, LogFormat, Network,
+    PoolConfig, Profile, Rehome, SecurityProfile, WorkspaceConfig,
 };
 use crate::model::{Isolation, Limits, did_you_mean, parse_bytes, parse_cpus, parse_pids};
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
@@ -38,7 +38,7 @@ impl Checker<'_> {
         self.given(key, field, parse).unwrap_or(default)
     }
 
-    fn given<T>(
+    pub(super) fn given<T>(
         &mut self,
         key: &str,
         field: &Field<String>,
@@ -119,7 +119,7 @@ impl Checker<'_> {
             relist_interval: self.time(
                 "engine.relist_interval",
                 &raw.engine.relist_interval,
-                2 * SECOND,
+                SECOND,
                 tenth..=MINUTE,
                 false,
             ),
@@ -149,6 +149,7 @@ impl Checker<'_> {
             detach_keys: keys.unwrap_or_else(|| vec!["ctrl-p,ctrl-q".into(), "ctrl-\\".into()]),
         };
         let dashboard = self.dashboard(&raw.dashboard);
+        let tcp = self.tcp(&raw.api);
         let max_body = self.value("api.max_body", &raw.api.max_body, 1 << 20, |given| {
             fields::size(given, 16 << 10..=64 << 20)
         });
@@ -180,7 +181,7 @@ impl Checker<'_> {
             workspace,
             attach,
             dashboard,
-            api: ApiConfig { max_body },
+            api: ApiConfig { max_body, tcp },
             pool,
             defaults: Defaults {
                 profile: default_profile,
@@ -311,16 +312,18 @@ impl Checker<'_> {
                 &key("security"),
                 &raw.security,
                 SecurityProfile::Strict,
-                |given| {
-                    let all = [SecurityProfile::Strict, SecurityProfile::Build];
-                    fields::word(given, &all.map(|s| (s.as_str(), s)))
-                },
+                |given| fields::word(given, &SecurityProfile::ALL.map(|s| (s.as_str(), s))),
             ),
             read_only: raw.read_only.as_ref().is_some_and(|f| *f.get_ref()),
+            egress: self.egress(name, raw),
             rehome: self.value(&key("rehome"), &raw.rehome, Rehome::Ask, |given| {
                 fields::word(given, &Rehome::ALL.map(|r| (r.as_str(), r)))
             }),
             resume: resume.unwrap_or_default(),
+            network: self.value(&key("network"), &raw.network, Network::Shared, |given| {
+                fields::word(given, &Network::ALL.map(|n| (n.as_str(), n)))
+            }),
+            runtime: self.value(&key("runtime"), &raw.runtime, None, fields::runtime),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Single values: text to what it means, or what is wrong with it and what would be right.
 
-use crate::model::did_you_mean;
+use crate::model::{VARIABLE_RULE, did_you_mean, is_variable_name};
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 /// A value was refused: what is wrong with it, what would be right.
@@ -132,6 +132,23 @@ pub(super) fn truth(given: &str) -> Result<bool, Refused> {
             format!("{} is neither true nor false", quoted(given)),
             "use true or false",
         ),
+    }
+}
+
+/// The engine's name of an OCI runtime, as its `runtimes` setting has it; `None` for "default".
+pub(super) fn runtime(given: &str) -> Result<Option<String>, Refused> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    if given == "default" {
+        Ok(None)
+    } else if (1..=128).contains(&given.len()) && given.bytes().all(good) {
+        Ok(Some(given.to_owned()))
+    } else {
+        Err(Refused {
+            wrong: format!("{given:?} is no name of a runtime"),
+            right: "give a name that `docker info` lists under Runtimes, such as \"runsc\", or \
+                    \"default\""
+                .to_owned(),
+        })
     }
 }
 
@@ -312,14 +329,12 @@ pub(super) fn leave_keys(given: &str) -> Result<String, Refused> {
 
 /// An environment variable's name.
 pub(super) fn variable(name: &str) -> Result<(), Refused> {
-    let first = name.bytes().next();
-    let first_ok = first.is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
-    if first_ok && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+    if is_variable_name(name) {
         Ok(())
     } else {
         refused(
             format!("{} is not a variable's name", quoted(name)),
-            "use letters, digits and _, not starting with a digit",
+            VARIABLE_RULE,
         )
     }
 }
@@ -403,6 +418,7 @@ mod tests {
         fn no_text_panics(text in ".{0,40}") {
             for refused in [
                 image(&text).err(),
+                runtime(&text).err(),
                 detach_keys(&text).err(),
                 leave_keys(&text).err(),
                 log_filter(&text).err(),

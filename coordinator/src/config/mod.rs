@@ -5,8 +5,10 @@
 //! write any.
 
 mod check;
+mod check_api;
 mod check_dashboard;
 mod dashboard;
+mod egress;
 mod error;
 mod fields;
 mod overlay;
@@ -22,7 +24,7 @@ pub use overlay::Overrides;
 pub use raw::schema;
 pub use types::{
     ApiConfig, AttachConfig, Config, DashboardConfig, Defaults, EngineConfig, LogConfig, LogFormat,
-    PoolConfig, Profile, Rehome, SecurityProfile, WorkspaceConfig,
+    Network, PoolConfig, Profile, Rehome, SecurityProfile, TcpConfig, WorkspaceConfig,
 };
 pub use write::to_toml;
 

@@ -3,6 +3,7 @@
 //! The JSON schema comes from these structs, and the reader knows keys and types from the schema,
 //! so there is one list of keys. Values of any scalar type arrive here as text (see `tree.rs`).
 
+use super::egress::WordOrList;
 use crate::model::keys::{ENTRIES, Entry};
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Deserialize, Serialize, Serializer};
@@ -143,6 +144,31 @@ pub(super) struct RawApi {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Size", example = &"1m")]
     pub(super) max_body: Field<String>,
+    /// Address and port, inside the parent, for the API over TCP. Needs tls_cert, tls_key and
+    /// token_file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", example = &"0.0.0.0:7777")]
+    pub(super) listen: Field<String>,
+    /// Certificates for it (PEM, the server's first); an absolute path in the parent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", example = &"/var/lib/podbay/config/tls/cert.pem")]
+    pub(super) tls_cert: Field<String>,
+    /// Their private key (PEM).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", example = &"/var/lib/podbay/config/tls/key.pem")]
+    pub(super) tls_key: Field<String>,
+    /// File of the token that clients send: 64 hexadecimal digits, mode 0600. Made when missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", example = &"/var/lib/podbay/config/tls/token")]
+    pub(super) token_file: Field<String>,
+    /// Host names by which clients may call it, besides its address and localhost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<String>", example = &["bay.example"])]
+    pub(super) hosts: Field<Vec<Spanned<String>>>,
+    /// Origins of web pages that may call it; none by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<String>", example = &["https://bay.example"])]
+    pub(super) origins: Field<Vec<Spanned<String>>>,
 }
 
 /// All pools.
@@ -219,12 +245,16 @@ pub(super) struct RawProfile {
     pub(super) isolation: Field<String>,
     /// What the worker may do.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", extend("enum" = ["strict", "build"]))]
+    #[schemars(with = "String", extend("enum" = ["strict", "build", "nested-sandbox"]))]
     pub(super) security: Field<String>,
-    /// Read-only root with tmpfs on /tmp and /run.
+    /// Read-only root with tmpfs on /tmp, /var/tmp and /run.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]
     pub(super) read_only: Field<bool>,
+    /// Where it may connect to: "open" (everywhere), "none", or a list of names and addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "WordOrList", example = &"open", example = ["api.example.com", "*.example.org:443"])]
+    pub(super) egress: Option<Spanned<WordOrList>>,
     /// Whether a session whose worker lost its network moves to a new container.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("enum" = ["ask", "auto", "never"]))]
@@ -233,6 +263,14 @@ pub(super) struct RawProfile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<String>")]
     pub(super) resume: Field<Vec<Spanned<String>>>,
+    /// Which network the worker has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("enum" = ["shared", "isolated", "none"]))]
+    pub(super) network: Field<String>,
+    /// The engine's name of an OCI runtime; "default": the engine's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", example = &"runsc")]
+    pub(super) runtime: Field<String>,
     /// Memory, swap included; "none": no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Size", example = &"4g")]

@@ -1,8 +1,8 @@
 //! The checked configuration.
 
 use super::dashboard::{Notifications, ThemeChoice};
-use crate::model::{Isolation, Limits, keys::Preset};
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use crate::model::{Egress, Isolation, Limits, keys::Preset};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Everything, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,6 +105,25 @@ pub struct DashboardConfig {
 pub struct ApiConfig {
     /// Largest request body in bytes.
     pub max_body: usize,
+    /// The API over TCP, when it is wanted. Read at the start alone.
+    pub tcp: Option<TcpConfig>,
+}
+
+/// The API over TCP: with TLS and a token, or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TcpConfig {
+    /// Address and port, inside the parent.
+    pub listen: SocketAddr,
+    /// Certificates, PEM, the server's first.
+    pub cert: PathBuf,
+    /// The private key, PEM.
+    pub key: PathBuf,
+    /// The token's file: 64 hexadecimal digits, mode 0600; made when it is missing.
+    pub token_file: PathBuf,
+    /// Names by which clients may call it, besides the address and localhost.
+    pub hosts: Vec<String>,
+    /// Web pages that may call it, by origin.
+    pub origins: Vec<String>,
 }
 
 /// All pools.
@@ -154,12 +173,18 @@ pub struct Profile {
     pub isolation: Isolation,
     /// What the worker may do.
     pub security: SecurityProfile,
-    /// Read-only root with tmpfs on /tmp and /run.
+    /// Read-only root with tmpfs on /tmp, /var/tmp and /run.
     pub read_only: bool,
+    /// Where it may connect to.
+    pub egress: Egress,
     /// Whether a lost session moves to a new container.
     pub rehome: Rehome,
     /// The command of a session whose container was made anew; empty: its own again.
     pub resume: Vec<String>,
+    /// Which network the worker has.
+    pub network: Network,
+    /// The engine's name of an OCI runtime; `None` is the engine's default.
+    pub runtime: Option<String>,
 }
 
 /// Whether a session whose worker was lost (its network, its container) moves to a new container.
@@ -189,12 +214,14 @@ impl Rehome {
 }
 
 /// What a worker may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SecurityProfile {
     /// No capability for sessions, no new privileges.
     Strict,
     /// CHOWN, DAC_OVERRIDE, FOWNER, SETUID, SETGID: apt and sudo work.
     Build,
+    /// As strict, and a session may make namespaces and mounts of its own: bubblewrap works.
+    NestedSandbox,
 }
 
 impl SecurityProfile {
@@ -204,15 +231,49 @@ impl SecurityProfile {
         match self {
             Self::Strict => "strict",
             Self::Build => "build",
+            Self::NestedSandbox => "nested-sandbox",
+        }
+    }
+
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Strict, Self::Build, Self::NestedSandbox];
+
+    /// The one of that word.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == word)
+    }
+}
+
+/// Which network a worker has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Network {
+    /// The parent's, together with all other workers.
+    Shared,
+    /// One of its own, on a bridge of the instance where workers do not reach each other.
+    Isolated,
+    /// Loopback alone.
+    None,
+}
+
+impl Network {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Shared, Self::Isolated, Self::None];
+
+    /// The word used in configuration and labels.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Isolated => "isolated",
+            Self::None => "none",
         }
     }
 
     /// The one of that word.
     #[must_use]
     pub fn of(word: &str) -> Option<Self> {
-        [Self::Strict, Self::Build]
-            .into_iter()
-            .find(|it| it.as_str() == word)
+        Self::ALL.into_iter().find(|it| it.as_str() == word)
     }
 }
 

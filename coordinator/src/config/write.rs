@@ -1,10 +1,11 @@
 //! The checked configuration as TOML again.
 
+use super::egress::WordOrList;
 use super::raw::{
     Field, RawApi, RawAttach, RawConfig, RawDashboard, RawDefaults, RawEngine, RawLog, RawPool,
     RawProfile, RawWorkspace,
 };
-use super::types::{Config, DashboardConfig, Profile};
+use super::types::{Config, DashboardConfig, Profile, TcpConfig};
 use std::{path::PathBuf, time::Duration};
 use toml::Spanned;
 
@@ -45,6 +46,22 @@ fn cpus(nano: u64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+fn tcp(tcp: Option<&TcpConfig>) -> RawApi {
+    let Some(tcp) = tcp else {
+        return RawApi::default();
+    };
+    let path = |path: &PathBuf| field(path.to_string_lossy().into_owned());
+    RawApi {
+        max_body: None,
+        listen: field(tcp.listen.to_string()),
+        tls_cert: path(&tcp.cert),
+        tls_key: path(&tcp.key),
+        token_file: path(&tcp.token_file),
+        hosts: list(tcp.hosts.iter().cloned()),
+        origins: list(tcp.origins.iter().cloned()),
+    }
+}
+
 fn profile(p: &Profile) -> RawProfile {
     let mut raw = RawProfile {
         image: field(p.image.clone()),
@@ -59,8 +76,11 @@ fn profile(p: &Profile) -> RawProfile {
         isolation: field(p.isolation.as_str().to_owned()),
         security: field(p.security.as_str().to_owned()),
         read_only: field(p.read_only),
+        egress: field(WordOrList::of(&p.egress)),
         rehome: field(p.rehome.as_str().to_owned()),
         resume: list(p.resume.iter().cloned()),
+        network: field(p.network.as_str().to_owned()),
+        runtime: field(p.runtime.clone().unwrap_or_else(|| "default".to_owned())),
         memory: limit(p.limits.memory_bytes, bytes),
         cpus: limit(p.limits.nano_cpus, cpus),
         pids: limit(p.limits.pids, |n| n.to_string()),
@@ -123,6 +143,7 @@ pub fn to_toml(config: &Config) -> String {
         dashboard: dashboard(&config.dashboard),
         api: RawApi {
             max_body: field(bytes(config.api.max_body as u64)),
+            ..tcp(config.api.tcp.as_ref())
         },
         pool: RawPool {
             enabled: field(config.pool.enabled),

@@ -3,18 +3,15 @@
 use super::{Daemon, blocking, random_id, record::Record, unix_ms};
 use crate::{
     config::Profile,
+    egress::{FIRST_UID, UIDS},
     fleet::{ClaimId, Event},
     model::WorkerId,
-    runtime::{ProjectMount, RuntimeError, WorkerSpec},
+    runtime::{ProjectMount, RuntimeError},
     wire::ApiError,
-    workspace::PrepareRequest,
+    workspace::{MounterError, MounterErrorKind, PrepareRequest},
 };
 use podbay_protocol::{Reply, ToAgentBody};
 use std::sync::Arc;
-
-/// Uids of workers: one each, so that rules by uid are possible.
-const FIRST_UID: u32 = 200_000;
-const UIDS: u32 = 10_000;
 
 impl Daemon {
     pub(super) fn start_create(
@@ -49,11 +46,13 @@ impl Daemon {
         self.site().map_err(|e| e.message)?;
         let token = random_id().map_err(|e| e.message)?;
         let uid = self.enter(worker, profile_name, profile)?;
+        worker_agent::failpoint!("create.entered");
         let image = self
             .image_for(profile_name, profile)
             .await
             .map_err(|e| e.to_string())?;
         self.make_folder(worker, uid, &token).await?;
+        worker_agent::failpoint!("create.prepared");
         self.hub
             .listen(worker, token)
             .map_err(|e| format!("cannot listen for the worker's agent: {e}"))?;
@@ -79,31 +78,27 @@ impl Daemon {
             let record = state.records.get_mut(worker).ok_or("the worker is gone")?;
             record.limits = limits;
             record.security = Some(profile.security);
+            record.network = profile.network;
+            record.runtime.clone_from(&profile.runtime);
             record.engine_mounted = engine_mounted;
+            record.egress = profile.egress.clone();
             record.uid
         };
-        let spec = WorkerSpec {
-            id: worker.clone(),
-            instance: site.own.name.clone(),
-            parent: site.own.id.clone(),
-            profile: profile_name.to_owned(),
-            spec: self.spec_hash(profile, &image),
-            image,
-            agent: site.agent.clone(),
-            uid,
-            limits,
-            security: profile.security,
-            read_only: profile.read_only,
-            project,
-        };
+        self.guard_worker(worker).await?;
+        worker_agent::failpoint!("create.guarded");
+        let spec = self
+            .spec_of(worker, profile_name, profile, uid, image, project, limits)
+            .await?;
         let started = self
             .docker
             .create_worker(&spec, &site.host)
             .await
             .map_err(|e| {
                 self.engine_said(&e);
+                self.doubt.notify_one();
                 e.to_string()
             })?;
+        worker_agent::failpoint!("create.started");
         if let Some(record) = self.lock().records.get_mut(worker) {
             record.container = Some(started.container);
             record.pid = Some(started.pid);
@@ -139,11 +134,6 @@ impl Daemon {
         (FIRST_UID..FIRST_UID + UIDS).contains(&uid)
     }
 
-    /// How many workers came before it, by its uid: names its block of ports.
-    pub(super) fn slot_of(&self, uid: u32) -> u32 {
-        uid.saturating_sub(FIRST_UID)
-    }
-
     async fn make_folder(&self, worker: &WorkerId, uid: u32, token: &str) -> Result<(), String> {
         let folder = self.state_dir.worker(worker);
         let hot = self.lock().hot.available;
@@ -154,6 +144,7 @@ impl Daemon {
         });
         made.await
             .map_err(|e| format!("cannot make the worker's folder: {e}"))?;
+        worker_agent::failpoint!("create.folder");
         self.prepare_folder(worker, uid).await
     }
 
@@ -165,10 +156,12 @@ impl Daemon {
                 uid,
                 gid: uid,
             };
-            self.mounter
-                .prepare(request)
-                .await
-                .map_err(|e| e.to_string())?;
+            let mut prepared = self.mounter.prepare(request.clone()).await;
+            if unreached(&prepared) {
+                self.mounter_back().await;
+                prepared = self.mounter.prepare(request).await;
+            }
+            prepared.map_err(|e| e.to_string())?;
         }
         Ok(())
     }
@@ -197,6 +190,7 @@ impl Daemon {
     /// Forgets a worker that never came to be, and its folder.
     async fn forget(&self, worker: &WorkerId) {
         self.hub.forget(worker);
+        self.unguard(worker).await;
         self.lock().records.remove(worker);
         self.remove_folder(worker).await;
     }
@@ -206,11 +200,12 @@ impl Daemon {
         let hot = self.lock().hot.available;
         let mut result = Err("no mounter".to_owned());
         if hot {
-            result = self
-                .mounter
-                .remove_worker(worker.as_str())
-                .await
-                .map_err(|e| e.to_string());
+            let mut removed = self.mounter.remove_worker(worker.as_str()).await;
+            if unreached(&removed) {
+                self.mounter_back().await;
+                removed = self.mounter.remove_worker(worker.as_str()).await;
+            }
+            result = removed.map_err(|e| e.to_string());
         }
         if result.is_err() {
             let folder = self.state_dir.worker(worker);
@@ -218,8 +213,25 @@ impl Daemon {
                 .await
                 .map_err(|e| e.to_string());
         }
-        if let Err(error) = result {
-            tracing::warn!(%worker, error, "the worker's folder is left over");
+        match result {
+            Ok(()) => {
+                self.lock().leftovers.remove(worker);
+            }
+            Err(error) => {
+                if self.lock().leftovers.insert(worker.clone()) {
+                    tracing::warn!(%worker, error, "the worker's folder is left over");
+                    // Once: what cannot be removed at all is tried at the mounter's own pace.
+                    self.mounter_hint.notify_one();
+                }
+            }
+        }
+    }
+
+    /// Tries once more to remove folders that are left over, now that the mounter works.
+    pub(super) async fn remove_leftovers(&self) {
+        let left: Vec<WorkerId> = self.lock().leftovers.iter().cloned().collect();
+        for worker in left {
+            self.remove_folder(&worker).await;
         }
     }
 
@@ -285,4 +297,11 @@ impl Daemon {
         self.stop_ids(vec![worker.clone()], grace_ms).await?;
         self.worker(worker.as_str()).or_else(|_| self.worker(name))
     }
+}
+
+/// Whether the mounter died before it answered; what can be repeated is.
+fn unreached(result: &Result<(), MounterError>) -> bool {
+    result
+        .as_ref()
+        .is_err_and(|error| error.kind == MounterErrorKind::Unreachable)
 }

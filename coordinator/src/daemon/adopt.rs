@@ -14,22 +14,29 @@ impl Daemon {
         agent_binary: PathBuf,
         notices: tokio::sync::mpsc::Receiver<crate::agent::AgentNotice>,
     ) {
+        if let Err(error) = self.state_dir.sweep() {
+            tracing::warn!(%error, "half-written files of the former coordinator are left over");
+        }
         self.load_finished();
         self.reach(&agent_binary).await;
-        self.first_mounter().await;
+        tokio::join!(self.first_mounter(), self.first_guard());
         let specs = self.pool_specs().await;
         // Adopt first, fill the pools after: a worker that is there is not made again.
         self.adopt_listed().await;
+        self.brief_guard().await;
+        worker_agent::failpoint!("adopt.listed");
         self.feed(Event::Configured(specs));
         self.up.send_replace(true);
         self.confirm_upgrade().await;
         self.background("agents", self.clone().hear_agents(notices));
         self.background("listing", self.clone().keep_listing());
         self.background("events", self.clone().follow_events());
+        self.background("parts", self.clone().keep_checking());
         self.background("time", self.clone().keep_time());
         self.background("meters", self.clone().read_meters());
         self.background("counts", self.clone().keep_counts());
         self.background("mounter", self.clone().keep_mounter());
+        self.background("guard", self.clone().keep_guard());
         self.background("images", self.clone().pull_at_start());
         self.settle_leftovers().await;
         self.clone().keep_images().await;
@@ -88,6 +95,7 @@ impl Daemon {
                     Err(error) => tracing::warn!(%worker, error, "it ends here"),
                 }
             }
+            worker_agent::failpoint!("adopt.leftover");
             let reason = "its container was gone when the coordinator started".to_owned();
             self.settle(&worker, &RemoveCause::Unhealthy(reason)).await;
         }

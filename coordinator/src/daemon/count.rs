@@ -148,16 +148,20 @@ impl Daemon {
         let (news, finished) = {
             let mut state = self.lock();
             if let Some(record) = state.records.get_mut(id) {
-                (std::mem::replace(&mut record.changes, count) != count, None)
+                let news = std::mem::replace(&mut record.changes, count) != count;
+                (news, false)
             } else if let Some(finished) = state.finished.get_mut(id) {
                 let news = std::mem::replace(&mut finished.changes, count) != count;
-                (news, news.then(|| finished.clone()))
+                (news, true)
             } else {
-                (false, None)
+                (false, false)
             }
         };
-        if let Some(finished) = finished {
-            self.keep(finished).await;
+        if news
+            && finished
+            && let Err(error) = self.keep_changed(id).await
+        {
+            tracing::warn!(worker = %id, %error, "the count of its changes is not on disk");
         }
         if news {
             self.tell_worker(id);

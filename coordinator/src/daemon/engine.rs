@@ -1,26 +1,19 @@
-//! Keeping in step with the engine: reaching it, listing, images, the spec hash.
+//! Keeping in step with the engine: reaching it, taking stock, images, the spec hash.
 
 use super::{Daemon, Site, record::Record};
 use crate::{
-    config::{Config, Profile, SecurityProfile},
+    config::{Config, Network, Profile, SecurityProfile},
     fleet::{Event, Observed, PoolSpec},
     model::WorkerId,
     runtime::{HostFolders, Listed, PullPolicy, RuntimeError, labels, own_container},
     wire::EventBody,
     workspace::Policy,
 };
-use futures_util::StreamExt;
-use std::{
-    collections::BTreeMap,
-    hash::{DefaultHasher, Hash, Hasher},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 /// Between tries to reach the engine: from the first to the longest.
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LONGEST_RETRY: Duration = Duration::from_secs(5);
+pub(super) const FIRST_RETRY: Duration = Duration::from_millis(100);
+pub(super) const LONGEST_RETRY: Duration = Duration::from_secs(5);
 /// How often images are looked up again, so that a rebuilt one is noticed.
 const IMAGES_INTERVAL: Duration = Duration::from_secs(30);
 /// How often the fleet is told the time.
@@ -43,6 +36,7 @@ impl Daemon {
                 Err(error) => {
                     tracing::warn!(%error, "the engine is not ready");
                     self.engine_lost(error.to_string());
+                    self.mend_socket(&error).await;
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(LONGEST_RETRY);
                 }
@@ -77,6 +71,9 @@ impl Daemon {
             state.engine.reachable = true;
             state.engine.error = None;
         }
+        if let Some(source) = &own.engine_socket {
+            self.remember_socket(own.pid, source).await;
+        }
         let host = HostFolders {
             state: own.state_on_host.clone(),
         };
@@ -108,45 +105,26 @@ impl Daemon {
         }
     }
 
-    fn engine_back(self: &Arc<Self>) {
+    pub(super) fn engine_back(self: &Arc<Self>) {
         let news = {
             let mut state = self.lock();
-            state.engine.error = None;
-            !std::mem::replace(&mut state.engine.reachable, true)
+            let news = !std::mem::replace(&mut state.engine.reachable, true);
+            if news {
+                // What was said of an engine that could not be reached.
+                state.engine.error = None;
+            }
+            news
         };
         if news {
             tracing::info!("the engine is back");
+            // A stream of events from before may never end and never tell.
+            self.returned.notify_one();
+            self.doubt.notify_one();
             self.feed(Event::EngineBack);
             self.bus.send(EventBody::Engine {
                 reachable: true,
                 error: None,
             });
-        }
-    }
-
-    /// Lists everything now and then, and at once when something hints that it should.
-    pub(super) async fn keep_listing(self: Arc<Self>) {
-        let mut failures = 0u32;
-        loop {
-            match self.list_once().await {
-                Ok(()) => {
-                    failures = 0;
-                    self.engine_back();
-                }
-                Err(error) => {
-                    failures = failures.saturating_add(1);
-                    self.engine_said(&error);
-                    tracing::debug!(%error, failures, "cannot list");
-                }
-            }
-            let pause = self.config().engine.relist_interval * failures.clamp(1, 4);
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.relist.notified() => {
-                    // Several hints in a row are one relist.
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            }
         }
     }
 
@@ -219,12 +197,26 @@ impl Daemon {
             let image = image.unwrap_or_else(|| listed.image.clone());
             let mut record = Record::new(id.clone(), profile.clone(), image, uid, created_ms);
             record.container = Some(listed.container.clone());
+            record.unfollowed = true;
+            record.limits = claim.as_ref().map(|c| c.limits).unwrap_or_else(|| {
+                let config = self.config();
+                let profile = config.profiles.get(&profile);
+                profile.map(|p| p.limits).unwrap_or_default()
+            });
             record.claim = claim;
+            record.egress = label(labels::EGRESS)
+                .and_then(|text| text.parse().ok())
+                .unwrap_or_default();
             record.security = label(labels::SECURITY).and_then(|word| SecurityProfile::of(word));
+            record.network = label(labels::NETWORK)
+                .and_then(|word| Network::of(word))
+                .unwrap_or(Network::Shared);
+            record.runtime = label(labels::RUNTIME).filter(|r| !r.is_empty()).cloned();
             let claimed = record.claim.is_some();
             let name = record.claim.as_ref().map(|c| c.name.clone());
             self.lock().records.insert(id.clone(), record);
             self.welcome_back(&id, listed.running);
+            self.guard_adopted(&id);
             (claimed, name)
         } else {
             let state = self.lock();
@@ -282,28 +274,6 @@ impl Daemon {
         });
     }
 
-    /// Follows the engine's events: hints that a relist is worth while.
-    pub(super) async fn follow_events(self: Arc<Self>) {
-        let mut wait = FIRST_RETRY;
-        loop {
-            let Some(site) = self.site.get() else { return };
-            let mut events = Box::pin(self.docker.events(&site.own.name));
-            while let Some(Ok(event)) = events.next().await {
-                wait = FIRST_RETRY;
-                if matches!(
-                    event.action.as_str(),
-                    "die" | "destroy" | "oom" | "pause" | "unpause" | "start"
-                ) {
-                    tracing::debug!(?event, "the engine hints");
-                    self.relist.notify_one();
-                }
-            }
-            self.relist.notify_one();
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(LONGEST_RETRY);
-        }
-    }
-
     /// Tells the fleet the time, and the spare memory now and then.
     pub(super) async fn keep_time(self: Arc<Self>) {
         let mut tick = tokio::time::interval(TICK);
@@ -336,6 +306,7 @@ impl Daemon {
 
     pub(super) async fn pool_specs(self: &Arc<Self>) -> Vec<PoolSpec> {
         let config = self.config();
+        self.read_seccomp().await;
         let mut specs = Vec::new();
         for (name, profile) in &config.profiles {
             let image = match self.docker.image(&profile.image).await {
@@ -401,19 +372,6 @@ impl Daemon {
             .get(profile)
             .map(|image| image.env.clone())
             .unwrap_or_default()
-    }
-
-    /// Hash of all that goes into a container of this profile.
-    pub(super) fn spec_hash(&self, profile: &Profile, image: &str) -> String {
-        let mut hasher = DefaultHasher::new();
-        image.hash(&mut hasher);
-        profile.limits.hash(&mut hasher);
-        (profile.security as u8, profile.read_only).hash(&mut hasher);
-        if let Some(site) = self.site.get() {
-            site.agent.hash(&mut hasher);
-            site.own.id.hash(&mut hasher);
-        }
-        format!("{:016x}", hasher.finish())
     }
 
     /// Which folders may be projects.

@@ -57,6 +57,7 @@ impl Daemon {
             })
         };
         self.note_end(worker).await;
+        worker_agent::failpoint!("finish.noted");
         match self.docker.remove(&container).await {
             Ok(()) => {}
             Err(error) if error.is_gone() => {}
@@ -65,8 +66,10 @@ impl Daemon {
                 return Err(error.to_string());
             }
         }
+        worker_agent::failpoint!("finish.removed");
         self.hub.forget(worker);
         self.settle(worker, cause).await;
+        worker_agent::failpoint!("finish.settled");
         Ok(())
     }
 
@@ -98,6 +101,7 @@ impl Daemon {
 
     /// What is left of a worker whose container is gone: its record and recording, its changes.
     pub(super) async fn settle(self: &Arc<Self>, worker: &WorkerId, cause: &RemoveCause) {
+        self.unguard(worker).await;
         let record = {
             let mut state = self.lock();
             if state.gone.len() >= REMEMBERED {
@@ -147,20 +151,33 @@ impl Daemon {
             changes,
             claim,
         };
+        worker_agent::failpoint!("finish.reviewed");
         self.keep(finished).await;
         self.tell_worker(worker);
     }
 
-    pub(super) async fn keep(&self, finished: FinishedRecord) {
+    /// Writes a finished session's record as it is now, unless it was removed meanwhile.
+    pub(super) async fn keep_changed(&self, id: &WorkerId) -> std::io::Result<()> {
+        let _turn = self.keeping.lock().await;
+        let Some(finished) = self.lock().finished.get(id).cloned() else {
+            return Ok(());
+        };
+        let store = self.state_dir.clone();
+        blocking(move || store.write_finished(&finished)).await
+    }
+
+    async fn keep(&self, finished: FinishedRecord) {
         let store = self.state_dir.clone();
         let written = finished.clone();
+        let turn = self.keeping.lock().await;
         if let Err(error) = blocking(move || store.write_finished(&written)).await {
             tracing::error!(worker = %finished.claim.id, %error, "the session's record is not on disk");
         }
         let id = finished.claim.id.clone();
+        self.lock().finished.insert(id, finished);
+        drop(turn);
         let dropped = {
-            let mut state = self.lock();
-            state.finished.insert(id, finished);
+            let state = self.lock();
             let mut old: Vec<(u64, WorkerId)> = state
                 .finished
                 .values()
@@ -184,6 +201,8 @@ impl Daemon {
     pub(super) async fn drop_finished(&self, id: &WorkerId) -> std::io::Result<()> {
         self.lock().finished.remove(id);
         self.remove_folder(id).await;
+        worker_agent::failpoint!("drop.folder");
+        let _turn = self.keeping.lock().await;
         let (store, id) = (self.state_dir.clone(), id.clone());
         blocking(move || store.remove_finished(&id)).await
     }
@@ -209,6 +228,7 @@ impl Daemon {
                 tracing::error!(%error, "stopping a session failed");
             }
         }
+        worker_agent::failpoint!("stop.ended");
         for worker in &workers {
             self.feed(Event::Remove(worker.clone()));
         }
@@ -405,15 +425,17 @@ impl Daemon {
 
     /// After changes were applied or discarded: a finished worker with none left can go.
     pub(crate) async fn reviewed(self: &Arc<Self>, id: &WorkerId, left: bool) {
-        let finished = {
-            let mut state = self.lock();
-            state.finished.get_mut(id).map(|f| {
-                f.unapplied = left;
-                f.clone()
-            })
+        let finished = match self.lock().finished.get_mut(id) {
+            Some(finished) => {
+                finished.unapplied = left;
+                true
+            }
+            None => false,
         };
-        if let Some(finished) = finished {
-            self.keep(finished).await;
+        if finished {
+            if let Err(error) = self.keep_changed(id).await {
+                tracing::error!(worker = %id, %error, "what was reviewed is not on disk");
+            }
             self.tell_worker(id);
         }
         self.want_count(id);
@@ -428,6 +450,7 @@ impl Daemon {
         self.feed(Event::Shutdown);
         let all: Vec<WorkerId> = self.lock().records.keys().cloned().collect();
         self.stop_ids(all, None).await?;
+        self.stop_guard().await?;
         self.stop_mounter().await
     }
 }

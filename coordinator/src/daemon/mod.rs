@@ -9,8 +9,10 @@ mod adopt;
 mod bus;
 mod claim;
 mod count;
+mod egress;
 mod engine;
 mod finish;
+mod follow;
 mod log;
 mod mounter;
 mod names;
@@ -26,6 +28,7 @@ mod resolve;
 mod restart;
 mod serve;
 mod session;
+mod spec;
 mod start;
 mod stats;
 mod upgrade;
@@ -43,11 +46,12 @@ pub(crate) use view::version;
 use crate::{
     agent::AgentHub,
     config::Config,
+    egress::GuardClient,
     fleet::{Action, ClaimId, Event, Fleet, Millis},
     model::WorkerId,
     runtime::{Docker, HostFolders, Image, Own, PullPolicy},
-    store::{FinishedRecord, StateDir},
-    wire::{ApiError, EngineView, ErrorKind, HotMounts},
+    store::{AuditLog, FinishedRecord, StateDir},
+    wire::{ApiError, EngineView, ErrorKind, GuardView, HotMounts},
     workspace::MounterClient,
 };
 use claim::Waiting;
@@ -56,7 +60,7 @@ use record::Record;
 use session::{ExitLog, PendingExecs};
 use stats::ClaimTimes;
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant, UNIX_EPOCH},
 };
@@ -75,14 +79,29 @@ pub struct Daemon {
     hub: AgentHub,
     /// The mounter's client; the mounter may be away.
     mounter: MounterClient,
+    /// The guard's client; the guard may be away.
+    guard: GuardClient,
+    /// Whoever tells the guard something takes turns, so that what it knows is what there is.
+    guard_turn: tokio::sync::Mutex<()>,
     /// What is known once the engine has answered.
     site: OnceLock<Site>,
     /// All that changes.
     state: Mutex<State>,
+    /// Whoever writes or removes finished sessions' records takes turns, so that none that was
+    /// removed comes back.
+    keeping: tokio::sync::Mutex<()>,
+    /// Who did what.
+    audit: AuditLog,
     /// Tells clients what changed.
     bus: Bus,
     /// Woken when a relist is wanted now.
     relist: Notify,
+    /// Woken when the engine is back after it was away.
+    returned: Notify,
+    /// Woken when the engine's parts are to be looked at.
+    doubt: Notify,
+    /// Woken when the mounter is to be looked at.
+    mounter_hint: Notify,
     /// Woken when a session ended or a worker went.
     ended: Notify,
     /// Woken when changes may have to be counted.
@@ -122,6 +141,8 @@ struct State {
     records: HashMap<WorkerId, Record>,
     /// Workers whose container was removed: a list that was made before it still shows them.
     gone: VecDeque<WorkerId>,
+    /// Workers that are gone and whose folder could not be removed yet.
+    leftovers: HashSet<WorkerId>,
     /// Claims that wait for a worker, by the number the fleet knows them by.
     waiting: HashMap<ClaimId, Waiting>,
     /// Sessions that ended and have no container any more.
@@ -134,10 +155,16 @@ struct State {
     engine: EngineView,
     /// Whether projects get into warm workers.
     hot: HotMounts,
+    /// Whether where workers connect to is kept.
+    guard: GuardView,
+    /// The guard that was told of all workers.
+    guard_boot: Option<u64>,
     /// Images by profile, as last seen.
     images: HashMap<String, Image>,
     /// Claim times by profile.
     times: HashMap<String, ClaimTimes>,
+    /// What containers are made of.
+    parts: spec::Parts,
     /// Whose changes are to be counted.
     counts: Counts,
     /// Next claim's number.
@@ -161,6 +188,12 @@ impl Daemon {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Who did what.
+    #[must_use]
+    pub fn audit(&self) -> &AuditLog {
+        &self.audit
     }
 
     /// What changes, for the event stream.

@@ -12,6 +12,9 @@ use std::{sync::Arc, time::Duration};
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// A fresh mounter has bound its socket by then.
 const START_DEADLINE: Duration = Duration::from_secs(10);
+const HINT_PAUSE: Duration = Duration::from_millis(100);
+/// How often a mounter that is to return is looked for.
+const RETURN_STEP: Duration = Duration::from_millis(50);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
@@ -48,9 +51,26 @@ impl Daemon {
         let mut wait = FIRST_RETRY;
         loop {
             let works = self.lock().hot.available;
-            tokio::time::sleep(if works { CHECK_INTERVAL } else { wait }).await;
+            let missed = async {
+                if !works {
+                    // The pauses grow for as long as it cannot be started.
+                    std::future::pending::<()>().await;
+                }
+                tokio::select! {
+                    () = self.mounter.missed() => {}
+                    // Several in a row are one look.
+                    () = self.mounter_hint.notified() => tokio::time::sleep(HINT_PAUSE).await,
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(if works { CHECK_INTERVAL } else { wait }) => {}
+                () = missed => {}
+            }
             match self.ensure_mounter().await {
-                Ok(()) => wait = FIRST_RETRY,
+                Ok(()) => {
+                    wait = FIRST_RETRY;
+                    self.remove_leftovers().await;
+                }
                 Err(reason) => {
                     self.no_mounter(reason);
                     wait = (wait * 2).min(LONGEST_RETRY);
@@ -101,6 +121,17 @@ impl Daemon {
                 Err(_) => tokio::time::sleep(pause).await,
             }
             pause = (pause * 2).min(Duration::from_millis(200));
+        }
+    }
+
+    /// After a call that did not reach the mounter: waits until another one serves.
+    pub(super) async fn mounter_back(&self) {
+        let deadline = tokio::time::Instant::now() + START_DEADLINE;
+        while self.mounter.probe().await.is_err()
+            && self.lock().hot.available
+            && tokio::time::Instant::now() < deadline
+        {
+            tokio::time::sleep(RETURN_STEP).await;
         }
     }
 

@@ -4,7 +4,7 @@
 //! exec. The record on disk, the rename and the limits follow beside it.
 
 use super::{
-    Daemon, random_id,
+    Daemon, egress, random_id,
     resolve::Resolved,
     session::{Attached, STREAM_DEADLINE},
     unix_ns,
@@ -12,12 +12,15 @@ use super::{
 use crate::{
     agent::AgentRequestError,
     fleet::{ClaimId, Event},
-    model::{Isolation, WorkerId, WorkerName},
+    model::{Egress, Isolation, WorkerId, WorkerName},
+    runtime::allows_root,
     store::ClaimRecord,
     wire::{ApiError, ErrorKind, SpawnResponse, Timings},
     workspace::{MountMode, MountRequest, Mounted, MounterError, MounterErrorKind},
 };
-use podbay_protocol::{Attach, AttachMode, Reply, SessionIo, StartSession, ToAgentBody, paths};
+use podbay_protocol::{
+    Attach, AttachMode, Reply, SHORTEST_REDACTED, SessionIo, StartSession, ToAgentBody, paths,
+};
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -26,9 +29,6 @@ use std::{
 
 /// An agent's answer to `Start`: exec of a huge program from a cold disk included.
 pub(super) const START_DEADLINE: Duration = Duration::from_secs(30);
-/// Ports a claim may call its own, from [`FIRST_PORT`] up.
-const PORTS_PER_WORKER: u32 = 20;
-const FIRST_PORT: u32 = 20_000;
 
 /// A worker that runs the command.
 #[derive(Debug)]
@@ -107,16 +107,20 @@ impl Daemon {
         attach: Option<AttachMode>,
     ) -> Result<(ClaimRecord, Option<Mounted>, Option<Attached>, Timings), Fault> {
         let mut timings = Timings::default();
+        worker_agent::failpoint!("claim.assigned");
         let mounting = Instant::now();
         let mounted = self.mount(worker, resolved).await?;
         timings.mount_us = micros(mounting);
+        worker_agent::failpoint!("claim.mounted");
 
         let record = self.record_of(worker, warm, resolved, name, mounted.as_ref())?;
         let starting = Instant::now();
         let start = self
             .start_message(&record, resolved)
             .map_err(Fault::request)?;
+        worker_agent::failpoint!("claim.starting");
         let attached = self.start_session(worker, start, attach).await?;
+        worker_agent::failpoint!("claim.started");
         timings.start_us = micros(starting);
         Ok((record, mounted, attached, timings))
     }
@@ -156,11 +160,14 @@ impl Daemon {
             gid: uid,
             policy: self.policy(),
         };
-        self.mounter
-            .mount(request)
-            .await
-            .map(Some)
-            .map_err(mount_fault)
+        let mounted = self.mounter.mount(request).await;
+        if let Err(error) = &mounted
+            && error.kind == MounterErrorKind::Unreachable
+        {
+            // This worker may have its mount or not; the next one is to find a mounter.
+            self.mounter_back().await;
+        }
+        mounted.map(Some).map_err(mount_fault)
     }
 
     pub(super) fn record_of(
@@ -183,6 +190,10 @@ impl Daemon {
             (_, None, true) => record.workspace_owner.unwrap_or(own),
             (_, None, false) => own,
         };
+        if uid == 0 && !record.security.is_none_or(allows_root) {
+            return Err(Fault::request(no_root()));
+        }
+        egress::holds(&record.egress, record.uid, uid).map_err(Fault::request)?;
         let claim = ClaimRecord {
             id: worker.clone(),
             name,
@@ -247,7 +258,14 @@ impl Daemon {
             claim: Some(carried),
             attach: None,
             timeout_s: resolved.timeout_s,
+            secrets: resolved.secrets.clone(),
         })
+    }
+
+    /// First and last port of a worker's own, by its uid.
+    pub(super) fn ports_of(&self, uid: u32) -> (u16, u16) {
+        let first = egress::first_port(uid);
+        (first, first + (egress::PORTS_PER_WORKER - 1))
     }
 
     /// The session's environment: the image's, the profile's and the request's, and where it is.
@@ -256,12 +274,12 @@ impl Daemon {
         record: &ClaimRecord,
         asked: &BTreeMap<String, String>,
     ) -> BTreeMap<String, String> {
-        let slot = self
-            .lock()
-            .records
-            .get(&record.id)
-            .map_or(0, |r| self.slot_of(r.uid));
-        let port = FIRST_PORT + slot * PORTS_PER_WORKER % 40_000;
+        let (own_uid, egress) = {
+            let state = self.lock();
+            let known = state.records.get(&record.id);
+            known.map_or((record.uid, Egress::Open), |r| (r.uid, r.egress.clone()))
+        };
+        let port = egress::first_port(own_uid);
         let mut env = self.image_env(&record.profile);
         env.extend(asked.clone());
         for (key, value) in [
@@ -270,7 +288,10 @@ impl Daemon {
             ("PODBAY_PORT_BASE", port.to_string()),
             ("PORT", port.to_string()),
             ("LANG", "C.UTF-8".to_owned()),
-        ] {
+        ]
+        .into_iter()
+        .chain(egress::proxy_env(&egress))
+        {
             env.entry(key.to_owned()).or_insert(value);
         }
         env
@@ -360,7 +381,17 @@ impl Daemon {
         warm: bool,
         resolved: &Resolved,
     ) -> Placed {
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<String> = resolved
+            .secrets
+            .iter()
+            .filter(|(_, secret)| secret.value.reveal().trim_end().len() < SHORTEST_REDACTED)
+            .map(|(name, _)| {
+                format!(
+                    "secret {name} is shorter than {SHORTEST_REDACTED} bytes: it is not looked for \
+                     in the recording"
+                )
+            })
+            .collect();
         if let Some(reason) = mounted.and_then(|m| m.idmap_reason) {
             warnings.push(format!(
                 "not id-mapped, the session runs as uid {}: {reason}",
@@ -403,10 +434,21 @@ impl Daemon {
         }
     }
 
+    /// Does again what follows a claim: the coordinator that placed it may have died meanwhile.
+    pub(super) fn follow_adopted(self: &Arc<Self>, claim: ClaimRecord) {
+        let config = self.config();
+        let made_with = config.profiles.get(&claim.profile).map(|p| p.limits);
+        let limits_differ = made_with != Some(claim.limits);
+        let daemon = self.clone();
+        tokio::spawn(async move { daemon.follow_up(claim, limits_differ).await });
+    }
+
     async fn follow_up(self: Arc<Self>, record: ClaimRecord, limits_differ: bool) {
+        worker_agent::failpoint!("claim.placed");
         if let Err(error) = self.write_claim(&record.id).await {
             tracing::error!(worker = %record.id, %error, "the claim's record is not on disk");
         }
+        worker_agent::failpoint!("claim.written");
         let container = {
             let state = self.lock();
             let found = state.records.get(&record.id).filter(|r| !r.removing);
@@ -420,8 +462,18 @@ impl Daemon {
             tracing::warn!(worker = %record.id, %error, "the limits asked for are not in force");
             self.note_limits_failure(&record.id, &error);
         }
+        worker_agent::failpoint!("claim.limited");
         self.name_container(&record.id).await;
+        worker_agent::failpoint!("claim.named");
     }
+}
+
+/// Root is refused where `/proc` has nothing hidden.
+pub(super) fn no_root() -> ApiError {
+    let message = "the security profile nested-sandbox has no root sessions: nothing of /proc is \
+                   hidden there";
+    ApiError::new(ErrorKind::Refused, message)
+        .hint("leave --root out, or use a profile with security = \"strict\" or \"build\"")
 }
 
 fn micros(since: Instant) -> u64 {

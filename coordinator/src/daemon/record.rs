@@ -1,12 +1,12 @@
 //! What the daemon keeps of a worker beside the fleet's own entry.
 
 use crate::{
-    config::SecurityProfile,
-    model::{Limits, WorkerId},
+    config::{Network, SecurityProfile},
+    model::{Egress, Limits, WorkerId},
     store::ClaimRecord,
-    wire::{ChangeCount, ListeningPort},
+    wire::{ChangeCount, EgressDenied, ListeningPort},
 };
-use podbay_protocol::{Activity, AgentError, ExitStatus, Readings, SessionInfo, Size};
+use podbay_protocol::{Activity, AgentError, ExitStatus, Landlock, Readings, SessionInfo, Size};
 use std::sync::Arc;
 
 /// One worker that has, or is about to have, a container.
@@ -45,10 +45,23 @@ pub(super) struct Record {
     pub restart_failed: Option<AgentError>,
     /// What it was made with; known from its label, or else from its profile.
     pub security: Option<SecurityProfile>,
+    /// Its network.
+    pub network: Network,
+    /// Its OCI runtime, where that is not the engine's default.
+    pub runtime: Option<String>,
+    /// What its agent says of Landlock.
+    pub landlock: Option<Landlock>,
+    /// Where it may connect to: what it was made with.
+    pub egress: Egress,
+    /// What the guard counted when it was last asked, and all that was refused so far.
+    pub denied_seen: u64,
+    pub denied: Option<EgressDenied>,
     /// TCP sockets its processes listen on.
     pub ports: Vec<ListeningPort>,
     /// How much it changed, when that was counted.
     pub changes: Option<ChangeCount>,
+    /// Another coordinator placed its claim, and may have died before all that follows was done.
+    pub unfollowed: bool,
     /// Whoever writes the claim's record or names the container takes turns.
     pub following: Arc<tokio::sync::Mutex<()>>,
 }
@@ -89,8 +102,15 @@ impl Record {
             restarting: None,
             restart_failed: None,
             security: None,
+            network: Network::Shared,
+            runtime: None,
+            landlock: None,
+            egress: Egress::Open,
+            denied_seen: 0,
+            denied: None,
             ports: Vec::new(),
             changes: None,
+            unfollowed: false,
             following: Arc::default(),
         }
     }

@@ -203,11 +203,11 @@ impl Daemon {
         }
         self.note_moving(id, true).await?;
         self.end_container(id, &former, profile).await?;
-        worker_agent::failpoint!("rehome-container-gone");
+        worker_agent::failpoint!("rehome.container.gone");
         self.make_container(id, &former, profile, &resolved).await?;
         self.await_agent(id, profile.ready_timeout).await?;
         self.start_anew(id, &former, &resolved, origin).await?;
-        worker_agent::failpoint!("rehome-started");
+        worker_agent::failpoint!("rehome.started");
         self.note_moving(id, false).await
     }
 
@@ -388,6 +388,7 @@ impl Daemon {
         let mut start = self.start_message(&record, resolved)?;
         if let Some(origin) = origin {
             start.env = origin.env;
+            start.secrets = origin.secrets;
             if let (SessionIo::Pty { size }, SessionIo::Pty { size: was }) =
                 (&mut start.io, origin.io)
             {

@@ -50,6 +50,7 @@ impl Daemon {
         let live = self.lock().records.contains_key(id);
         let kept = if live {
             self.rename_live(id, name)?;
+            worker_agent::failpoint!("rename.noted");
             self.write_claim(id).await
         } else {
             self.rename_finished(id, name).await?
@@ -62,6 +63,7 @@ impl Daemon {
             )
             .hint("make room in the state volume and rename it again")
         })?;
+        worker_agent::failpoint!("rename.written");
         if live {
             let (daemon, id) = (self.clone(), id.clone());
             tokio::spawn(async move {
@@ -119,7 +121,7 @@ impl Daemon {
         id: &WorkerId,
         name: WorkerName,
     ) -> Result<std::io::Result<()>, ApiError> {
-        let finished = {
+        {
             let mut state = self.lock();
             if state.finished.get(id).is_some_and(|f| f.claim.name != name) {
                 check_free(&state, &name)?;
@@ -131,10 +133,8 @@ impl Daemon {
                 ));
             };
             finished.claim.name = name;
-            finished.clone()
-        };
-        let store = self.state_dir.clone();
-        Ok(blocking(move || store.write_finished(&finished)).await)
+        }
+        Ok(self.keep_changed(id).await)
     }
 
     /// Writes the claim's record as it is now.

@@ -3,6 +3,7 @@
 use super::{Daemon, unix_ms};
 use crate::{
     agent::{AgentHandle, AgentNotice},
+    config::Network,
     fleet::Event,
     model::{WorkerId, WorkerName},
     runtime::RuntimeError,
@@ -105,6 +106,8 @@ impl Daemon {
         let mut ended = None;
         let mut remove = true;
         let mut again = false;
+        let mut follow = None;
+        let shares_network;
         {
             let mut state = self.lock();
             let Some(record) = state.records.get_mut(worker) else {
@@ -112,6 +115,8 @@ impl Daemon {
                 return;
             };
             record.readings = description.readings;
+            record.landlock.clone_from(&description.landlock);
+            shares_network = record.network == Network::Shared;
             record.workspace_owner = Some((description.workspace_uid, description.workspace_gid));
             if main.is_none() && record.claim.as_ref().is_some_and(|c| c.moving) {
                 if record.rehoming {
@@ -151,9 +156,12 @@ impl Daemon {
                     .exit
                     .and(record.session.ended_ms)
                     .or(info.exit.map(|_| unix_ms()));
+                let unfollowed = std::mem::take(&mut record.unfollowed);
                 if let Some(claim) = &record.claim {
                     claimed_as = Some(claim.name.clone());
                     remove = claim.remove;
+                    record.limits = claim.limits;
+                    follow = unfollowed.then(|| claim.clone());
                 }
                 ended = info.exit.map(|status| (info.session.clone(), status));
             }
@@ -170,8 +178,11 @@ impl Daemon {
         if again {
             self.follow_restart(worker);
         }
+        if let Some(claim) = follow {
+            self.follow_adopted(claim);
+        }
         let has_ended = ended.is_some();
-        let cut_off = !has_ended && self.cut_off(description.netns);
+        let cut_off = !has_ended && shares_network && self.cut_off(description.netns);
         if cut_off && main.is_none() {
             self.lose(worker);
             return;

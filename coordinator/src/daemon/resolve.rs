@@ -3,11 +3,19 @@
 use super::Daemon;
 use crate::{
     config::{Config, Profile},
-    model::{HostPath, Isolation, Limits, WorkerName, parse_bytes, parse_cpus, parse_pids},
+    egress::FIRST_UID,
+    model::{
+        HostPath, Isolation, Limits, VARIABLE_RULE, WorkerName, is_variable_name, parse_bytes,
+        parse_cpus, parse_pids,
+    },
+    runtime::allows_root,
     wire::{ApiError, ErrorKind, HotMounts, LimitsRequest, SpawnRequest, WhenEmpty},
 };
-use podbay_protocol::SessionIo;
+use podbay_protocol::{MAX_SECRET, Secret, SessionIo};
 use std::{collections::BTreeMap, sync::Arc};
+
+/// Secrets of one session.
+const MOST_SECRETS: usize = 64;
 
 /// A spawn request, checked and completed.
 #[derive(Debug, Clone)]
@@ -18,6 +26,7 @@ pub(super) struct Resolved {
     pub isolation: Isolation,
     pub limits: Limits,
     pub env: BTreeMap<String, String>,
+    pub secrets: BTreeMap<String, Secret>,
     pub argv: Vec<String>,
     pub io: SessionIo,
     pub remove: bool,
@@ -40,7 +49,14 @@ fn invalid(message: impl Into<String>) -> ApiError {
 impl Daemon {
     pub(super) fn resolve(&self, request: SpawnRequest) -> Result<Resolved, ApiError> {
         let hot = self.lock().hot.clone();
-        resolve(&self.config(), &hot, request)
+        let config = self.config();
+        let resolved = resolve(&config, &hot, request)?;
+        if let Some(profile) = config.profiles.get(&*resolved.profile) {
+            self.check_guard(&profile.egress)?;
+            let uid = if resolved.root { 0 } else { FIRST_UID };
+            super::egress::holds(&profile.egress, FIRST_UID, uid)?;
+        }
+        Ok(resolved)
     }
 }
 
@@ -63,14 +79,18 @@ fn resolve(config: &Config, hot: &HotMounts, request: SpawnRequest) -> Result<Re
     };
     check_argv(&argv)?;
     check_env(&request.env)?;
+    check_secrets(&request.secrets)?;
     let (project, isolation) = place(request.project, request.isolation, profile)?;
     let force_cold = fallback(project.as_ref(), isolation, hot)?;
+    if request.root && !allows_root(profile.security) {
+        return Err(super::place::no_root());
+    }
     let limits = limits(&request.limits, profile.limits)?;
     if request.timeout_s == Some(0) {
         return Err(invalid("a timeout of 0 would end the session at once")
             .hint("leave it out for no timeout, or give a duration such as 30m"));
     }
-    let env_given = !request.env.is_empty();
+    let env_given = !request.env.is_empty() || !request.secrets.is_empty();
     let mut env = profile.env.clone();
     env.extend(request.env);
     Ok(Resolved {
@@ -80,6 +100,7 @@ fn resolve(config: &Config, hot: &HotMounts, request: SpawnRequest) -> Result<Re
         isolation,
         limits,
         env,
+        secrets: request.secrets,
         argv,
         io: request.io,
         remove: request.remove,
@@ -120,6 +141,31 @@ pub(super) fn check_env(env: &BTreeMap<String, String>) -> Result<(), ApiError> 
             .hint("a name is not empty and has no '=' or NUL; a value has no NUL")),
         None => Ok(()),
     }
+}
+
+/// Names of secrets are names of variables and of files; values fit into a page of memory or some.
+fn check_secrets(secrets: &BTreeMap<String, Secret>) -> Result<(), ApiError> {
+    if secrets.len() > MOST_SECRETS {
+        return Err(invalid(format!("more than {MOST_SECRETS} secrets")));
+    }
+    for (name, secret) in secrets {
+        if !is_variable_name(name) {
+            return Err(invalid(format!("{name:?} is no name for a secret")).hint(VARIABLE_RULE));
+        }
+        let value = secret.value.reveal();
+        // Never the value itself: this is shown.
+        let wrong = if value.is_empty() {
+            "is empty".to_owned()
+        } else if value.len() > MAX_SECRET {
+            format!("has {} bytes, at most {MAX_SECRET} are taken", value.len())
+        } else if value.contains('\0') {
+            "contains a NUL byte".to_owned()
+        } else {
+            continue;
+        };
+        return Err(invalid(format!("the value of secret {name} {wrong}")));
+    }
+    Ok(())
 }
 
 fn place(

@@ -14,9 +14,10 @@ use crate::{
 use podbay_protocol::{AgentError, ErrorCode, ToAgentBody};
 use std::{sync::Arc, time::Instant};
 
+/// How often a worker that is being restarted is looked at.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
 /// Said of a claim made again whose first one brought an environment.
-pub(super) const WITHOUT_ENV: &str =
-    "started again without the environment variables of its first start: they are kept nowhere";
+pub(super) const WITHOUT_ENV: &str = "started again without the environment variables and secrets of its first start: they are kept nowhere";
 
 fn conflict(message: impl Into<String>) -> ApiError {
     ApiError::new(ErrorKind::Conflict, message)
@@ -100,6 +101,7 @@ impl Daemon {
             self.give_restart_up(id);
             return Err(refused(error));
         }
+        worker_agent::failpoint!("restart.asked");
         let deadline = tokio::time::Instant::now() + grace + START_DEADLINE;
         self.await_restart(id, &next, deadline).await
     }
@@ -116,11 +118,16 @@ impl Daemon {
             news.as_mut().enable();
             {
                 let mut state = self.lock();
+                let entry = state.fleet.worker(id);
+                let lost = entry.is_some_and(|entry| entry.state == WorkerState::Lost);
                 match state.records.get_mut(id) {
                     Some(record) if record.is_main(next) => break,
-                    Some(record) if record.restarting.is_some() && !record.removing => {}
+                    Some(record) if record.restarting.is_some() && !record.removing && !lost => {}
                     other => {
-                        let failed = other.and_then(|record| record.restart_failed.take());
+                        let failed = other.and_then(|record| {
+                            record.restarting = None;
+                            record.restart_failed.take()
+                        });
                         return Err(failed.map_or_else(
                             || conflict("its session ended before it was started again"),
                             |error| {
@@ -133,7 +140,9 @@ impl Daemon {
                     }
                 }
             }
-            if tokio::time::timeout_at(deadline, news).await.is_err() {
+            // A worker that is lost meanwhile says nothing: its state is looked at now and then.
+            let look = deadline.min(tokio::time::Instant::now() + LOOK);
+            if tokio::time::timeout_at(look, news).await.is_err() && look == deadline {
                 self.give_restart_up(id);
                 return Err(ApiError::new(
                     ErrorKind::Timeout,
@@ -190,6 +199,7 @@ impl Daemon {
         self.tell_worker(id);
         let (daemon, id) = (self.clone(), id.clone());
         tokio::spawn(async move {
+            worker_agent::failpoint!("restart.told");
             if let Err(error) = daemon.write_claim(&id).await {
                 tracing::error!(worker = %id, %error, "the claim's record is not on disk");
             }
@@ -233,6 +243,7 @@ impl Daemon {
             self.stop_ids(vec![id.clone()], Some(0)).await?;
         }
         let placed = self.claim(resolved, None, began).await?;
+        worker_agent::failpoint!("restart.claimed");
         // The former record goes only now: a claim that fails leaves it.
         if self.lock().finished.contains_key(id) {
             if let Err(error) = self.drop_finished(id).await {

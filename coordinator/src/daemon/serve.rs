@@ -8,15 +8,16 @@ use super::{
 use crate::{
     agent::AgentHub,
     config::{Config, LogConfig, LogFormat},
+    egress::GuardClient,
     fleet::Fleet,
     runtime::{Docker, PullPolicy},
-    store::StateDir,
-    wire::{EngineView, HotMounts},
+    store::{AuditLog, StateDir},
+    wire::{EngineView, GuardView, HotMounts},
     workspace::MounterClient,
 };
 use anyhow::Context;
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     os::unix::fs::MetadataExt,
     path::PathBuf,
     pin::Pin,
@@ -32,6 +33,8 @@ use tokio::{
 const NOTICES: usize = 1024;
 /// How often the configuration's files are looked at.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+/// The audit log's last entries are written by then.
+const AUDIT_DEADLINE: Duration = Duration::from_secs(2);
 /// Requests under way when the coordinator stops may take so long to end.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -86,30 +89,42 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let (notices, heard) = mpsc::channel(NOTICES);
     let hub = AgentHub::new(state_dir.join("workers"), notices);
     let mounter = MounterClient::connect(state_dir.join("run/mounter.sock"));
+    let guard = GuardClient::connect(state_dir.join("run/netguard.sock"));
     let mut seed = [0u8; 8];
     getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("no random numbers: {e}"))?;
     let daemon = Arc::new(Daemon {
         hub,
         mounter,
+        guard,
+        guard_turn: tokio::sync::Mutex::default(),
         docker,
         site: OnceLock::new(),
         state: Mutex::new(State {
             fleet: Fleet::new(u64::from_le_bytes(seed), config.engine.max_parallel),
             records: HashMap::new(),
             gone: VecDeque::new(),
+            leftovers: HashSet::new(),
             waiting: HashMap::new(),
             finished: BTreeMap::new(),
             execs: PendingExecs::default(),
             exits: ExitLog::default(),
             engine: EngineView::default(),
             hot: HotMounts::default(),
+            guard: GuardView::default(),
+            guard_boot: None,
             images: HashMap::new(),
             times: HashMap::new(),
+            parts: super::spec::Parts::default(),
             counts: Counts::default(),
             next_claim: 0,
         }),
+        keeping: tokio::sync::Mutex::new(()),
+        audit: AuditLog::open(state_dir.join("logs")).context("starting the audit log")?,
         bus: Bus::new(),
         relist: Notify::new(),
+        returned: Notify::new(),
+        doubt: Notify::new(),
+        mounter_hint: Notify::new(),
         ended: Notify::new(),
         counting: Notify::new(),
         pull: options.pull,
@@ -131,6 +146,11 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     daemon.stop();
     if tokio::time::timeout(DRAIN_DEADLINE, serving).await.is_err() {
         tracing::warn!("requests were cut off");
+    }
+    let audit = daemon.audit().clone();
+    let flushed = tokio::task::spawn_blocking(move || audit.flush(AUDIT_DEADLINE)).await;
+    if !flushed.unwrap_or(false) {
+        tracing::warn!("the last entries of the audit log are missing");
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::{Daemon, detached, random_id, record::Record, resolve};
 use crate::{
     agent::{AgentHandle, AgentRequestError, RawStream},
     model::WorkerId,
+    runtime::allows_root,
     wire::{ApiError, AttachQuery, ErrorKind, ExecRequest, ExecResponse, ScreenView},
 };
 use podbay_protocol::{
@@ -245,6 +246,10 @@ impl Daemon {
         self.main_session(&worker)?;
         resolve::check_argv(&request.argv)?;
         resolve::check_env(&request.env)?;
+        let security = self.lock().records.get(&worker).and_then(|r| r.security);
+        if request.root && !security.is_none_or(allows_root) {
+            return Err(super::place::no_root());
+        }
         let session = format!("x-{}", random_id()?);
         let mut state = self.lock();
         let execs = &mut state.execs.0;
@@ -292,7 +297,18 @@ impl Daemon {
             (SessionIo::Pty { .. }, Some(size)) => SessionIo::Pty { size },
             (io, _) => io,
         };
+        let (own_uid, egress) = {
+            let state = self.lock();
+            let known = state.records.get(&worker);
+            known.map_or((uid, crate::model::Egress::Open), |r| {
+                (r.uid, r.egress.clone())
+            })
+        };
+        super::egress::holds(&egress, own_uid, uid)?;
         let mut env = self.image_env(&claim.profile);
+        for (key, value) in super::egress::proxy_env(&egress) {
+            env.insert(key.to_owned(), value);
+        }
         if let Some(profile) = self.config().profiles.get(&claim.profile) {
             env.extend(profile.env.clone());
         }
@@ -317,6 +333,7 @@ impl Daemon {
             claim: None,
             attach: None,
             timeout_s: None,
+            secrets: std::collections::BTreeMap::new(),
         };
         let daemon = self.clone();
         detached(async move {

@@ -1,10 +1,10 @@
 //! Views for clients, made from the fleet's entry and the record.
 
-use super::{Daemon, State, record::Record, stats::ClaimTimes, unix_ms};
+use super::{Daemon, State, egress::egress_words, record::Record, stats::ClaimTimes, unix_ms};
 use crate::{
     fleet::PoolNumbers,
     model::{Isolation, Limits, WorkerId, WorkerState},
-    runtime::{NETWORK_WORDS, mount_words, security_words},
+    runtime::{mount_words, network_words, security_words},
     store::{ClaimRecord, FinishedRecord},
     wire::{ApiError, ErrorKind, PoolFailure, PoolView, Status, Version, WorkerView},
 };
@@ -18,12 +18,20 @@ impl Daemon {
         };
         let entry = state.fleet.worker(id);
         let mut view = of_record(record);
+        if record.network == crate::config::Network::Shared {
+            let words = egress_words(&record.egress, &state.guard, record.denied.as_ref());
+            view.network = format!("{}; {words}", view.network);
+        }
         let security = record.security.or_else(|| {
             let config = self.config();
             config.profiles.get(&record.profile).map(|p| p.security)
         });
         if let Some(security) = security {
-            view.security = security_words(security, view.uid == Some(0));
+            let root = view.uid == Some(0);
+            view.security = security_words(security, root, record.landlock.as_ref());
+            if let Some(runtime) = &record.runtime {
+                view.security = format!("{}; runtime {runtime}", view.security);
+            }
         }
         match entry {
             Some(entry) => {
@@ -167,6 +175,13 @@ impl Daemon {
                 .unwrap_or_else(|| "not ready yet".to_owned());
             warnings.push(format!("projects do not get into warm workers: {why}"));
         }
+        if let Some(why) = state.guard.reason.clone() {
+            warnings.push(if state.guard.available {
+                why
+            } else {
+                format!("workers reach each other's ports, and profiles whose egress is not open are refused: {why}")
+            });
+        }
         for pool in &pools {
             if let Some(failure) = &pool.last_failure
                 && failure.retry_in_ms.is_some()
@@ -186,6 +201,7 @@ impl Daemon {
             uptime_ms: self.now(),
             engine: state.engine.clone(),
             hot_mounts: state.hot.clone(),
+            guard: state.guard.clone(),
             pools,
             workers,
             warnings,
@@ -231,8 +247,10 @@ fn of_record(record: &Record) -> WorkerView {
     view.ended_ms = record.session.ended_ms;
     view.ports.clone_from(&record.ports);
     view.changes = record.changes;
-    view.mounts.extend(mount_words());
-    view.network = NETWORK_WORDS.to_owned();
+    view.mounts.extend(mount_words(record.network));
+    view.network = network_words(record.network);
+    view.egress = record.egress.to_string();
+    view.egress_denied.clone_from(&record.denied);
     view
 }
 
@@ -316,6 +334,8 @@ fn blank(id: &WorkerId, profile: &str, image: &str, created_ms: u64) -> WorkerVi
         mounts: Vec::new(),
         security: String::new(),
         network: String::new(),
+        egress: String::new(),
+        egress_denied: None,
         restarts: 0,
     }
 }

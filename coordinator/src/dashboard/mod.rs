@@ -48,7 +48,7 @@ mod worker;
 mod writer;
 mod zoom;
 
-pub use run::{DashboardOptions, open, run};
+pub use run::{DashboardOptions, open, run, start};
 
 #[cfg(test)]
 mod tests;

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     cli::attach::{self, Lent, Matcher},
-    client::Client,
+    client::{Client, Discover},
 };
 use anyhow::Context;
 use bytes::Bytes;
@@ -47,6 +47,18 @@ pub struct DashboardOptions {
     pub detach_keys: Vec<String>,
     /// A worker to begin with, by name or id.
     pub worker: Option<String>,
+}
+
+/// Finds the coordinator and opens the dashboard, with a worker selected.
+///
+/// # Errors
+/// There is no coordinator; as [`open`].
+pub fn start(discover: &Discover, worker: Option<String>) -> anyhow::Result<()> {
+    let options = DashboardOptions {
+        worker,
+        ..DashboardOptions::default()
+    };
+    open(Client::discover(discover)?, options)
 }
 
 /// Opens the dashboard and blocks until it is left.

@@ -1,5 +1,6 @@
 //! Ids, names, limits, worker and pool states. Pure; knows no I/O and no clock.
 
+mod egress;
 pub mod keys;
 mod limits;
 mod name;
@@ -7,8 +8,9 @@ mod nearest;
 mod path;
 mod state;
 
+pub use egress::{Egress, EgressError, EgressHost, EgressRule, forbidden, normal};
 pub use limits::{LimitError, Limits, parse_bytes, parse_cpus, parse_pids};
-pub use name::{NameError, ProfileName, WorkerId, WorkerName};
+pub use name::{NameError, ProfileName, VARIABLE_RULE, WorkerId, WorkerName, is_variable_name};
 pub use nearest::did_you_mean;
 pub use path::HostPath;
 pub use state::{Isolation, WorkerState};

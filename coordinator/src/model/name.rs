@@ -34,6 +34,24 @@ fn check(what: &'static str, given: &str) -> Result<(), NameError> {
     }
 }
 
+/// Longest name of a variable, in bytes.
+pub const MAX_VARIABLE: usize = 200;
+
+/// What a variable's name is made of, for people.
+pub const VARIABLE_RULE: &str = "use letters, digits and _, not starting with a digit";
+
+/// Whether something is a name for an environment variable of ours, or for a secret: it is also the
+/// name of a file.
+#[must_use]
+pub fn is_variable_name(given: &str) -> bool {
+    let first = given.bytes().next();
+    first.is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && given.len() <= MAX_VARIABLE
+        && given
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*

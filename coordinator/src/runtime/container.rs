@@ -1,12 +1,16 @@
 //! What a worker's container is made of.
 
+use super::{
+    seccomp::Seccomp,
+    security::{OOM_SCORE_ADJ, capabilities, hidden_paths, may_gain_privileges, temporary},
+};
 use crate::{
-    config::SecurityProfile,
-    model::{Limits, WorkerId},
+    config::{Network, SecurityProfile},
+    model::{Egress, Limits, WorkerId},
 };
 use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountBindOptions, MountType,
-    ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount,
+    MountBindOptions, MountType, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
 use podbay_protocol::paths;
 use std::{
@@ -28,8 +32,14 @@ pub mod labels {
     pub const SPEC: &str = "dev.podbay.spec";
     /// The worker's own uid (and gid).
     pub const UID: &str = "dev.podbay.uid";
+    /// Where the worker may connect to.
+    pub const EGRESS: &str = "dev.podbay.egress";
     /// The worker's security profile.
     pub const SECURITY: &str = "dev.podbay.security";
+    /// The worker's network, as the configuration says it.
+    pub const NETWORK: &str = "dev.podbay.network";
+    /// The worker's OCI runtime, where that is not the engine's default.
+    pub const RUNTIME: &str = "dev.podbay.runtime";
 }
 
 /// The state volume as the engine's host sees it.
@@ -75,11 +85,26 @@ pub struct WorkerSpec {
     pub limits: Limits,
     /// What it may do.
     pub security: SecurityProfile,
-    /// Read-only root.
+    /// Which system calls it may use.
+    pub seccomp: Seccomp,
+    /// Read-only root; its folder on the state volume has account files then.
     pub read_only: bool,
+    /// Its network.
+    pub network: Network,
+    /// Id of the instance's network, for [`Network::Isolated`].
+    pub bridge: Option<String>,
+    /// OCI runtime, where that is not the engine's default.
+    pub runtime: Option<String>,
+    /// First and last port of its own, in the shared network.
+    pub ports: (u16, u16),
+    /// Where it may connect to, for the label.
+    pub egress: Egress,
     /// The project, when the engine mounts it.
     pub project: Option<ProjectMount>,
 }
+
+/// Secrets of sessions: in memory, passed through by everybody, listed by the agent alone.
+const SECRETS_TMPFS: &str = "mode=711,size=8m,nr_inodes=4096,nosuid,nodev,noexec";
 
 impl WorkerSpec {
     /// The container's name until a claim renames it.
@@ -88,29 +113,73 @@ impl WorkerSpec {
         format!("{}-warm-{}", self.instance, self.id)
     }
 
-    pub(super) fn body(&self, host: &HostFolders) -> ContainerCreateBody {
+    fn mounts(&self, host: &HostFolders) -> Vec<Mount> {
         let folder = host.worker(&self.id);
         let mut mounts = vec![
             bind(&host.state.join("bin"), paths::BIN, true),
             bind(&folder.join("run"), paths::RUN, true),
             bind(&folder.join("log"), paths::LOG, false),
             bind(&folder.join("home"), paths::HOME, false),
-            bind(&host.state.join("net/hosts"), "/etc/hosts", true),
-            bind(
-                &host.state.join("net/resolv.conf"),
-                "/etc/resolv.conf",
-                true,
-            ),
         ];
+        if self.network == Network::Shared {
+            for name in ["hosts", "resolv.conf"] {
+                let source = host.state.join("net").join(name);
+                mounts.push(bind(&source, &format!("/etc/{name}"), true));
+            }
+        }
+        if self.read_only {
+            // The agent adds the session's user to these.
+            for name in ["passwd", "group"] {
+                let source = folder.join("etc").join(name);
+                mounts.push(bind(&source, &format!("/etc/{name}"), false));
+            }
+        }
         if let Some(project) = &self.project {
             mounts.push(bind(Path::new(&project.source), paths::WORKSPACE, false));
         }
-        let tmpfs = self.read_only.then(|| {
-            HashMap::from([
-                ("/tmp".to_owned(), "mode=1777".to_owned()),
-                ("/run".to_owned(), "mode=755".to_owned()),
-            ])
-        });
+        mounts
+    }
+
+    fn tmpfs(&self) -> HashMap<String, String> {
+        let mut tmpfs = if self.read_only {
+            temporary(self.limits)
+        } else {
+            HashMap::new()
+        };
+        tmpfs.insert(paths::SECRETS.to_owned(), SECRETS_TMPFS.to_owned());
+        tmpfs
+    }
+
+    fn network_mode(&self) -> String {
+        match self.network {
+            Network::Shared => format!("container:{}", self.parent),
+            Network::Isolated => self
+                .bridge
+                .clone()
+                .unwrap_or_else(|| isolated_network(&self.instance)),
+            Network::None => "none".to_owned(),
+        }
+    }
+
+    pub(super) fn body(&self, host: &HostFolders) -> ContainerCreateBody {
+        let (masked, read_only) = hidden_paths(self.security);
+        let mut env = vec![format!("PODBAY_WORKER={}", self.id)];
+        if self.network == Network::Shared {
+            // The agent holds what runs in the worker to these.
+            env.push(format!(
+                "{}={}-{}",
+                paths::PORTS_ENV,
+                self.ports.0,
+                self.ports.1
+            ));
+        }
+        if self.security == SecurityProfile::NestedSandbox {
+            env.push(format!("{}=1", paths::MAY_MOUNT_ENV));
+        }
+        let mut security = vec![self.seccomp.option()];
+        if !may_gain_privileges(self.security) {
+            security.push("no-new-privileges".to_owned());
+        }
         let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         ContainerCreateBody {
             image: Some(self.image.clone()),
@@ -120,7 +189,7 @@ impl WorkerSpec {
             ]),
             cmd: Some(Vec::new()),
             user: Some("0:0".to_owned()),
-            env: Some(vec![format!("PODBAY_WORKER={}", self.id)]),
+            env: Some(env),
             working_dir: Some(paths::WORKSPACE.to_owned()),
             stop_signal: Some("SIGTERM".to_owned()),
             labels: Some(HashMap::from([
@@ -131,19 +200,28 @@ impl WorkerSpec {
                 label(labels::SPEC, &self.spec),
                 label(labels::UID, &self.uid.to_string()),
                 label(labels::SECURITY, self.security.as_str()),
+                label(labels::NETWORK, self.network.as_str()),
+                label(labels::RUNTIME, self.runtime.as_deref().unwrap_or_default()),
+                label(labels::EGRESS, &self.egress.to_string()),
             ])),
             host_config: Some(HostConfig {
-                network_mode: Some(format!("container:{}", self.parent)),
-                mounts: Some(mounts),
-                tmpfs,
+                network_mode: Some(self.network_mode()),
+                runtime: self.runtime.clone(),
+                mounts: Some(self.mounts(host)),
+                tmpfs: Some(self.tmpfs()),
                 readonly_rootfs: Some(self.read_only),
+                masked_paths: Some(masked),
+                readonly_paths: Some(read_only),
+                ipc_mode: Some("private".to_owned()),
+                cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
+                oom_score_adj: Some(OOM_SCORE_ADJ),
                 memory: self.limits.memory_bytes.map(saturate),
                 memory_swap: self.limits.memory_bytes.map(saturate),
                 nano_cpus: self.limits.nano_cpus.map(cpus),
                 pids_limit: self.limits.pids.map(saturate),
                 cap_drop: Some(vec!["ALL".to_owned()]),
                 cap_add: Some(capabilities(self.security)),
-                security_opt: no_new_privileges(self.security == SecurityProfile::Strict),
+                security_opt: Some(security),
                 ulimits: Some(vec![ResourcesUlimits {
                     name: Some("core".to_owned()),
                     soft: Some(0),
@@ -159,56 +237,9 @@ impl WorkerSpec {
     }
 }
 
-/// What the agent, root in its container, needs: other uids for sessions, and signals to them.
-/// Sessions of another uid have none of it.
-fn capabilities(security: SecurityProfile) -> Vec<String> {
-    let mut caps = vec!["SETUID", "SETGID", "KILL"];
-    if security == SecurityProfile::Build {
-        caps.extend(["CHOWN", "DAC_OVERRIDE", "FOWNER"]);
-    }
-    caps.into_iter().map(str::to_owned).collect()
-}
-
-/// What a session may do, for people; says what `WorkerSpec::body` sets.
-#[must_use]
-pub fn security_words(security: SecurityProfile, root: bool) -> String {
-    let caps = capabilities(security).join(", ");
-    let rest = match security {
-        SecurityProfile::Strict => "no new privileges",
-        SecurityProfile::Build => "new privileges through set-uid programs",
-    };
-    let has = if root {
-        format!("root with {caps}")
-    } else if security == SecurityProfile::Build {
-        format!("no capabilities of its own, at most {caps}")
-    } else {
-        "no capabilities".to_owned()
-    };
-    format!("{has}; {rest}; the engine's own seccomp filter")
-}
-
-/// Which network a worker has, for people.
-pub const NETWORK_WORDS: &str = "shared with the parent and all other workers";
-
-/// What of the host every worker has, for people, besides its project.
-#[must_use]
-pub fn mount_words() -> Vec<String> {
-    [
-        (
-            "a home of its own",
-            paths::HOME,
-            "kept until the worker is removed",
-        ),
-        (
-            "the agent and its recordings",
-            "/.podbay",
-            "the agent's own",
-        ),
-        ("hosts and resolv.conf of the parent", "/etc", "read-only"),
-    ]
-    .into_iter()
-    .map(|(what, target, how)| format!("{what} → {target} ({how})"))
-    .collect()
+/// Name of the instance's network of workers that have one of their own.
+pub(super) fn isolated_network(instance: &str) -> String {
+    format!("{instance}-isolated")
 }
 
 pub(super) fn no_new_privileges(on: bool) -> Option<Vec<String>> {
@@ -256,9 +287,9 @@ pub(super) fn saturate(value: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::security::*, *};
 
-    fn spec(security: SecurityProfile) -> WorkerSpec {
+    fn spec(security: SecurityProfile, network: Network) -> WorkerSpec {
         WorkerSpec {
             id: WorkerId::from_bits(1),
             instance: "bay".into(),
@@ -270,47 +301,82 @@ mod tests {
             uid: 200_000,
             limits: Limits::default(),
             security,
-            read_only: false,
+            seccomp: Seccomp::load(Path::new("/nowhere"), security).unwrap(),
+            read_only: true,
+            network,
+            bridge: None,
+            runtime: None,
+            ports: (20_000, 20_019),
+            egress: Egress::Open,
             project: None,
         }
     }
 
-    fn host_config(security: SecurityProfile) -> HostConfig {
+    fn host_config(security: SecurityProfile, network: Network) -> HostConfig {
         let host = HostFolders {
             state: "/state".into(),
         };
-        spec(security).body(&host).host_config.unwrap()
+        spec(security, network).body(&host).host_config.unwrap()
     }
 
     #[test]
     fn the_words_on_security_are_what_the_container_is_made_with() {
-        for security in [SecurityProfile::Strict, SecurityProfile::Build] {
-            let config = host_config(security);
-            let root = security_words(security, true);
+        for security in SecurityProfile::ALL {
+            let config = host_config(security, Network::Shared);
+            let root = security_words(security, true, None);
             for cap in config.cap_add.unwrap() {
                 assert!(root.contains(&cap), "{cap}: {root}");
+                assert!(!["NET_ADMIN", "NET_RAW", "SYS_ADMIN"].contains(&cap.as_str()));
             }
-            let strict = security == SecurityProfile::Strict;
+            assert_eq!(config.cap_drop.unwrap(), ["ALL"]);
+            assert_eq!(config.sysctls, None);
+            let firm = security != SecurityProfile::Build;
             let options = config.security_opt.unwrap_or_default();
-            assert_eq!(options.contains(&"no-new-privileges".to_owned()), strict);
-            assert!(!options.iter().any(|option| option.contains("seccomp")));
-            let user = security_words(security, false);
-            assert_eq!(user.contains("no new privileges"), strict, "{user}");
-            assert!(user.starts_with("no capabilities") && !user.contains("root"));
+            assert_eq!(options.contains(&"no-new-privileges".to_owned()), firm);
+            assert!(options.iter().any(|option| option.starts_with("seccomp={")));
+            let user = security_words(security, false, None);
+            assert_eq!(user.contains("no new privileges"), firm, "{user}");
+            assert!(user.contains("no capabilities") && !user.contains("root"));
+            // Root over a /proc with nothing hidden could change the host.
+            let hidden = !config.masked_paths.unwrap().is_empty();
+            assert_eq!(hidden, !config.readonly_paths.unwrap().is_empty());
+            assert_eq!(hidden, allows_root(security));
         }
     }
 
     #[test]
     fn every_mount_is_among_the_words() {
-        let words = mount_words();
+        let words = mount_words(Network::Shared);
         let targets: Vec<&str> = words
             .iter()
             .filter_map(|line| line.split_once(" → ")?.1.split(' ').next())
             .collect();
-        for mount in host_config(SecurityProfile::Strict).mounts.unwrap() {
+        let config = host_config(SecurityProfile::Strict, Network::Shared);
+        for mount in config.mounts.unwrap() {
             let target = mount.target.unwrap();
             let told = |told: &&str| Path::new(&target).starts_with(told);
             assert!(targets.iter().any(told), "{target}: {words:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_shared_network_brings_the_parents_files_and_a_block_of_ports() {
+        for (network, mode) in [
+            (Network::Shared, "container:p"),
+            (Network::Isolated, "bay-isolated"),
+            (Network::None, "none"),
+        ] {
+            let body = spec(SecurityProfile::Strict, network).body(&HostFolders {
+                state: "/state".into(),
+            });
+            let shared = network == Network::Shared;
+            let env = body.env.unwrap();
+            assert_eq!(env.iter().any(|v| v.ends_with("=20000-20019")), shared);
+            let config = body.host_config.unwrap();
+            assert_eq!(config.network_mode.unwrap(), mode);
+            let mounts = config.mounts.unwrap();
+            let hosts = |m: &Mount| m.target.as_deref() == Some("/etc/hosts");
+            assert_eq!(mounts.iter().any(hosts), shared);
         }
     }
 }

@@ -8,8 +8,8 @@ use crate::model::Limits;
 use bollard::{
     errors::Error as Bollard,
     models::{
-        ContainerCreateBody, ContainerSummaryStateEnum, ContainerUpdateBody, EventMessage,
-        HostConfig,
+        ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum, ContainerUpdateBody,
+        EventMessage, HostConfig, MountPoint,
     },
     query_parameters::{
         CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions,
@@ -57,6 +57,20 @@ pub struct Listed {
     pub created_s: i64,
     /// Labels.
     pub labels: HashMap<String, String>,
+}
+
+impl From<ContainerSummary> for Listed {
+    fn from(c: ContainerSummary) -> Self {
+        Self {
+            container: c.id.unwrap_or_default(),
+            name: first_name(c.names),
+            image: c.image.unwrap_or_default(),
+            running: c.state == Some(ContainerSummaryStateEnum::RUNNING),
+            paused: c.state == Some(ContainerSummaryStateEnum::PAUSED),
+            created_s: c.created.unwrap_or_default(),
+            labels: c.labels.unwrap_or_default(),
+        }
+    }
 }
 
 /// A container that was started.
@@ -121,6 +135,12 @@ impl Docker {
         &self.api
     }
 
+    /// The engine's socket.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        Path::new(self.endpoint.trim_start_matches("unix://"))
+    }
+
     /// Where the engine is.
     #[must_use]
     pub fn endpoint(&self) -> &str {
@@ -174,6 +194,29 @@ impl Docker {
         Ok((name.to_owned(), version.version.unwrap_or_default(), api))
     }
 
+    /// What of the engine does not work although it answers: a Docker whose containerd is dead
+    /// pings and lists, and leaves it out of its version (moby, `fillPlatformVersion`).
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the engine does not answer.
+    pub async fn missing_part(&self) -> Result<Option<String>, RuntimeError> {
+        let version = self
+            .call("asking for the version", self.api.version())
+            .await?;
+        let parts: Vec<String> = version
+            .components
+            .unwrap_or_default()
+            .into_iter()
+            .map(|component| component.name)
+            .collect();
+        let has = |name: &str| parts.iter().any(|part| part == name);
+        let missing = has("Engine") && (has("runc") || has("docker-init")) && !has("containerd");
+        Ok(missing.then(|| {
+            "it answers, but its containerd does not: no container can be started or stopped"
+                .to_owned()
+        }))
+    }
+
     /// The engine's data root: no project may be there.
     ///
     /// # Errors
@@ -191,20 +234,20 @@ impl Docker {
             .api
             .inspect_container(id, None::<InspectContainerOptions>);
         let found = self.call(DOING, call).await?;
-        let state_on_host = found
-            .mounts
-            .into_iter()
-            .flatten()
-            .find(|m| m.destination.as_deref().map(Path::new) == Some(state))
-            .and_then(|m| m.source)
-            .map(PathBuf::from)
-            .ok_or_else(|| RuntimeError::Other {
-                doing: DOING,
-                message: format!(
-                    "nothing is mounted at {}: start the parent with a volume or a folder there",
-                    state.display()
-                ),
-            })?;
+        let mounts = found.mounts.unwrap_or_default();
+        let mounted_at = |path: &Path| {
+            let there = |m: &&MountPoint| m.destination.as_deref().map(Path::new) == Some(path);
+            let source = mounts.iter().find(there)?.source.clone()?;
+            Some(PathBuf::from(source))
+        };
+        let pid = found.state.and_then(|s| s.pid).unwrap_or_default();
+        let state_on_host = mounted_at(state).ok_or_else(|| RuntimeError::Other {
+            doing: DOING,
+            message: format!(
+                "nothing is mounted at {}: start the parent with a volume or a folder there",
+                state.display()
+            ),
+        })?;
         Ok(Own {
             id: found.id.unwrap_or_default(),
             name: found
@@ -214,6 +257,8 @@ impl Docker {
                 .to_owned(),
             image: found.image.unwrap_or_default(),
             state_on_host,
+            engine_socket: mounted_at(self.socket()),
+            pid: i32::try_from(pid).unwrap_or_default(),
         })
     }
 
@@ -287,7 +332,7 @@ impl Docker {
         self.create_and_start(&name, body).await
     }
 
-    async fn create_and_start(
+    pub(super) async fn create_and_start(
         &self,
         name: &str,
         body: ContainerCreateBody,
@@ -312,6 +357,8 @@ impl Docker {
         body: ContainerCreateBody,
     ) -> Result<String, RuntimeError> {
         let image = body.image.clone().unwrap_or_default();
+        let host = body.host_config.as_ref();
+        let runtime = host.and_then(|h| h.runtime.clone()).unwrap_or_default();
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let create = self.api.create_container(Some(options), body);
         let limit = self.create_timeout;
@@ -324,6 +371,9 @@ impl Docker {
                 let advice = "build it with scripts/build-images.sh, or pull it".to_owned();
                 return Err(RuntimeError::NoImage { image, advice });
             }
+            Err(RuntimeError::Refused { message, .. }) if names_a_runtime(&message) => {
+                return Err(self.no_runtime(runtime).await);
+            }
             Err(error) => {
                 // Without an answer the container may exist all the same.
                 if error.engine_is_away() {
@@ -332,6 +382,7 @@ impl Docker {
                 return Err(error);
             }
         };
+        worker_agent::failpoint!("create.container");
         let start = self
             .api
             .start_container(&created, None::<StartContainerOptions>);
@@ -342,6 +393,19 @@ impl Docker {
                 Err(error)
             }
         }
+    }
+
+    async fn no_runtime(&self, runtime: String) -> RuntimeError {
+        let there = match self.call("asking for its runtimes", self.api.info()).await {
+            Ok(info) => {
+                let mut names: Vec<String> =
+                    info.runtimes.into_iter().flatten().map(|r| r.0).collect();
+                names.sort();
+                names.join(", ")
+            }
+            Err(error) => error.to_string(),
+        };
+        RuntimeError::NoRuntime { runtime, there }
     }
 
     /// Process id of a running container's PID 1, as the host counts.
@@ -419,18 +483,7 @@ impl Docker {
                 self.api.list_containers(Some(options)),
             )
             .await?;
-        Ok(found
-            .into_iter()
-            .map(|c| Listed {
-                container: c.id.unwrap_or_default(),
-                name: first_name(c.names),
-                image: c.image.unwrap_or_default(),
-                running: c.state == Some(ContainerSummaryStateEnum::RUNNING),
-                paused: c.state == Some(ContainerSummaryStateEnum::PAUSED),
-                created_s: c.created.unwrap_or_default(),
-                labels: c.labels.unwrap_or_default(),
-            })
-            .collect())
+        Ok(found.into_iter().map(Listed::from).collect())
     }
 
     /// Events of the instance's containers. Hints only: a stalled reader loses some silently.
@@ -517,6 +570,12 @@ fn hint(event: EventMessage) -> EngineEvent {
 fn first_name(names: Option<Vec<String>>) -> String {
     let first = names.into_iter().flatten().next().unwrap_or_default();
     first.trim_start_matches('/').to_owned()
+}
+
+/// "Unknown runtime specified X" in Docker 20.10, "unknown or invalid runtime name: X" since 23.
+fn names_a_runtime(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    message.contains("unknown runtime") || message.contains("invalid runtime name")
 }
 
 fn parse_api(text: &str) -> Option<(u32, u32)> {

@@ -29,6 +29,16 @@ pub enum RuntimeError {
         /// What to do.
         advice: String,
     },
+    /// The engine does not know the OCI runtime.
+    #[error(
+        "the engine has no runtime {runtime:?}; it has {there}: change the profile's \"runtime\""
+    )]
+    NoRuntime {
+        /// The runtime.
+        runtime: String,
+        /// Those it has.
+        there: String,
+    },
     /// No such container.
     #[error("no such container: {0}")]
     NoContainer(String),

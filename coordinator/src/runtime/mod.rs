@@ -3,17 +3,24 @@
 //! Owns every engine call of the coordinator, each with a deadline. Must never decide which worker
 //! to create or remove (that is `fleet`), and never be on the path of a warm claim.
 
+mod accounts;
 mod container;
 mod docker;
 mod error;
+mod guard;
 mod image;
 mod installer;
+mod network;
 mod own;
+mod seccomp;
+mod security;
 
-pub use container::{
-    HostFolders, NETWORK_WORDS, ProjectMount, WorkerSpec, labels, mount_words, security_words,
-};
+pub use accounts::Accounts;
+pub use container::{HostFolders, ProjectMount, WorkerSpec, labels};
 pub use docker::{Docker, EngineEvent, Listed, MounterSpec, Started};
 pub use error::RuntimeError;
+pub use guard::GuardSpec;
 pub use image::{Image, PullPolicy};
-pub use own::{Own, own_container};
+pub use own::{Own, own_container, replaced_socket};
+pub use seccomp::{Seccomp, SeccompError};
+pub use security::{allows_root, mount_words, network_words, security_words};

@@ -14,6 +14,10 @@ pub struct Own {
     pub image: String,
     /// The state volume's folder on the engine's host.
     pub state_on_host: PathBuf,
+    /// The engine's socket on the engine's host, when it is mounted here as a file.
+    pub engine_socket: Option<PathBuf>,
+    /// Process id of the parent's PID 1 as the host counts.
+    pub pid: i32,
 }
 
 /// Inspects the own container; the state volume may be a named volume or a bind.
@@ -35,6 +39,14 @@ pub async fn own_container(docker: &Docker, state_dir: &Path) -> Result<Own, Run
         }
     }
     Err(last)
+}
+
+/// Whether the socket that is mounted at `path` was removed where it came from: a mounted file
+/// whose source is gone has no link left.
+#[must_use]
+pub fn replaced_socket(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).is_ok_and(|meta| meta.nlink() == 0)
 }
 
 fn own_id_candidates() -> Vec<String> {

@@ -12,6 +12,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Extension of a file that is being written.
+const TEMPORARY: &str = "tmp";
+
 /// The state volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateDir(PathBuf);
@@ -60,6 +63,21 @@ impl StateDir {
         self.0.join(name)
     }
 
+    /// Removes what a coordinator left that died while it wrote. Before anything is written: a
+    /// temporary file that is in use has the same name.
+    ///
+    /// # Errors
+    /// A folder cannot be read, a file not removed.
+    pub fn sweep(&self) -> io::Result<()> {
+        for name in ["config", "profiles", "bin", "sessions"] {
+            remove_temporary(&self.0.join(name))?;
+        }
+        for id in self.workers()? {
+            remove_temporary(self.worker(&id).path())?;
+        }
+        Ok(())
+    }
+
     /// Copies seeds that are not there yet; what is there is the user's.
     ///
     /// # Errors
@@ -98,7 +116,8 @@ impl StateDir {
         for entry in fs::read_dir(self.0.join("sessions"))? {
             let path = entry?.path();
             if path.extension() == Some(OsStr::new("json")) {
-                found.extend(read_json(&path));
+                let record: Option<FinishedRecord> = read_json(&path);
+                found.extend(record.filter(|r| path == self.finished_path(&r.claim.id)));
             }
         }
         Ok(found)
@@ -141,7 +160,8 @@ impl StateDir {
             .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", binary.display())))?;
         let name = format!("{plain}-{:016x}", content_hash(&content));
         let target = self.0.join("bin").join(&name);
-        if fs::metadata(&target).is_ok_and(|m| m.len() == content.len() as u64) {
+        // Compared whole: a disk may have kept its length and lost what was in it.
+        if fs::read(&target).is_ok_and(|found| found == content) {
             return Ok(name);
         }
         write_whole(&target, &content, 0o755)?;
@@ -221,6 +241,21 @@ impl WorkerFolder {
         fs::set_permissions(self.0.join("home"), fs::Permissions::from_mode(0o777))
     }
 
+    /// Writes the account files of a worker whose root is read-only.
+    ///
+    /// # Errors
+    /// No space, for example.
+    pub fn write_accounts(&self, passwd: &[u8], group: &[u8]) -> io::Result<()> {
+        let folder = self.0.join("etc");
+        make_dir(&folder, 0o755)?;
+        for (name, content) in [("passwd", passwd), ("group", group)] {
+            let path = folder.join(name);
+            fs::write(&path, content)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644))?;
+        }
+        Ok(())
+    }
+
     /// The token given to the worker.
     #[must_use]
     pub fn token(&self) -> Option<String> {
@@ -230,7 +265,8 @@ impl WorkerFolder {
     /// The claim record, when there is one that parses.
     #[must_use]
     pub fn claim(&self) -> Option<ClaimRecord> {
-        read_json(&self.0.join("worker.json"))
+        let record: Option<ClaimRecord> = read_json(&self.0.join("worker.json"));
+        record.filter(|r| self.0.file_name() == Some(OsStr::new(r.id.as_str())))
     }
 
     /// Writes the claim record.
@@ -292,6 +328,16 @@ fn copy_absent(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
+fn remove_temporary(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension() == Some(OsStr::new(TEMPORARY)) {
+            absent_is_fine(fs::remove_file(&path))?;
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -305,18 +351,21 @@ pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()>
 
 /// Temporary file, sync, rename, sync of the folder.
 fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let temporary = path.with_extension("tmp");
+    let temporary = path.with_extension(TEMPORARY);
     absent_is_fine(fs::remove_file(&temporary))?;
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(mode)
         .open(&temporary)?;
+    worker_agent::failpoint!("store.opened");
     let written = file.write_all(content).and_then(|()| file.sync_all());
+    worker_agent::failpoint!("store.synced");
     if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
         absent_is_fine(fs::remove_file(&temporary))?;
         return Err(error);
     }
+    worker_agent::failpoint!("store.renamed");
     match path.parent() {
         Some(parent) => fs::File::open(parent)?.sync_all(),
         None => Ok(()),
@@ -391,10 +440,69 @@ mod tests {
         assert_eq!(folder.claim(), Some(record(&id)));
         let path = folder.path().join("worker.json");
         let whole = fs::read(&path).unwrap();
-        for cut in 0..whole.len() {
-            fs::write(&path, &whole[..cut]).unwrap();
+        for torn in torn(&whole) {
+            fs::write(&path, &torn).unwrap();
             assert_eq!(folder.claim(), None);
         }
+        // A record of another worker is none.
+        let other = record(&WorkerId::from_bits(2));
+        folder.write_claim(&other).unwrap();
+        assert_eq!(folder.claim(), None);
+    }
+
+    /// Cut at every byte, zeros, garbage, other JSON.
+    fn torn(whole: &[u8]) -> Vec<Vec<u8>> {
+        let mut all: Vec<Vec<u8>> = (0..whole.len()).map(|cut| whole[..cut].to_vec()).collect();
+        all.push(vec![0; whole.len()]);
+        all.push(vec![0xff; whole.len()]);
+        all.extend(["null", "{}", "[]", "7", "{\"claim\": {}}"].map(|json| json.into()));
+        all.push("[".repeat(100_000).into());
+        all
+    }
+
+    #[test]
+    fn a_finished_record_torn_at_any_byte_is_passed_over_and_the_others_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let finished = |bits: u64| FinishedRecord {
+            claim: record(&WorkerId::from_bits(bits)),
+            exit: None,
+            oom: false,
+            ended_ms: 3,
+            why: Some("gone".to_owned()),
+            unapplied: true,
+            changes: None,
+        };
+        state.write_finished(&finished(1)).unwrap();
+        state.write_finished(&finished(2)).unwrap();
+        fs::create_dir(dir.path().join("sessions/folder.json")).unwrap();
+        let path = state.finished_path(&WorkerId::from_bits(1));
+        let whole = fs::read(&path).unwrap();
+        assert_eq!(state.finished().unwrap().len(), 2);
+        for torn in torn(&whole) {
+            fs::write(&path, &torn).unwrap();
+            assert_eq!(state.finished().unwrap(), [finished(2)]);
+        }
+    }
+
+    #[test]
+    fn what_a_dead_coordinator_was_writing_is_swept_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let id = WorkerId::from_bits(5);
+        state.worker(&id).create("t").unwrap();
+        state.worker(&id).write_claim(&record(&id)).unwrap();
+        let half = [
+            state.worker(&id).path().join("worker.tmp"),
+            dir.path().join("sessions/a.tmp"),
+            dir.path().join("bin/worker-agent-1.tmp"),
+        ];
+        for path in &half {
+            fs::write(path, "half").unwrap();
+        }
+        state.sweep().unwrap();
+        assert!(half.iter().all(|path| !path.exists()));
+        assert_eq!(state.worker(&id).claim(), Some(record(&id)));
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! name, synced and renamed, so that a crash leaves the old or the new one, never a torn one; a
 //! file that does not parse is reported and passed over. Must never be on a claim's path.
 
+mod audit;
 mod folders;
 mod record;
 mod upgrade;
 
+pub use audit::AuditLog;
 pub use folders::{StateDir, WorkerFolder};
 pub use record::{ClaimRecord, FinishedRecord};
 pub use upgrade::{Upgrade, base, become_current};

@@ -37,6 +37,12 @@ pub enum ErrorKind {
     CommandNotFound,
     /// The program exists and cannot be executed.
     NotExecutable,
+    /// A token is needed, and none or a wrong one was given.
+    Unauthorized,
+    /// The request's body is over the bound.
+    TooLarge,
+    /// The request's headers are over the bound.
+    HeadersTooLarge,
     /// A fault of Podbay's own, or of the system below.
     Internal,
 }
@@ -46,10 +52,10 @@ impl ErrorKind {
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::Invalid => 2,
+            Self::Invalid | Self::TooLarge | Self::HeadersTooLarge => 2,
             Self::Engine => 3,
             Self::NotFound => 5,
-            Self::Refused => 6,
+            Self::Refused | Self::Unauthorized => 6,
             Self::Timeout => 124,
             Self::NotExecutable => 126,
             Self::CommandNotFound => 127,
@@ -70,6 +76,29 @@ impl ErrorKind {
             Self::Timeout => 504,
             Self::CommandNotFound | Self::NotExecutable => 422,
             Self::Internal => 500,
+            Self::Unauthorized => 401,
+            Self::TooLarge => 413,
+            Self::HeadersTooLarge => 431,
+        }
+    }
+
+    /// The word in JSON.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Refused => "refused",
+            Self::Engine => "engine",
+            Self::Exhausted => "exhausted",
+            Self::Timeout => "timeout",
+            Self::CommandNotFound => "command_not_found",
+            Self::NotExecutable => "not_executable",
+            Self::Internal => "internal",
+            Self::Unauthorized => "unauthorized",
+            Self::TooLarge => "too_large",
+            Self::HeadersTooLarge => "headers_too_large",
         }
     }
 }

@@ -2,6 +2,7 @@
 //! routes. Unknown fields are ignored by both sides.
 
 mod attach;
+mod audit;
 mod changes;
 mod error;
 mod event;
@@ -12,6 +13,7 @@ mod status;
 mod worker;
 
 pub use attach::{AttachQuery, ClientMessage, STDERR_CHANNEL, STDOUT_CHANNEL, ServerMessage};
+pub use audit::{AuditEntry, AuditQuery, Who};
 pub use changes::{
     ApplyRequest, ApplyResult, Change, ChangeCount, ChangeKind, Changes, Conflict, DiscardRequest,
     EntryType, FileDiff,
@@ -23,8 +25,10 @@ pub use pool::{PoolFailure, PoolView, ScaleRequest};
 pub use spawn::{
     ExecRequest, ExecResponse, LimitsRequest, SpawnRequest, SpawnResponse, Timings, WhenEmpty,
 };
-pub use status::{EngineView, HotMounts, Status, UpgradeRequest, UpgradeView, Version};
-pub use worker::{ListeningPort, LogsQuery, RenameRequest, ScreenView, StopRequest, WorkerView};
+pub use status::{EngineView, GuardView, HotMounts, Status, UpgradeRequest, UpgradeView, Version};
+pub use worker::{
+    EgressDenied, ListeningPort, LogsQuery, RenameRequest, ScreenView, StopRequest, WorkerView,
+};
 
 /// The API's version, as in the `/v1` prefix.
 pub const API_VERSION: u32 = 1;

@@ -2,7 +2,7 @@
 
 use super::WorkerView;
 use crate::model::{HostPath, Isolation};
-use podbay_protocol::{SessionIo, Size};
+use podbay_protocol::{Secret, SessionIo, Size};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -27,6 +27,10 @@ pub struct SpawnRequest {
     /// Environment of the session, on top of the profile's.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// Secrets of the session by name. Each is a file in the worker's memory that the session's user
+    /// alone can read (`NAME_FILE` is its path), and kept nowhere else.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, Secret>,
     /// Program and arguments; the profile's command when empty.
     #[serde(default)]
     pub argv: Vec<String>,
@@ -67,6 +71,7 @@ impl Default for SpawnRequest {
             isolation: None,
             limits: LimitsRequest::default(),
             env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             argv: Vec::new(),
             io: default_io(),
             remove: true,

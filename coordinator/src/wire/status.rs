@@ -46,6 +46,9 @@ pub struct Status {
     pub engine: EngineView,
     /// Whether projects get into warm workers.
     pub hot_mounts: HotMounts,
+    /// Whether where workers connect to is kept.
+    #[serde(default)]
+    pub guard: GuardView,
     /// The pools.
     pub pools: Vec<PoolView>,
     /// Workers by state.
@@ -67,8 +70,17 @@ pub struct EngineView {
     pub api: String,
     /// Whether it answers now.
     pub reachable: bool,
-    /// Why not.
+    /// Why not; of an engine that answers, what of it does not work.
     pub error: Option<String>,
+}
+
+/// Whether where workers connect to is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardView {
+    /// Whether rules are in force.
+    pub available: bool,
+    /// Why not; or what does not work although they are.
+    pub reason: Option<String>,
 }
 
 /// Whether projects get into warm workers.

@@ -78,9 +78,24 @@ pub struct WorkerView {
     /// Which network it has, as a short sentence.
     #[serde(default)]
     pub network: String,
+    /// Where it may connect to: `open`, `none`, or the list with commas.
+    #[serde(default)]
+    pub egress: String,
+    /// What of its connections was refused; `None` for nothing.
+    #[serde(default)]
+    pub egress_denied: Option<EgressDenied>,
     /// How often its session was started again.
     #[serde(default)]
     pub restarts: u32,
+}
+
+/// Connections that were refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EgressDenied {
+    /// How many, at least: a flood is sampled.
+    pub count: u64,
+    /// The last one: `tcp 192.0.2.1:443`, `example.com:443 (not on the profile's list)`.
+    pub last: String,
 }
 
 /// A TCP socket that a worker's processes listen on.

@@ -2,10 +2,11 @@
 //!
 //! One connection, made when first needed and again when it broke; many calls in flight on it,
 //! each with a deadline. A call whose connection breaks fails with `Unreachable` and is not
-//! repeated here: a mount may have happened.
+//! repeated here: a mount may have happened. Whoever keeps the mounter alive is told of each.
 
 use super::{
-    MountRequest, Mounted, MounterCaps, MounterError, Policy, PrepareRequest, ReviewTarget,
+    MountRequest, Mounted, MounterCaps, MounterError, MounterErrorKind, Policy, PrepareRequest,
+    ReviewTarget,
     error::{system, unreachable},
     rpc::{MounterRequest, MounterResponse, RequestFrame, ResponseFrame},
 };
@@ -52,6 +53,8 @@ struct Inner {
     socket: PathBuf,
     /// Held while connecting, so that callers share one connection.
     connection: tokio::sync::Mutex<Option<Connection>>,
+    /// Woken when the mounter was not reached.
+    missed: tokio::sync::Notify,
 }
 
 type Waiting = Arc<Mutex<Pending>>;
@@ -95,8 +98,14 @@ impl MounterClient {
             inner: Arc::new(Inner {
                 socket,
                 connection: tokio::sync::Mutex::new(None),
+                missed: tokio::sync::Notify::new(),
             }),
         }
+    }
+
+    /// Resolves once a call did not reach the mounter.
+    pub async fn missed(&self) {
+        self.inner.missed.notified().await;
     }
 
     /// What the mounter can do.
@@ -230,6 +239,25 @@ impl MounterClient {
         }
     }
 
+    /// Puts the engine's socket, made anew, where the parent had the old one.
+    ///
+    /// # Errors
+    /// `BadTarget` when `pid` is not of the parent or `source` is no socket, `System`,
+    /// `Unreachable`.
+    pub async fn engine_socket(
+        &self,
+        pid: i32,
+        source: &std::path::Path,
+        target: &std::path::Path,
+    ) -> Result<(), MounterError> {
+        let request = MounterRequest::EngineSocket {
+            pid,
+            source: HostPath::new(source),
+            target: HostPath::new(target),
+        };
+        self.done(request, QUICK).await
+    }
+
     /// Removes `workers/<id>` with all in it; nothing there is no error.
     ///
     /// # Errors
@@ -255,8 +283,14 @@ impl MounterClient {
     ) -> Result<MounterResponse, MounterError> {
         let answer = timeout(limit, self.exchange(body))
             .await
-            .map_err(|_| unreachable(format!("the mounter did not answer within {limit:?}")))??;
-        match answer {
+            .map_err(|_| unreachable(format!("the mounter did not answer within {limit:?}")))
+            .flatten();
+        if let Err(error) = &answer
+            && error.kind == MounterErrorKind::Unreachable
+        {
+            self.inner.missed.notify_one();
+        }
+        match answer? {
             MounterResponse::Failed(e) => Err(e),
             answer => Ok(answer),
         }

@@ -66,6 +66,15 @@ pub enum MounterRequest {
         /// Which.
         request: DiscardRequest,
     },
+    /// Put the engine's socket, made anew, where the parent had the old one; answered with `Done`.
+    EngineSocket {
+        /// Process id of the parent's PID 1 as the host counts.
+        pid: i32,
+        /// The socket on the engine's host.
+        source: HostPath,
+        /// Where it is in the parent.
+        target: HostPath,
+    },
     /// Remove a worker's folders; answered with `Done`.
     RemoveWorker {
         /// The worker's id.

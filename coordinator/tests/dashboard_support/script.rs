@@ -325,6 +325,7 @@ fn status() -> Status {
             reachable: true,
             ..EngineView::default()
         },
+        guard: GuardView::default(),
         hot_mounts: HotMounts {
             available: true,
             idmapped: true,
@@ -403,6 +404,8 @@ pub fn worker(name: &str) -> WorkerView {
         mounts: Vec::new(),
         security: String::new(),
         network: String::new(),
+        egress: "open".into(),
+        egress_denied: None,
         restarts: 0,
     }
 }

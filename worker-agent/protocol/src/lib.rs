@@ -15,9 +15,11 @@
 
 mod frame;
 mod message;
+mod secret;
 
 pub use frame::{FrameDecoder, FrameError, MAX_FRAME, encode};
 pub use message::*;
+pub use secret::{MAX_SECRET, SHORTEST_REDACTED, Secret, SecretText};
 
 /// Version of this protocol; sent in [`Hello`] and [`Welcome`]. A difference of one is served.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -32,12 +34,18 @@ pub mod paths {
     pub const SOCKET: &str = "/.podbay/run/agent.sock";
     /// The per-worker token; mode 0400, root in the worker alone can read it.
     pub const TOKEN: &str = "/.podbay/run/token";
+    /// Memory for secrets: a tmpfs of the worker's own.
+    pub const SECRETS: &str = "/.podbay/secrets";
     /// Writable folder for recordings; it survives the container.
     pub const LOG: &str = "/.podbay/log";
     /// Home of the session's user; it survives the container.
     pub const HOME: &str = "/home/podbay";
     /// Where the project is.
     pub const WORKSPACE: &str = "/workspace";
+    /// Variable of the agent with the worker's own TCP ports, `FIRST-LAST`; unset: any.
+    pub const PORTS_ENV: &str = "PODBAY_TCP_PORTS";
+    /// Variable of the agent that is set where sessions may mount in namespaces of their own.
+    pub const MAY_MOUNT_ENV: &str = "PODBAY_MAY_MOUNT";
     /// Name of the socket in the `run` folder.
     pub const SOCKET_NAME: &str = "agent.sock";
     /// Name of the token file in the `run` folder.

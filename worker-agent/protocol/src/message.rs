@@ -1,5 +1,6 @@
 //! The messages themselves.
 
+use crate::Secret;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -178,6 +179,9 @@ pub struct StartSession {
     /// Seconds after which the session is stopped, if any.
     #[serde(default)]
     pub timeout_s: Option<u64>,
+    /// Secrets by name, each a file of that name in memory that the session's user alone can read.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, Secret>,
 }
 
 /// How a session talks.
@@ -315,10 +319,28 @@ pub struct Description {
     /// Whether something is mounted at [`crate::paths::WORKSPACE`].
     #[serde(default)]
     pub workspace_mounted: bool,
+    /// What Landlock holds sessions to; `None` from an agent that does not know of it.
+    #[serde(default)]
+    pub landlock: Option<Landlock>,
     /// Every session, running or ended.
     pub sessions: Vec<SessionInfo>,
     /// Cgroup readings.
     pub readings: Readings,
+}
+
+/// What Landlock (landlock(7)) holds all that runs in a worker to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Landlock {
+    /// Version of the kernel's interface; 0 without Landlock.
+    pub abi: u32,
+    /// Signals and connections to abstract sockets end at the worker's edge.
+    pub scoped: bool,
+    /// First and last TCP port that can be listened on, besides those that the kernel chooses.
+    pub tcp_ports: Option<(u16, u16)>,
+    /// No device file can be made.
+    pub no_devices: bool,
+    /// What of it is not to be had, and why.
+    pub missing: Option<String>,
 }
 
 /// One session, as the agent sees it.

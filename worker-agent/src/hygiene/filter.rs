@@ -25,6 +25,8 @@ enum State {
     Csi,
     /// An OSC whose number is not complete yet.
     OscNumber,
+    /// An OSC 1337 whose key is not complete yet.
+    OscKey,
     /// A clipboard sequence, held until it ends.
     Clipboard,
     /// After the ESC of a clipboard write that may pass if `\\` follows.
@@ -43,7 +45,9 @@ enum State {
 /// Streaming filter for bytes on their way to the user's terminal.
 ///
 /// Removed: clipboard queries (OSC 52 with `?`) and OSC 5522; clipboard writes
-/// unless allowed and at most 100 KB; title reports (CSI 20 t, CSI 21 t);
+/// unless allowed and at most 100 KB; the keys of OSC 1337 that copy, report a variable, ask for a
+/// file, open an address or take the focus; OSC 50, which reports a font name the session chose;
+/// remote control of the terminal (DCS `@`); title reports (CSI 20 t, CSI 21 t);
 /// DECRQSS (DCS `$q`); ENQ. The 8-bit forms of the openers (U+0090 …) count
 /// like the 7-bit ones. A sequence cut off by the next one has no effect and is
 /// left out, so that what follows a removed sequence never completes it; so is
@@ -126,7 +130,8 @@ impl OutputFilter {
                     self.state = State::ClipboardEnd;
                     return;
                 }
-                let dropping = matches!(self.state, State::Clipboard | State::DropString);
+                let dropping = matches!(self.state, State::Clipboard | State::DropString)
+                    || (self.state == State::OscKey && is_denied(&self.held));
                 self.end_by_new_sequence(out);
                 self.held.push(ESC);
                 self.state = if dropping {
@@ -179,6 +184,20 @@ impl OutputFilter {
                 self.held.push(byte);
                 if self.held.len() > MAX_CLIPBOARD {
                     self.drop_string(out);
+                }
+            }
+            State::OscKey => {
+                if byte == 0x07 {
+                    return self.terminated(&[byte], out);
+                }
+                self.held.push(byte);
+                if matches!(byte, b'=' | b':' | b';') || self.held.len() >= MAX_SEQUENCE {
+                    if self.held.len() >= MAX_SEQUENCE || is_denied(&self.held) {
+                        self.drop_string(out);
+                    } else {
+                        self.release(out);
+                        self.state = State::PassString;
+                    }
                 }
             }
             State::DcsStart => self.dcs(byte, out),
@@ -238,7 +257,8 @@ impl OutputFilter {
             b'0'..=b'9' | 0x00..=0x1f | 0x7f.. => self.drop_string(out),
             _ => match number(&self.held) {
                 52 => self.state = State::Clipboard,
-                5522 => self.drop_string(out),
+                50 | 5522 => self.drop_string(out),
+                1337 if byte == b';' => self.state = State::OscKey,
                 _ => {
                     self.release(out);
                     self.state = State::PassString;
@@ -250,7 +270,7 @@ impl OutputFilter {
     fn dcs(&mut self, byte: u8, out: &mut Vec<u8>) {
         self.held.push(byte);
         if matches!(byte, 0x40..=0x7e) {
-            if byte == b'q' && self.held.contains(&b'$') {
+            if byte == b'@' || (byte == b'q' && self.held.contains(&b'$')) {
                 self.drop_string(out);
             } else {
                 self.release(out);
@@ -273,6 +293,7 @@ impl OutputFilter {
     fn terminated(&mut self, terminator: &[u8], out: &mut Vec<u8>) {
         let removed = match self.state {
             State::Clipboard => !self.may_write(),
+            State::OscKey => is_denied(&self.held),
             state => matches!(state, State::DropString | State::ClipboardEnd),
         };
         if removed {
@@ -289,6 +310,11 @@ impl OutputFilter {
     fn end_by_new_sequence(&mut self, out: &mut Vec<u8>) {
         match self.state {
             State::PassString => self.open = true,
+            State::OscKey if !is_denied(&self.held) => {
+                self.release(out);
+                self.open = true;
+            }
+            State::OscKey => self.remove(out),
             State::Clipboard | State::ClipboardEnd => self.remove(out),
             _ => self.controls(out),
         }
@@ -335,6 +361,29 @@ impl OutputFilter {
         let base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
         self.allow_clipboard_write && fields.next().is_some_and(|data| data.iter().all(base64))
     }
+}
+
+/// Keys of OSC 1337 (iTerm2) that reach the clipboard, answer with text of the session's choice, or
+/// act on the user's desktop.
+const DENIED_KEYS: [&[u8]; 7] = [
+    b"copy",
+    b"copytoclipboard",
+    b"endcopy",
+    b"openurl",
+    b"reportvariable",
+    b"requestupload",
+    b"stealfocus",
+];
+
+/// Whether the held OSC 1337 has such a key; controls and capitals inside it make no other one.
+fn is_denied(held: &[u8]) -> bool {
+    let after = held.iter().skip_while(|byte| **byte != b';').skip(1);
+    let key: Vec<u8> = after
+        .take_while(|byte| !matches!(**byte, b'=' | b':' | b';'))
+        .filter(|byte| byte.is_ascii_graphic())
+        .map(u8::to_ascii_lowercase)
+        .collect();
+    DENIED_KEYS.contains(&key.as_slice())
 }
 
 /// The first number in a sequence, as terminals read it: other bytes skipped.

@@ -392,6 +392,7 @@ pub fn session(id: &str, argv: &[&str]) -> StartSession {
         claim: None,
         attach: None,
         timeout_s: None,
+        secrets: std::collections::BTreeMap::new(),
     }
 }
 

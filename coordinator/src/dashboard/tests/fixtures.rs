@@ -37,6 +37,7 @@ pub fn status() -> Status {
             reachable: true,
             error: None,
         },
+        guard: GuardView::default(),
         hot_mounts: HotMounts {
             available: true,
             idmapped: true,
@@ -138,6 +139,8 @@ pub fn worker(
         mounts: Vec::new(),
         security: String::new(),
         network: String::new(),
+        egress: String::new(),
+        egress_denied: None,
         restarts: 0,
     }
 }

@@ -24,6 +24,9 @@ pub fn header(state: &State, area: Rect, pen: &mut Pen<'_>) {
             let mut ordinary: Vec<Piece> = Vec::new();
             if engine.reachable {
                 ordinary.push(pen.piece(format!("{name} {version}"), Role::Muted));
+                if let Some(why) = &engine.error {
+                    pieces.push(pen.piece(format!("ENGINE DEGRADED: {why}"), Role::Error));
+                }
             } else {
                 let why = engine.error.as_deref().unwrap_or("it does not answer");
                 pieces.push(pen.piece(format!("ENGINE DOWN: {why}"), Role::Error));

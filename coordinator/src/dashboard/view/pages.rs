@@ -81,6 +81,8 @@ fn details(state: &State) -> Vec<Line> {
             "engine down",
             engine.error.as_deref().unwrap_or("it does not answer"),
         ));
+    } else if let Some(why) = &engine.error {
+        lines.push(pair("engine degraded", why));
     }
     let mounts = &status.hot_mounts;
     lines.push(pair(

@@ -14,12 +14,7 @@ use super::{
 use crate::{
     model::HostPath,
     wire::{ApplyRequest, ApplyResult, ChangeKind, Conflict, EntryType},
-    workspace::{
-        MounterError,
-        error::system,
-        mounter::{random, set_fs_ids},
-        tree::Meta,
-    },
+    workspace::{MounterError, error::system, mounter::set_fs_ids, tree::Meta},
 };
 use rustix::{
     fs::{
@@ -33,7 +28,7 @@ use std::{
     ffi::OsStr,
     fs::File,
     io::{self, Read, Write},
-    os::fd::OwnedFd,
+    os::fd::{AsRawFd, OwnedFd},
     path::Path,
 };
 
@@ -105,6 +100,7 @@ fn finish(
     done: &[&Entry],
     conflicts: Vec<Conflict>,
 ) -> Result<ApplyResult, MounterError> {
+    worker_agent::failpoint!("mounter.apply.done");
     for entry in done {
         let lower = review.lower.meta(&entry.path).unwrap_or_default();
         let settled = Settled {
@@ -117,6 +113,7 @@ fn finish(
     let mut left = walk(review)?;
     if !review.live {
         super::discard::take_out(review, done, &left);
+        worker_agent::failpoint!("mounter.apply.taken");
         left = walk(review)?;
     }
     review
@@ -158,6 +155,7 @@ impl<'e> Writer<'_, 'e> {
                 blocked.insert(entry.path.as_path());
             }
         }
+        worker_agent::failpoint!("mounter.apply.removed");
         // What comes, folders before what is in them.
         let mut folders = Vec::new();
         for entry in chosen {
@@ -259,32 +257,29 @@ impl<'e> Writer<'_, 'e> {
         let target = self.review.upper.link(&entry.path)?;
         let _owner = AsOwner::new(self.review.owner)?;
         let (dir, name) = self.parent(&entry.path)?;
-        let temporary = temporary();
-        symlinkat(&target, &dir, temporary.as_str())?;
-        replace(&dir, &temporary, name)
+        let temporary = &self.review.temporary;
+        at_free_name(&dir, temporary, || symlinkat(&target, &dir, temporary))?;
+        replace(&dir, temporary, name)
     }
 
     fn file(&self, entry: &Entry, upper: &Meta) -> io::Result<()> {
         self.unchanged(entry)?;
         let mut source = self.review.upper.file(&entry.path)?;
-        let (dir, temporary) = {
+        let (dir, fresh) = {
             let _owner = AsOwner::new(self.review.owner)?;
             let (dir, _) = self.parent(&entry.path)?;
-            let temporary = temporary();
-            let flags =
-                OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let fd = openat(&dir, temporary.as_str(), flags, Mode::RUSR | Mode::WUSR)?;
-            let mut target = File::from(fd);
-            let written = copy(&mut source, &mut target, upper.size).and_then(|()| {
-                fchmod(&target, Mode::from_raw_mode(upper.mode & 0o777))?;
-                futimens(&target, &times(upper.mtime))?;
+            let mut fresh = Fresh::make(&dir, &self.review.temporary)?;
+            let target = &mut fresh.file;
+            let written = copy(&mut source, target, upper.size).and_then(|()| {
+                fchmod(&*target, Mode::from_raw_mode(upper.mode & 0o777))?;
+                futimens(&*target, &times(upper.mtime))?;
                 target.sync_all()
             });
             if let Err(e) = written {
-                clean(&dir, &temporary);
+                fresh.drop_in(&dir);
                 return Err(e);
             }
-            (dir, temporary)
+            (dir, fresh)
         };
         // A live worker may have written meanwhile, and somebody else to the project.
         let still = Meta::of(&source).map(|now| Stamp::from(&now) == Stamp::from(upper));
@@ -297,17 +292,85 @@ impl<'e> Writer<'_, 'e> {
         };
         let _owner = AsOwner::new(self.review.owner)?;
         if let Err(e) = checked {
-            clean(&dir, &temporary);
+            fresh.drop_in(&dir);
             return Err(e);
         }
         let name = entry.path.file_name().ok_or(Errno::INVAL)?;
-        replace(&dir, &temporary, name)
+        worker_agent::failpoint!("mounter.apply.copied");
+        fresh.put(&dir, name)
     }
 }
 
-/// Nobody can have put something in the way of it.
-fn temporary() -> String {
-    format!(".podbay-{:016x}.tmp", random())
+/// A file that is to take another's place. Where the filesystem can it has no name until it is
+/// whole, so that a mounter that dies while it copies leaves nothing in the project.
+struct Fresh<'t> {
+    file: File,
+    temporary: &'t str,
+    named: bool,
+}
+
+impl<'t> Fresh<'t> {
+    fn make(dir: &OwnedFd, temporary: &'t str) -> io::Result<Self> {
+        let mode = Mode::RUSR | Mode::WUSR;
+        let nameless = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+        if let Ok(fd) = openat(dir, ".", nameless, mode)
+            // It gets its name through /proc, which not every mount namespace has.
+            && fs::stat(through_proc(&fd)).is_ok()
+        {
+            return Ok(Self {
+                file: File::from(fd),
+                temporary,
+                named: false,
+            });
+        }
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = at_free_name(dir, temporary, || openat(dir, temporary, flags, mode))?;
+        Ok(Self {
+            file: File::from(fd),
+            temporary,
+            named: true,
+        })
+    }
+
+    /// Takes the place of `name`, whole.
+    fn put(self, dir: &OwnedFd, name: &OsStr) -> io::Result<()> {
+        if !self.named {
+            let source = through_proc(&self.file);
+            at_free_name(dir, self.temporary, || {
+                let follow = AtFlags::SYMLINK_FOLLOW;
+                fs::linkat(fs::CWD, source.as_str(), dir, self.temporary, follow)
+            })?;
+            worker_agent::failpoint!("mounter.apply.linked");
+        }
+        replace(dir, self.temporary, name)
+    }
+
+    fn drop_in(self, dir: &OwnedFd) {
+        if self.named {
+            clean(dir, self.temporary);
+        }
+    }
+}
+
+fn through_proc(fd: &impl AsRawFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// The temporary name is this worker's own, and its changes are locked: what has it was left by a
+/// mounter that died, and goes.
+fn at_free_name<T>(
+    dir: &OwnedFd,
+    temporary: &str,
+    make: impl Fn() -> rustix::io::Result<T>,
+) -> rustix::io::Result<T> {
+    match make() {
+        Err(Errno::EXIST) => {
+            unlinkat(dir, temporary, AtFlags::empty())?;
+            make()
+        }
+        made => made,
+    }
 }
 
 fn replace(dir: &OwnedFd, temporary: &str, name: &OsStr) -> io::Result<()> {

@@ -27,10 +27,12 @@ pub(super) fn discard(
     for entry in &chosen {
         review.journal.hide(&entry.path, entry.upper.as_ref());
     }
+    worker_agent::failpoint!("mounter.discard.hidden");
     if !review.live {
         let left = walk(review)?;
         take_out(review, &chosen, &left);
     }
+    worker_agent::failpoint!("mounter.discard.taken");
     review
         .journal
         .save(&review.changes)

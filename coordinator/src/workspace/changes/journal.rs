@@ -8,10 +8,7 @@
 
 use crate::{
     model::HostPath,
-    workspace::{
-        mounter::random,
-        tree::{Meta, Tree},
-    },
+    workspace::tree::{Meta, Tree},
 };
 use rustix::{
     fs::{Mode, OFlags, openat, renameat},
@@ -72,6 +69,7 @@ pub(super) struct Journal {
 }
 
 const FILE: &str = "journal.json";
+const FRESH: &str = ".journal.tmp";
 
 impl Journal {
     /// Reads it; none is an empty one, and so is one that cannot be read: then what was settled
@@ -97,9 +95,10 @@ impl Journal {
 
     /// Replaces the file, whole or not at all.
     pub(super) fn save(&self, changes: &OwnedFd) -> io::Result<()> {
-        let name = format!(".journal-{:016x}", random());
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let fd = openat(changes, name.as_str(), flags, Mode::RUSR | Mode::WUSR)?;
+        // Always the same name, so that one left by a mounter that died is overwritten; whoever
+        // changes something has the lock.
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+        let fd = openat(changes, FRESH, flags, Mode::RUSR | Mode::WUSR)?;
         let mut file = BufWriter::new(std::fs::File::from(fd));
         let lines: Vec<Line> = self
             .entries
@@ -112,7 +111,8 @@ impl Journal {
         serde_json::to_writer(&mut file, &lines)?;
         file.flush()?;
         file.get_ref().sync_all()?;
-        Ok(renameat(changes, name.as_str(), changes, FILE)?)
+        worker_agent::failpoint!("mounter.journal.synced");
+        Ok(renameat(changes, FRESH, changes, FILE)?)
     }
 
     /// Whether a change was settled and nothing happened to it since.

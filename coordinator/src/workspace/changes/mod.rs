@@ -61,6 +61,8 @@ pub(super) struct Review {
     /// `changes/`; holds the lock of whoever changes something.
     changes: OwnedFd,
     journal: Journal,
+    /// Name of what is about to take a file's place in the project.
+    temporary: String,
     claimed_at_ns: i64,
     /// The upper folder must only be read.
     live: bool,
@@ -98,6 +100,7 @@ impl Review {
             lower,
             changes: lock,
             journal: Journal::load(changes),
+            temporary: format!(".podbay-{}.tmp", target.worker),
             claimed_at_ns: target.claimed_at_ns,
             live,
         })

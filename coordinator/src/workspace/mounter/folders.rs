@@ -31,6 +31,7 @@ pub(super) fn prepare(host: &Host, request: &PrepareRequest) -> Result<(), Mount
     made("run", 0o755, Some((0, 0)))?;
     made("home", 0o700, owner)?;
     made("log", 0o700, Some((0, 0)))?;
+    worker_agent::failpoint!("mounter.prepare.half");
     let changes = made("changes", 0o700, Some((0, 0)))?;
     for (name, owner) in [
         ("upper", owner),
@@ -96,12 +97,13 @@ pub(super) fn remove_tree(parent: &OwnedFd, name: &std::ffi::OsStr) -> io::Resul
     }
     let top = open_beneath(parent, Path::new(name), DIR)?;
     let mut moved = 0u64;
+    worker_agent::failpoint!("mounter.remove.began");
     while empty(&top, &mut moved)? {}
     unlinkat(parent, name, AtFlags::REMOVEDIR)
 }
 
 /// So that a hostile worker cannot have put something in the way beforehand.
-pub(crate) fn random() -> u64 {
+pub(super) fn random() -> u64 {
     getrandom::u64().unwrap_or_default()
 }
 

@@ -274,6 +274,20 @@ impl Place {
             )),
         }
     }
+
+    /// To the parent's mount namespace, known by the state volume that is mounted there where it is
+    /// mounted here.
+    pub(super) fn enter_parent(&mut self, pidfd: &OwnedFd) -> Result<()> {
+        setns(pidfd, CloneFlags::CLONE_NEWNS)
+            .map_err(|e| bad_target(format!("the parent's mounts cannot be entered ({e})")))?;
+        self.at = At::Worker;
+        let path = self.host.state_path.to_string_lossy();
+        let there = open_plain(&path, OFlags::PATH).and_then(super::super::tree::Meta::of);
+        match (there, self.host.state.meta(Path::new(""))) {
+            (Ok(there), Ok(Some(ours))) if (there.dev, there.ino) == (ours.dev, ours.ino) => Ok(()),
+            _ => Err(bad_target("the process is not in the parent".into())),
+        }
+    }
 }
 
 /// Opens a folder by absolute path where this thread is, following no link at all.

@@ -12,9 +12,9 @@ mod idmap;
 mod mount;
 mod probe;
 mod project;
+mod socket;
 mod sys;
 
-pub(super) use folders::random;
 pub(super) use host::{Host, Place};
 pub(super) use project::reopen;
 pub(super) use sys::set_fs_ids;
@@ -118,6 +118,8 @@ pub fn serve(state_dir: &Path, socket: &Path) -> Result<(), ServeError> {
         path: state_dir.to_owned(),
         source,
     })?;
+    #[cfg(feature = "faults")]
+    faults(state_dir);
     let caps = {
         let host = Arc::clone(&host);
         std::thread::spawn(move || Place::new(host).map(|mut place| probe::probe(&mut place)))
@@ -152,6 +154,17 @@ pub fn serve(state_dir: &Path, socket: &Path) -> Result<(), ServeError> {
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
             Err(e) => tracing::warn!(error = %e, "a connection was not accepted"),
         }
+    }
+}
+
+/// Takes orders from `run/` of the state volume: through a descriptor, since the threads change
+/// namespaces, and not from where the coordinator takes its own.
+#[cfg(feature = "faults")]
+fn faults(state_dir: &Path) {
+    use std::os::fd::IntoRawFd;
+    if let Ok(folder) = std::fs::File::open(state_dir.join("run")) {
+        let folder = format!("/proc/self/fd/{}", folder.into_raw_fd());
+        worker_agent::faults::begin(Path::new(&folder));
     }
 }
 
@@ -232,7 +245,11 @@ fn read(
         {
             use MounterRequest as R;
             let pool = match frame.body {
-                R::Probe | R::Prepare(_) | R::Mount(_) | R::Unmount { .. } => quick,
+                R::Probe
+                | R::Prepare(_)
+                | R::Mount(_)
+                | R::Unmount { .. }
+                | R::EngineSocket { .. } => quick,
                 R::Changes(_)
                 | R::Count { .. }
                 | R::Folders { .. }
@@ -331,6 +348,8 @@ fn answer(
     request: &MounterRequest,
     after: &mut After,
 ) -> Result<MounterResponse, MounterError> {
+    // Here every thread is where it sees its orders.
+    worker_agent::failpoint!("mounter.request");
     match request {
         MounterRequest::Probe => Ok(MounterResponse::Caps(caps.clone())),
         MounterRequest::Prepare(request) => {
@@ -364,6 +383,12 @@ fn answer(
         MounterRequest::Discard { target, request } => {
             changes::discard(place, target, request).map(MounterResponse::Changes)
         }
+        MounterRequest::EngineSocket {
+            pid,
+            source,
+            target,
+        } => socket::renew(place, *pid, source.as_path(), target.as_path())
+            .map(|()| MounterResponse::Done),
         MounterRequest::RemoveWorker { worker } => {
             folders::remove(&place.host, worker).map(|()| MounterResponse::Done)
         }

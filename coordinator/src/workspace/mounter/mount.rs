@@ -95,8 +95,10 @@ fn try_mount(
             overlay(place, &request.worker, &clone, staged)?
         }
     };
+    worker_agent::failpoint!("mounter.mount.made");
     place.enter_worker(&process, &worker)?;
     attach(&mount)?;
+    worker_agent::failpoint!("mounter.mount.moved");
     if request.mode == MountMode::Overlay
         && let Err(e) = live::record(&place.host, &worker, request.pid)
     {

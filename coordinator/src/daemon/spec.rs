@@ -1,0 +1,145 @@
+//! What a new worker's container is to be made of.
+//!
+//! Owns the seccomp lists and account files that were read for it. Nothing here is on the path of
+//! a warm claim.
+
+use super::{Daemon, blocking};
+use crate::{
+    config::{Network, Profile, SecurityProfile},
+    model::{Limits, WorkerId},
+    runtime::{Accounts, ProjectMount, Seccomp, SeccompError, WorkerSpec},
+};
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+/// What was read for containers to be made of.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    /// By security profile, as last read.
+    seccomp: HashMap<SecurityProfile, Result<Seccomp, SeccompError>>,
+    /// By image id.
+    accounts: HashMap<String, Arc<Accounts>>,
+    /// Whoever makes the workers' network or reads account files takes turns.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Daemon {
+    /// Reads the seccomp lists; they may have been changed.
+    pub(super) async fn read_seccomp(&self) {
+        let folder = self.state_dir.join("seccomp");
+        let read = blocking(move || {
+            let all = SecurityProfile::ALL.map(|it| (it, Seccomp::load(&folder, it)));
+            Ok::<_, std::io::Error>(all)
+        });
+        match read.await {
+            Ok(read) => self.lock().parts.seccomp = HashMap::from(read),
+            Err(error) => tracing::warn!(%error, "the seccomp lists were not read"),
+        }
+    }
+
+    /// All that goes into one worker's container.
+    ///
+    /// # Errors
+    /// What is missing or wrong, for people.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the container's parts, used once"
+    )]
+    pub(super) async fn spec_of(
+        &self,
+        worker: &WorkerId,
+        name: &str,
+        profile: &Profile,
+        uid: u32,
+        image: String,
+        project: Option<ProjectMount>,
+        limits: Limits,
+    ) -> Result<WorkerSpec, String> {
+        let site = self.site().map_err(|e| e.message)?.clone();
+        self.read_seccomp().await;
+        let found = self.lock().parts.seccomp.get(&profile.security).cloned();
+        let seccomp = found
+            .ok_or("no seccomp list was read")?
+            .map_err(|e| e.to_string())?;
+        if profile.read_only {
+            self.place_accounts(worker, &image, &site.own.name).await?;
+        }
+        let bridge = if profile.network == Network::Isolated {
+            // One at a time: an engine makes two networks of one name without a word.
+            let turn = self.lock().parts.turn.clone();
+            let _turn = turn.lock().await;
+            let id = self.docker.isolated_network(&site.own.name).await;
+            Some(id.map_err(|e| e.to_string())?)
+        } else {
+            None
+        };
+        Ok(WorkerSpec {
+            id: worker.clone(),
+            instance: site.own.name.clone(),
+            parent: site.own.id.clone(),
+            profile: name.to_owned(),
+            spec: self.spec_hash(profile, &image),
+            image,
+            agent: site.agent.clone(),
+            uid,
+            limits,
+            security: profile.security,
+            seccomp,
+            read_only: profile.read_only,
+            network: profile.network,
+            egress: profile.egress.clone(),
+            bridge,
+            runtime: profile.runtime.clone(),
+            ports: self.ports_of(uid),
+            project,
+        })
+    }
+
+    /// Copies the image's account files into the worker's folder: a read-only root has none that
+    /// could be added to.
+    async fn place_accounts(
+        &self,
+        worker: &WorkerId,
+        image: &str,
+        instance: &str,
+    ) -> Result<(), String> {
+        let turn = self.lock().parts.turn.clone();
+        let _turn = turn.lock().await;
+        let known = self.lock().parts.accounts.get(image).cloned();
+        let accounts = match known {
+            Some(accounts) => accounts,
+            None => {
+                let read = self.docker.accounts(image, instance).await;
+                let read = Arc::new(read.map_err(|e| e.to_string())?);
+                let parts = &mut self.lock().parts;
+                parts.accounts.insert(image.to_owned(), read.clone());
+                read
+            }
+        };
+        let folder = self.state_dir.worker(worker);
+        let placed = blocking(move || folder.write_accounts(&accounts.passwd, &accounts.group));
+        placed
+            .await
+            .map_err(|e| format!("cannot write the worker's account files: {e}"))
+    }
+
+    /// Hash of all that goes into a container of this profile.
+    pub(super) fn spec_hash(&self, profile: &Profile, image: &str) -> String {
+        let mut hasher = DefaultHasher::new();
+        image.hash(&mut hasher);
+        profile.limits.hash(&mut hasher);
+        (profile.security, profile.read_only).hash(&mut hasher);
+        (profile.network, &profile.runtime, &profile.egress).hash(&mut hasher);
+        if let Some(Ok(seccomp)) = self.lock().parts.seccomp.get(&profile.security) {
+            seccomp.hash(&mut hasher);
+        }
+        if let Some(site) = self.site.get() {
+            site.agent.hash(&mut hasher);
+            site.own.id.hash(&mut hasher);
+        }
+        format!("{:016x}", hasher.finish())
+    }
+}

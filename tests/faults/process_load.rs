@@ -1,0 +1,464 @@
+//! Rows 13, 14, 15 and 18: a worker or the coordinator runs out of memory, processes, time or
+//! descriptors, and the others do not notice.
+
+use crate::{
+    process_kill::{counter, echoes, last_number, percentile},
+    process_kit::{audit, descriptors, direct, insist, pid_of, start, status_of},
+};
+use e2e::{
+    instance::{self, Instance, SLOW, text},
+    processes, unique, wait,
+};
+use std::{
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// A process that is ended with its test.
+struct Running(Child);
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let command = command.stdin(Stdio::null()).stderr(Stdio::null());
+        Self(command.spawn().expect("starting a program"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.0.kill().is_ok() {
+            drop(self.0.wait());
+        }
+    }
+}
+
+/// Runs a command as an exec session; its exit code, stdout and stderr.
+fn exec(instance: &Instance, name: &str, script: &str) -> (Option<i32>, String, String) {
+    let output = direct(instance, &["exec", "-T", name, "--", "sh", "-c", script]);
+    (
+        output.status.code(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+#[test]
+fn row_13_the_session_that_runs_out_of_memory_is_blamed_and_no_other() {
+    let rounds = e2e::times(50, 2);
+    let instance = start(&instance::config(2, 2));
+    for round in 0..rounds {
+        let (name, hog) = (format!("both-{round}"), format!("hog-{round}"));
+        instance.session(&name, &["sh", "-c", "echo said; exec sleep 1000"]);
+        let before = instance.wait_state(&name, "running");
+        let agent = pid_of(before["container"].as_str().unwrap());
+
+        // An exec session is killed; the main one goes on and is not blamed.
+        let (code, _, err) = exec(&instance, &name, "exec tail /dev/zero");
+        assert_eq!(code, Some(137), "{err}");
+        assert!(err.contains("out of memory"), "{err}");
+        let blame = |name: &str| {
+            let worker = instance.worker(name).expect("the worker");
+            (worker["state"].clone(), worker["oom"].clone())
+        };
+        assert_eq!(blame(&name), ("running".into(), false.into()));
+
+        // A child of a session is killed, which the session survives. Who is killed later by
+        // something else is not blamed for it.
+        let (code, out, err) = exec(&instance, &name, "tail /dev/zero; echo survived");
+        assert_eq!((code, out.as_str()), (Some(0), "survived\n"), "{err}");
+        wait::until_true("the readings to show both", SLOW, || {
+            let worker = instance.worker(&name).expect("the worker");
+            worker["readings"]["oom_kills"].as_u64() >= Some(2)
+        });
+        // The kill is an old one once the next reading, two seconds later, has shown it again.
+        wait::pause(Duration::from_secs(5));
+        let (code, _, err) = exec(&instance, &name, "kill -9 $$");
+        assert_eq!(code, Some(137), "{err}");
+        assert!(!err.contains("out of memory"), "{err}");
+
+        let now = instance.wait_state(&name, "running");
+        assert_eq!((&now["pid"], pid_of_worker(&now)), (&before["pid"], agent));
+        insist(&instance, &["stop", "--grace", "0s", &name]);
+        assert_eq!(instance.wait_state(&name, "exited")["oom"], false);
+
+        // The main one is killed: `ls` says so, while the worker is there and afterwards.
+        let args = [
+            "spawn",
+            "-d",
+            "-n",
+            &hog,
+            "--no-rm",
+            "--isolation",
+            "none",
+            "--",
+        ];
+        insist(&instance, &[&args[..], &["tail", "/dev/zero"]].concat());
+        let worker = instance.wait_state(&hog, "exited");
+        assert_eq!(
+            (&worker["oom"], &worker["exit"]["value"]),
+            (&true.into(), &9.into())
+        );
+        assert!(insist(&instance, &["ls", "-a"]).contains("exited oom"));
+        insist(&instance, &["stop", &hog]);
+        assert_eq!(instance.wait_state(&hog, "exited")["oom"], true);
+        instance.wait_warm("default", 2);
+    }
+    audit(&instance, 2);
+    e2e::measured(
+        13,
+        format!("{rounds} rounds of 3 kills: agent alive, the right session blamed each time"),
+    );
+}
+
+fn pid_of_worker(worker: &serde_json::Value) -> i32 {
+    pid_of(worker["container"].as_str().expect("a container"))
+}
+
+#[test]
+fn row_14_a_fork_bomb_is_stopped_and_the_others_do_not_notice() {
+    let rounds = e2e::times(50, 2);
+    let instance = start(&instance::config(2, 2));
+    counter(&instance, "other");
+    let mut other = instance.terminal(&["attach", "other"], 80, 24);
+    other.wait_for("n=");
+    let (mut took, mut echo) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        let (name, mark) = (format!("bomb-{round}"), unique("mark"));
+        let marked = format!("E2E_MARK={mark}");
+        let args = [
+            "spawn",
+            "-d",
+            "-n",
+            &name,
+            "--isolation",
+            "none",
+            "-e",
+            &marked,
+            "--",
+        ];
+        let bomb = "b() { b | b & }; b; sleep 1000";
+        insist(&instance, &[&args[..], &["bash", "-c", bomb]].concat());
+        wait::until_true("the bomb to reach its limit", SLOW, || {
+            let worker = instance.worker(&name).expect("the worker");
+            worker["readings"]["pids_refused"].as_u64() > Some(0)
+        });
+        echo.extend(echoes(&mut other, 10));
+        let worker = instance.wait_state(&name, "running");
+        let agent = pid_of_worker(&worker);
+        assert!(!processes::argv(agent).is_empty(), "the agent is gone");
+        let began = Instant::now();
+        let stopping = Running::start(&mut instance.direct(["stop", "--grace", "0s", &name]));
+        wait::until_true("all of it to be gone", SLOW, || {
+            processes::marked("E2E_MARK", &mark).is_empty()
+        });
+        took.push(began.elapsed());
+        wait::until_true("its end on record", SLOW, || {
+            instance
+                .worker(&name)
+                .is_some_and(|w| w["container"].is_null())
+        });
+        drop(stopping);
+        instance.wait_warm("default", 2);
+    }
+    audit(&instance, 2);
+    took.sort();
+    echo.sort();
+    let worst = percentile(&took, 100);
+    e2e::measured(
+        14,
+        format!(
+            "{rounds} bombs: stopped p50 {:.0?} max {worst:.0?}; line typed to answer in another \
+             worker p99 {:.0?}",
+            percentile(&took, 50),
+            percentile(&echo, 99)
+        ),
+    );
+    // Required: 1 s.
+    assert!(worst < Duration::from_secs(3), "{worst:?}");
+}
+
+#[test]
+fn row_15_floods_cost_neither_memory_nor_the_keys_of_others() {
+    let floods = e2e::times(8, 3);
+    let instance = start(&instance::config(2, 2));
+    counter(&instance, "typed");
+    let mut typed = instance.terminal(&["attach", "typed"], 80, 24);
+    typed.wait_for("n=");
+    let alone = echoes(&mut typed, 30);
+    let coordinator = instance.coordinator().expect("a coordinator");
+    let before = status_of(coordinator, "VmRSS");
+    // On a terminal with nobody attached, on one with a client, and on pipes.
+    let mut clients = Vec::new();
+    let mut watched = Vec::new();
+    for number in 0..floods {
+        let name = format!("flood-{number}");
+        match number % 3 {
+            0 => {
+                let mut spawn = instance.direct(["spawn", "-n", &name, "--isolation", "none"]);
+                let spawn = spawn.args(["--", "yes"]).stdout(Stdio::null());
+                clients.push(Running::start(spawn));
+            }
+            1 => {
+                instance.session(&name, &["yes"]);
+                watched.push(instance.terminal(&["attach", &name, "--read-only"], 80, 24));
+            }
+            _ => instance.session(&name, &["yes"]),
+        }
+        instance.wait_state(&name, "running");
+    }
+    let busy = echoes(&mut typed, e2e::times(500, 60));
+    let during = status_of(coordinator, "VmHWM");
+    assert_eq!(
+        instance.coordinator(),
+        Some(coordinator),
+        "another coordinator"
+    );
+    let p99 = percentile(&busy, 99);
+    e2e::measured(
+        15,
+        format!(
+            "{floods} floods: coordinator {} MiB before, {} MiB at most; line typed to answer p50 \
+             {:.1?} p99 {p99:.1?} (alone p99 {:.1?})",
+            before / 1024,
+            during / 1024,
+            percentile(&busy, 50),
+            percentile(&alone, 99)
+        ),
+    );
+    drop((clients, watched));
+    insist(&instance, &["stop", "--all", "--grace", "0s"]);
+    audit(&instance, 2);
+    assert!(during < 128 << 10, "{during} KiB");
+    assert!(p99 < Duration::from_secs(2), "{p99:?}");
+}
+
+/// Sets how many descriptors a process may have; the hard limit stays, only it can be gone back to.
+fn limit_descriptors(pid: i32, most: usize) {
+    let (pid, most) = (pid.to_string(), format!("--nofile={most}:"));
+    let status = Command::new("prlimit")
+        .args(["--pid", &pid, &most])
+        .status();
+    assert!(status.expect("running prlimit").success());
+}
+
+/// How many descriptors a process may have now.
+fn descriptor_limit(pid: i32) -> usize {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
+    let line = limits
+        .lines()
+        .find_map(|l| l.strip_prefix("Max open files"));
+    let soft = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    soft.expect("a limit")
+}
+
+#[test]
+fn row_18_a_coordinator_without_descriptors_pauses_and_comes_back() {
+    let rounds = e2e::times(20, 2);
+    let instance = start(&instance::config(2, 2));
+    let mark = counter(&instance, "kept");
+    let session = processes::marked("E2E_MARK", &mark)[0];
+    let client = instance.terminal(&["attach", "kept"], 80, 24);
+    client.wait_for("n=");
+    let coordinator = instance.coordinator().expect("a coordinator");
+    let before = descriptors(coordinator);
+    let limit = descriptor_limit(coordinator);
+    let warm = instance.warm();
+    let mut slowest = Duration::ZERO;
+    for round in 0..rounds {
+        limit_descriptors(coordinator, descriptors(coordinator) + round as usize % 3);
+        let asked: Vec<Running> = (0..12)
+            .map(|_| {
+                let mut ask = instance.direct(["status", "--json"]);
+                Running::start(ask.stdout(Stdio::null()))
+            })
+            .collect();
+        // What is attached goes on, and nobody is taken for dead.
+        for _ in 0..5 {
+            let seen = last_number(&client);
+            wait::until_true("news", SLOW, || last_number(&client) > seen + 20);
+        }
+        limit_descriptors(coordinator, limit);
+        let began = Instant::now();
+        wait::until_true("an answer", SLOW, || {
+            instance.ask(["status", "--json"]).is_some()
+        });
+        slowest = slowest.max(began.elapsed());
+        drop(asked);
+        assert_eq!(
+            instance.coordinator(),
+            Some(coordinator),
+            "another coordinator"
+        );
+        assert_eq!(processes::marked("E2E_MARK", &mark)[0], session);
+        instance.wait_state("kept", "running");
+        wait::until_true("the same warm workers", SLOW, || instance.warm() == warm);
+    }
+    instance.session("next", &["sleep", "1000"]);
+    insist(&instance, &["stop", "--grace", "0s", "next"]);
+    audit(&instance, 2);
+    wait::until_true("the descriptors to be closed", SLOW, || {
+        descriptors(coordinator) <= before + 4
+    });
+    e2e::measured(
+        18,
+        format!(
+            "coordinator, {rounds} rounds: no session lost, answers again within {slowest:.0?}"
+        ),
+    );
+}
+
+#[test]
+fn row_18_an_agent_without_descriptors_keeps_its_session() {
+    let rounds = e2e::times(20, 2);
+    let instance = start(&instance::config(2, 2));
+    let mark = counter(&instance, "kept");
+    let session = processes::marked("E2E_MARK", &mark)[0];
+    let client = instance.terminal(&["attach", "kept"], 80, 24);
+    client.wait_for("n=");
+    let agent = pid_of_worker(&instance.wait_state("kept", "running"));
+    let before = descriptors(agent);
+    let limit = descriptor_limit(agent);
+    for round in 0..rounds {
+        limit_descriptors(agent, descriptors(agent) + round as usize % 3);
+        for _ in 0..3 {
+            let output = direct(&instance, &["exec", "-T", "kept", "--", "true"]);
+            let err = text(&output.stderr);
+            assert!(output.status.success() || !err.is_empty(), "no word of why");
+        }
+        let seen = last_number(&client);
+        wait::until_true("news", SLOW, || last_number(&client) > seen + 20);
+        limit_descriptors(agent, limit);
+        assert_eq!(
+            insist(&instance, &["exec", "-T", "kept", "--", "echo", "fine"]),
+            "fine\n"
+        );
+        assert_eq!(processes::marked("E2E_MARK", &mark)[0], session);
+        instance.wait_state("kept", "running");
+    }
+    wait::until_true("the descriptors to be closed", SLOW, || {
+        descriptors(agent) <= before + 2
+    });
+    e2e::measured(
+        18,
+        format!("agent, {rounds} rounds: session kept, exec served again"),
+    );
+}
+
+/// What a coordinator uses now: KiB of memory, descriptors.
+fn uses(instance: &Instance) -> (u64, usize) {
+    let pid = instance.coordinator().expect("a coordinator");
+    (status_of(pid, "VmRSS"), descriptors(pid))
+}
+
+#[test]
+fn cycles_of_spawn_and_stop_leak_nothing() {
+    let cycles = e2e::times(2000, 20);
+    let instance = start(&instance::config(2, 2));
+    let cycle = |number: u32| {
+        let name = format!("cycle-{number}");
+        let ends = [
+            "spawn",
+            "-n",
+            &name,
+            "--isolation",
+            "none",
+            "--",
+            "echo",
+            "fine",
+        ];
+        let stays = [
+            "spawn",
+            "-d",
+            "-n",
+            &name,
+            "--isolation",
+            "none",
+            "--",
+            "sleep",
+            "1000",
+        ];
+        if number.is_multiple_of(2) {
+            assert_eq!(insist(&instance, &ends), "fine\n");
+        } else {
+            insist(&instance, &stays);
+            insist(&instance, &["stop", "--grace", "0s", &name]);
+        }
+        wait::until_true("its end on record", SLOW, || {
+            instance
+                .worker(&name)
+                .is_some_and(|w| w["container"].is_null())
+        });
+    };
+    // The first ones fill what is kept: connections, finished sessions.
+    let warm_up = e2e::times(250, 5);
+    (0..warm_up).for_each(cycle);
+    audit(&instance, 2);
+    let first = uses(&instance);
+    (warm_up..warm_up + cycles).for_each(cycle);
+    audit(&instance, 2);
+    wait::until_true("the descriptors to be closed", SLOW, || {
+        uses(&instance).1 <= first.1 + 4
+    });
+    let last = uses(&instance);
+    let kept = instance.workers().len();
+    e2e::measured(
+        2,
+        format!(
+            "{cycles} cycles: no container, folder, record, uid, mount or descriptor leaked; \
+             coordinator {} KiB and {} descriptors first, {} KiB and {} last; {kept} listed",
+            first.0, first.1, last.0, last.1
+        ),
+    );
+    assert!(kept <= 202, "{kept} are kept");
+    assert!(last.0 < first.0 + (16 << 10), "{first:?} {last:?}");
+}
+
+#[test]
+fn many_workers_and_clients_for_a_long_time() {
+    let long = std::env::var("PODBAY_SOAK").is_ok_and(|v| v == "1");
+    let (workers, time) = if long {
+        (64, Duration::from_secs(30 * 60))
+    } else {
+        (6, Duration::from_secs(20))
+    };
+    let instance = start(&instance::config(2, 4));
+    let names: Vec<String> = (0..workers).map(|n| format!("soak-{n}")).collect();
+    let mut clients = Vec::new();
+    for name in &names {
+        counter(&instance, name);
+        clients.push(instance.terminal(&["attach", name], 80, 24));
+    }
+    for client in &clients {
+        client.wait_for("n=");
+    }
+    let first = uses(&instance);
+    let mut most = first;
+    let began = Instant::now();
+    while began.elapsed() < time {
+        wait::pause(Duration::from_secs(1));
+        let now = uses(&instance);
+        most = (most.0.max(now.0), most.1.max(now.1));
+    }
+    for client in &clients {
+        let seen = last_number(client);
+        wait::until_true("news", SLOW, || last_number(client) > seen);
+    }
+    drop(clients);
+    e2e::measured(
+        15,
+        format!(
+            "{workers} workers and clients for {time:.0?}: coordinator {} MiB and {} descriptors \
+             first, {} MiB and {} at most",
+            first.0 / 1024,
+            first.1,
+            most.0 / 1024,
+            most.1
+        ),
+    );
+    for name in &names {
+        instance.wait_state(name, "running");
+    }
+    insist(&instance, &["stop", "--all", "--grace", "0s"]);
+    assert!(most.0 < 64 << 10, "{} KiB", most.0);
+    assert!(most.1 <= first.1 + 16, "{first:?} {most:?}");
+}
