@@ -173,7 +173,7 @@ impl PrivateEngine {
     /// Starts dockerd and waits until it answers.
     ///
     /// # Panics
-    /// It does not within [`UP`].
+    /// It does not within a bound.
     pub fn start_daemon(&mut self) -> Duration {
         let began = Instant::now();
         let (data, exec, pid) = (
