@@ -448,6 +448,8 @@ impl Daemon {
     pub async fn down(self: &Arc<Self>) -> Result<(), ApiError> {
         self.stop_all(None).await?;
         self.feed(Event::Shutdown);
+        self.going_down
+            .store(true, std::sync::atomic::Ordering::Relaxed);
         let all: Vec<WorkerId> = self.lock().records.keys().cloned().collect();
         self.stop_ids(all, None).await?;
         self.stop_guard().await?;

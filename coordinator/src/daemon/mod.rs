@@ -100,6 +100,8 @@ pub struct Daemon {
     returned: Notify,
     /// Woken when the engine's parts are to be looked at.
     doubt: Notify,
+    /// Everything goes: no helper is started again.
+    going_down: std::sync::atomic::AtomicBool,
     /// Woken when the mounter is to be looked at.
     mounter_hint: Notify,
     /// Woken when a session ended or a worker went.

@@ -98,6 +98,9 @@ impl Daemon {
         if self.probe_mounter().await.is_ok() {
             return Ok(());
         }
+        if self.going_down.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err("everything is being stopped".to_owned());
+        }
         let site = self.site().map_err(|e| e.message)?.clone();
         let spec = MounterSpec {
             instance: site.own.name,
