@@ -392,10 +392,14 @@ impl Agent {
         // Another session's user must not speak for this one.
         if let Some(session) = found.filter(|s| s.uid == uid || uid == 0) {
             let (watched, now) = (session.watched(), self.reactor.now);
-            let changed =
-                session
-                    .tracker
-                    .hook(sign, &message.why(), message.stamp, watched, now, unix_ms());
+            let changed = session.tracker.hook(
+                sign,
+                &session.secrets.redact(&message.why()),
+                message.stamp,
+                watched,
+                now,
+                unix_ms(),
+            );
             session.tell_activity(changed, &mut self.reactor);
         }
     }

@@ -73,7 +73,11 @@ pub fn prepare(start: &StartSession, extra: &[(&str, String)]) -> Result<Prepare
                 let message = format!("environment: {key:?} is no variable name");
                 return Err(refuse(ErrorCode::Invalid, message));
             }
-            c_string("environment", &format!("{key}={value}"))
+            // Without the value: it may be a secret.
+            CString::new(format!("{key}={value}")).map_err(|_| {
+                let message = format!("environment: {key} has a NUL byte");
+                refuse(ErrorCode::Invalid, message)
+            })
         })
         .collect::<Result<_, _>>()?;
     let candidates = if program.contains('/') {

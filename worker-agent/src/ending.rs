@@ -166,6 +166,10 @@ impl Session {
             std::path::Path::new(podbay_protocol::paths::SECRETS),
             &self.id,
         );
+        if let (Some(origin), None) = (&mut self.origin, &self.again) {
+            // Nothing will be started with them again.
+            origin.secrets.clear();
+        }
         self.tell_title(true, reactor);
         let changed = self
             .tracker

@@ -189,7 +189,7 @@ impl Session {
                 ScreenEvent::Rebuilt(reason) => {
                     reactor.tell(AgentEvent::ScreenRebuilt {
                         session: self.id.clone(),
-                        reason,
+                        reason: self.secrets.redact(&reason),
                     });
                     false
                 }

@@ -1,91 +1,160 @@
-//! Known secrets taken out of what is kept of a session.
+//! Known secret values taken out of what is written down or told.
 //!
-//! Owns: finding values in a stream that comes in pieces. A piece's end that may be the beginning of
-//! a value waits for the next piece, so that no value passes because it was cut.
+//! Owns: which forms of a value are known (as given, each of its lines, with a terminal's line ends,
+//! as base64, as JSON writes it), and finding them also where they are cut in two. A value that a
+//! program draws piece by piece with cursor movements in between is not found: nothing but the
+//! bytes as they come is looked at. It never touches what an attached client gets.
 
-use memchr::memmem;
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
+use memchr::memmem::Finder;
 use podbay_protocol::{SHORTEST_REDACTED, StartSession};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// What stands in a value's place.
 pub const REDACTED: &str = "[secret]";
+/// Shorter lines of a value, in bytes, are not looked for by themselves.
+const SHORTEST_LINE: usize = 16;
+/// Matches that overlap without an end are cut off here, in multiples of the longest value.
+const MOST_HELD: usize = 4;
 
-/// The values of one session, longest first. Cheap to clone.
+/// One form of a value.
+#[derive(Debug)]
+struct Pattern {
+    finder: Finder<'static>,
+    /// For each of its beginnings, the longest shorter one that it ends with (Knuth, Morris, Pratt).
+    shorter: Vec<usize>,
+}
+
+impl Pattern {
+    fn new(bytes: &[u8]) -> Self {
+        let mut shorter = vec![0; bytes.len()];
+        let mut length = 0;
+        for (at, byte) in bytes.iter().enumerate().skip(1) {
+            length = advance(bytes, &shorter, length, *byte);
+            if let Some(slot) = shorter.get_mut(at) {
+                *slot = length;
+            }
+        }
+        Self {
+            finder: Finder::new(bytes).into_owned(),
+            shorter,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.finder.needle().len()
+    }
+
+    /// How many of the last bytes are a beginning of this one.
+    fn begun(&self, bytes: &[u8]) -> usize {
+        let from = bytes.len().saturating_sub(self.len().saturating_sub(1));
+        bytes
+            .get(from..)
+            .unwrap_or_default()
+            .iter()
+            .fold(0, |length, byte| {
+                advance(self.finder.needle(), &self.shorter, length, *byte)
+            })
+    }
+}
+
+/// The longest beginning of `pattern` that ends with `byte`, after one of `length` bytes.
+fn advance(pattern: &[u8], shorter: &[usize], mut length: usize, byte: u8) -> usize {
+    loop {
+        if pattern.get(length) == Some(&byte) {
+            return length + 1;
+        }
+        match length.checked_sub(1).and_then(|last| shorter.get(last)) {
+            Some(next) => length = *next,
+            None => return 0,
+        }
+    }
+}
+
+/// The values of one session, in all their forms. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Values(Arc<[Vec<u8>]>);
+pub struct Values(Arc<Known>);
+
+#[derive(Default)]
+struct Known {
+    patterns: Vec<Pattern>,
+    longest: usize,
+}
 
 impl std::fmt::Debug for Values {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} secrets", self.0.len())
+        write!(f, "{} forms of secrets", self.0.patterns.len())
     }
 }
 
 impl Values {
-    /// The values to look for, also as a terminal writes their lines' ends.
+    /// The values to look for.
     #[must_use]
     pub fn of(start: &StartSession) -> Self {
-        let mut values: Vec<Vec<u8>> = Vec::new();
-        for secret in start.secrets.values() {
-            let text = secret.value.reveal().trim_end_matches(['\n', '\r']);
-            if text.len() < SHORTEST_REDACTED {
-                continue;
-            }
-            values.push(text.as_bytes().to_vec());
-            if text.contains('\n') {
-                values.push(text.replace('\n', "\r\n").into_bytes());
-            }
-        }
-        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-        Self(values.into())
+        Self::from_texts(start.secrets.values().map(|secret| secret.value.reveal()))
+    }
+
+    fn from_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let forms: BTreeSet<Vec<u8>> = texts.into_iter().flat_map(forms_of).collect();
+        let patterns: Vec<Pattern> = forms.iter().map(|form| Pattern::new(form)).collect();
+        let longest = patterns.iter().map(Pattern::len).max().unwrap_or(0);
+        Self(Arc::new(Known { patterns, longest }))
     }
 
     /// Whether there is nothing to look for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.patterns.is_empty()
     }
 
-    /// A text without the values.
+    /// A text without the values; nor does it end with most of one, where it was cut.
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for value in self.0.iter().filter_map(|v| std::str::from_utf8(v).ok()) {
-            if text.contains(value) {
-                text = text.replace(value, REDACTED);
+        if self.is_empty() {
+            return text.to_owned();
+        }
+        let mut stream = Redactor::new(self.clone());
+        let mut out = stream.push(text.as_bytes());
+        out.extend(stream.finish());
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    /// Where values are, those that overlap as one.
+    fn matches(&self, bytes: &[u8]) -> Vec<(usize, usize)> {
+        let mut found: Vec<(usize, usize)> = Vec::new();
+        for pattern in &self.0.patterns {
+            let overlap = pattern.shorter.last().copied().unwrap_or(0);
+            let mut from = 0;
+            while let Some(at) = bytes.get(from..).and_then(|rest| pattern.finder.find(rest)) {
+                let start = from + at;
+                found.push((start, start + pattern.len()));
+                // The next one may overlap this one.
+                from = start + (pattern.len() - overlap).max(1);
             }
         }
-        text
+        found.sort_unstable_by_key(|(start, end)| (*start, std::cmp::Reverse(*end)));
+        found.dedup_by(|(start, end), before| {
+            let joined = *start < before.1;
+            if joined {
+                before.1 = before.1.max(*end);
+            }
+            joined
+        });
+        found
     }
 
-    /// The first value in `bytes`: where it is and how long; of several at one place the longest.
-    fn first(&self, bytes: &[u8]) -> Option<(usize, usize)> {
-        let found = self
-            .0
-            .iter()
-            .filter_map(|value| Some((memmem::find(bytes, value)?, value.len())));
-        found.min_by_key(|(at, len)| (*at, std::cmp::Reverse(*len)))
-    }
-
-    /// Whether `bytes` may be the beginning of a value longer than `len`.
-    fn may_grow(&self, bytes: &[u8], len: usize) -> bool {
-        let longer = self.0.iter().filter(|value| value.len() > len);
-        longer.into_iter().any(|value| value.starts_with(bytes))
-    }
-
-    /// Where the end of `bytes` begins that may be a value's beginning.
-    fn open_end(&self, bytes: &[u8]) -> usize {
-        let longest = self.0.first().map_or(0, Vec::len);
-        let from = bytes.len().saturating_sub(longest.saturating_sub(1));
-        (from..bytes.len())
-            .find(|at| {
-                let tail = bytes.get(*at..).unwrap_or_default();
-                self.0.iter().any(|value| value.starts_with(tail))
-            })
-            .unwrap_or(bytes.len())
+    /// How many of the last bytes may be the beginning of a value.
+    fn begun(&self, bytes: &[u8]) -> usize {
+        let all = self.0.patterns.iter().map(|pattern| pattern.begun(bytes));
+        all.max().unwrap_or(0)
     }
 }
 
-/// One stream with the values taken out. Holds back less than the longest value.
+/// One stream with the values taken out. What may be the beginning of a value is held until more
+/// comes; that is bounded by the longest value.
 #[derive(Debug, Default)]
 pub struct Redactor {
     values: Values,
@@ -105,93 +174,91 @@ impl Redactor {
     /// Takes a piece and gives what can be kept of it.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.held.extend_from_slice(bytes);
-        self.pass(false)
-    }
-
-    /// What was held back; at the stream's end.
-    pub fn finish(&mut self) -> Vec<u8> {
-        self.pass(true)
-    }
-
-    fn pass(&mut self, last: bool) -> Vec<u8> {
-        let held = std::mem::take(&mut self.held);
-        let mut rest = held.as_slice();
-        let mut out = Vec::with_capacity(rest.len());
-        while let Some((at, len)) = self.values.first(rest) {
-            let found = rest.get(at..).unwrap_or_default();
-            out.extend_from_slice(rest.get(..at).unwrap_or_default());
-            if !last && self.values.may_grow(found, len) {
-                // A longer value begins with this one.
-                self.held = found.to_vec();
-                return out;
+        let found = self.values.matches(&self.held);
+        let mut keep = self.held.len() - self.values.begun(&self.held);
+        // What overlaps the beginning of a value belongs to it, should it become one.
+        for (start, end) in found.iter().rev() {
+            if *end > keep && *start < keep {
+                keep = *start;
             }
-            out.extend_from_slice(REDACTED.as_bytes());
-            rest = found.get(len..).unwrap_or_default();
         }
-        let open = if last {
-            rest.len()
-        } else {
-            self.values.open_end(rest)
-        };
-        let (done, open) = rest.split_at(open);
-        out.extend_from_slice(done);
-        self.held = open.to_vec();
+        if self.held.len() - keep > MOST_HELD * self.values.0.longest {
+            let end = found.last().map_or(0, |(_, end)| *end);
+            let rest = self.held.get(end..).unwrap_or_default();
+            keep = self.held.len() - self.values.begun(rest);
+        }
+        self.give(&found, keep)
+    }
+
+    /// What was held back; at the stream's end. Most of a value is not given either.
+    pub fn finish(&mut self) -> Vec<u8> {
+        let found = self.values.matches(&self.held);
+        let after = found.last().map_or(0, |(_, end)| *end);
+        let begun = self
+            .values
+            .begun(self.held.get(after..).unwrap_or_default());
+        let cut = if begun >= SHORTEST_REDACTED { begun } else { 0 };
+        let mut out = self.give(&found, self.held.len() - cut);
+        if !std::mem::take(&mut self.held).is_empty() {
+            out.extend_from_slice(REDACTED.as_bytes());
+        }
+        out
+    }
+
+    /// Gives the first `end` bytes.
+    fn give(&mut self, found: &[(usize, usize)], end: usize) -> Vec<u8> {
+        let mut out = Vec::with_capacity(end);
+        let mut at = 0;
+        for (start, stop) in found.iter().filter(|(_, stop)| *stop <= end) {
+            out.extend_from_slice(self.held.get(at..*start).unwrap_or_default());
+            out.extend_from_slice(REDACTED.as_bytes());
+            at = *stop;
+        }
+        out.extend_from_slice(self.held.get(at..end).unwrap_or_default());
+        self.held.drain(..end);
         out
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn values(of: &[&str]) -> Values {
-        let mut all: Vec<Vec<u8>> = of.iter().map(|v| v.as_bytes().to_vec()).collect();
-        all.sort_by_key(|value| std::cmp::Reverse(value.len()));
-        Values(all.into())
+/// A value as it may be printed.
+fn forms_of(value: &str) -> Vec<Vec<u8>> {
+    let value = value.trim_end_matches(['\r', '\n']);
+    if value.len() < SHORTEST_REDACTED {
+        return Vec::new();
     }
-
-    fn through(values: &Values, pieces: &[&[u8]]) -> String {
-        let mut redactor = Redactor::new(values.clone());
-        let mut out: Vec<u8> = pieces.iter().flat_map(|p| redactor.push(p)).collect();
-        out.extend(redactor.finish());
-        String::from_utf8(out).unwrap()
+    let mut forms = vec![value.as_bytes().to_vec()];
+    if value.contains('\n') {
+        let plain = value.replace("\r\n", "\n");
+        forms.push(plain.replace('\n', "\r\n").into_bytes());
+        let lines = plain.lines().map(str::trim);
+        // The frame of a key is the same in all keys.
+        let telling = lines.filter(|l| l.len() >= SHORTEST_LINE && !l.starts_with("-----"));
+        forms.extend(telling.map(|line| line.as_bytes().to_vec()));
     }
-
-    #[test]
-    fn a_value_is_found_however_it_is_cut() {
-        let known = values(&["hunter2-hunter2", "hunter2-hunter2-long"]);
-        let text = b"a hunter2-hunter2-long b hunter2-hunter2 c hunter2-hun";
-        for cut in 0..text.len() {
-            let (a, b) = text.split_at(cut);
-            assert_eq!(
-                through(&known, &[a, b]),
-                "a [secret] b [secret] c hunter2-hun",
-                "cut at {cut}"
-            );
+    if let Some(json) = serde_json::to_string(value).ok().as_deref() {
+        let inner = json.trim_matches('"');
+        if inner != value && inner.len() >= SHORTEST_REDACTED {
+            forms.push(inner.as_bytes().to_vec());
         }
     }
-
-    #[test]
-    fn without_values_nothing_waits() {
-        let mut redactor = Redactor::default();
-        assert_eq!(redactor.push(b"abc"), b"abc");
-        assert!(redactor.finish().is_empty());
-    }
-
-    proptest! {
-        #[test]
-        fn no_value_passes_and_all_else_does(
-            pieces in proptest::collection::vec("[ab]{0,7}", 0..12),
-        ) {
-            let known = values(&["abababab", "aabbaabb"]);
-            let whole = pieces.concat();
-            let cut: Vec<&[u8]> = pieces.iter().map(|p| p.as_bytes()).collect();
-            let out = through(&known, &cut);
-            prop_assert!(!out.contains("abababab") && !out.contains("aabbaabb"));
-            if !whole.contains("abababab") && !whole.contains("aabbaabb") {
-                prop_assert_eq!(out, whole);
+    // Inside of something longer that is encoded, a value begins at one of three places; of its
+    // first and last digits some are shared with what is around it.
+    for skipped in 0..3_usize {
+        let padded = [vec![0; skipped], value.as_bytes().to_vec()].concat();
+        let range = (skipped * 8).div_ceil(6)..padded.len() * 8 / 6;
+        for encoded in [
+            STANDARD_NO_PAD.encode(&padded),
+            URL_SAFE_NO_PAD.encode(&padded),
+        ] {
+            let own = encoded.get(range.clone()).unwrap_or_default();
+            if own.len() >= SHORTEST_REDACTED {
+                forms.push(own.as_bytes().to_vec());
             }
         }
     }
+    forms
 }
+
+#[cfg(test)]
+#[path = "redact_tests.rs"]
+mod tests;

@@ -55,7 +55,9 @@ impl Agent {
             ToAgentBody::Ping => {}
             ToAgentBody::Describe => return Ok(Reply::Described(Box::new(self.describe()))),
             ToAgentBody::Readings => return Ok(Reply::Readings(self.read_meters())),
-            ToAgentBody::Start(start) => return self.start(*start, arrived),
+            ToAgentBody::Start(start) | ToAgentBody::StartWithSecrets(start) => {
+                return self.start(*start, arrived);
+            }
             ToAgentBody::Attach(attach) => return self.attach(&attach),
             ToAgentBody::Resize { stream, size } => {
                 let reactor = &mut self.reactor;

@@ -2,13 +2,19 @@
 
 use super::Failure;
 use podbay_protocol::{MAX_SECRET, Secret, SecretText};
-use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 /// The secrets that the flags name.
 pub(super) fn gather(
     plain: &[String],
     with_env: &[String],
     files: &[String],
+    lists: &[PathBuf],
     var: impl Fn(&str) -> Option<String>,
 ) -> Result<BTreeMap<String, Secret>, Failure> {
     let mut secrets = BTreeMap::new();
@@ -36,6 +42,23 @@ pub(super) fn gather(
         let value = read(Path::new(path))
             .map_err(|error| Failure::usage(format!("--secret-file {path}: {error}")))?;
         add(&mut secrets, name, value, false)?;
+    }
+    for list in lists {
+        let place = |line: usize| format!("--secrets-from {}, line {line}", list.display());
+        let text = read(list).map_err(|error| {
+            Failure::usage(format!("--secrets-from {}: {error}", list.display()))
+        })?;
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.trim_start();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            // Without the line in the message: it may be a value.
+            let (name, value) = line
+                .split_once('=')
+                .ok_or_else(|| Failure::usage(format!("{}: not NAME=VALUE", place(number))))?;
+            add(&mut secrets, name, value.to_owned(), false)?;
+        }
     }
     Ok(secrets)
 }
@@ -77,7 +100,14 @@ mod tests {
             |name: &str| (name == "TOKEN" || name == "KEY").then(|| format!("value of {name}"));
         let words = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
         let pair = format!("PEM={}", file.display());
-        let got = gather(&words(&["TOKEN"]), &words(&["KEY"]), &words(&[&pair]), var).unwrap();
+        let list = folder.path().join("list");
+        std::fs::write(&list, "# no\nLISTED=a=b\n\n").unwrap();
+        let (token, key, pair) = (words(&["TOKEN"]), words(&["KEY"]), words(&[&pair]));
+        let got = gather(&token, &key, &pair, std::slice::from_ref(&list), var).unwrap();
+        assert_eq!(got["LISTED"].value.reveal(), "a=b");
+        std::fs::write(&list, "hunter2\n").unwrap();
+        let error = gather(&[], &[], &[], &[list], var).unwrap_err();
+        assert!(error.message.contains("line 1") && !error.message.contains("hunter2"));
         assert_eq!(got["TOKEN"].value.reveal(), "value of TOKEN");
         assert_eq!((got["TOKEN"].env, got["KEY"].env), (false, true));
         assert_eq!(got["PEM"].value.reveal(), "from a file\n");
@@ -89,7 +119,7 @@ mod tests {
             (vec![], words(&["PEM"])),
             (vec![], words(&["PEM=/does/not/exist"])),
         ] {
-            let error = gather(&plain, &[], &files, var).unwrap_err();
+            let error = gather(&plain, &[], &files, &[], var).unwrap_err();
             assert_eq!(error.code, 2, "{plain:?} {files:?}");
             assert!(!error.message.contains("=x"), "{}", error.message);
         }

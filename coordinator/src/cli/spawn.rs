@@ -65,7 +65,11 @@ pub struct SpawnArgs {
     /// The same with its value from a file.
     #[arg(long, value_name = "NAME=FILE")]
     secret_file: Vec<String>,
-    /// As --secret, and as variable $NAME of the session as well.
+    /// Secrets from a file of NAME=VALUE lines.
+    #[arg(long, value_name = "FILE")]
+    secrets_from: Vec<PathBuf>,
+    /// As --secret, and as variable $NAME of the session as well, which all processes of its user
+    /// can read.
     #[arg(long, value_name = "NAME")]
     secret_env: Vec<String>,
     /// Remove the worker when its session ends; changes and the recording stay [default].
@@ -217,9 +221,13 @@ fn request(args: SpawnArgs, io: SessionIo, target: &Target) -> Result<SpawnReque
             none: args.no_limits,
         },
         env: project::environment(&args.env, &args.env_file, |name| std::env::var(name).ok())?,
-        secrets: secret::gather(&args.secret, &args.secret_env, &args.secret_file, |name| {
-            std::env::var(name).ok()
-        })?,
+        secrets: secret::gather(
+            &args.secret,
+            &args.secret_env,
+            &args.secret_file,
+            &args.secrets_from,
+            |name| std::env::var(name).ok(),
+        )?,
         argv: args.command,
         io,
         remove: !args.no_rm,

@@ -252,7 +252,7 @@ impl Daemon {
                     }
                 }
                 Ok(other) => {
-                    let reason = format!("its agent answered {other:?} to a probe");
+                    let reason = format!("its agent answered a probe with {}", other.kind());
                     daemon.feed(Event::Unhealthy { worker, reason });
                 }
                 Err(reason) => daemon.feed(Event::Unhealthy { worker, reason }),

@@ -19,7 +19,8 @@ use crate::{
     workspace::{MountMode, MountRequest, Mounted, MounterError, MounterErrorKind},
 };
 use podbay_protocol::{
-    Attach, AttachMode, Reply, SHORTEST_REDACTED, SessionIo, StartSession, ToAgentBody, paths,
+    Attach, AttachMode, ErrorCode, Reply, SHORTEST_REDACTED, SessionIo, StartSession, ToAgentBody,
+    paths,
 };
 use std::{
     collections::BTreeMap,
@@ -335,10 +336,25 @@ impl Daemon {
             });
             expected = Some((stream, out, err));
         }
-        let started = agent.request(ToAgentBody::Start(Box::new(start)), START_DEADLINE);
+        let body = if start.secrets.is_empty() {
+            ToAgentBody::Start(Box::new(start))
+        } else {
+            ToAgentBody::StartWithSecrets(Box::new(start))
+        };
+        let started = agent.request(body, START_DEADLINE);
         let pid = match started.await {
             Ok(Reply::Started { pid, .. }) => pid,
-            Ok(other) => return Err(Fault::worker(format!("the agent answered {other:?}"))),
+            Ok(other) => {
+                return Err(Fault::worker(format!(
+                    "the agent answered with {}",
+                    other.kind()
+                )));
+            }
+            Err(AgentRequestError::Refused(refused)) if refused.code == ErrorCode::Unsupported => {
+                return Err(Fault::worker(
+                    "the worker's agent is of an older version and takes no secrets",
+                ));
+            }
             Err(AgentRequestError::Refused(refused)) => {
                 let kind = crate::agent::kind_of(refused.code);
                 return Err(Fault::request(ApiError::new(kind, refused.message)));

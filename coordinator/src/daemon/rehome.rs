@@ -219,7 +219,7 @@ impl Daemon {
         match self.hub.handle(id)?.request(body, ORIGIN_DEADLINE).await {
             Ok(Reply::Origin(start)) => Some(*start),
             Ok(other) => {
-                tracing::debug!(worker = %id, ?other, "no origin");
+                tracing::debug!(worker = %id, other = other.kind(), "no origin");
                 None
             }
             Err(error) => {

@@ -92,7 +92,9 @@ impl Daemon {
             .await
         {
             Ok(Reply::Described(description)) => self.adopt(&worker, &description),
-            Ok(other) => tracing::warn!(%worker, ?other, "the agent does not describe itself"),
+            Ok(other) => {
+                tracing::warn!(%worker, other = other.kind(), "the agent does not describe itself")
+            }
             Err(error) => tracing::warn!(%worker, %error, "the agent does not describe itself"),
         }
     }

@@ -11,7 +11,7 @@ use crate::{
     runtime::allows_root,
     wire::{ApiError, ErrorKind, HotMounts, LimitsRequest, SpawnRequest, WhenEmpty},
 };
-use podbay_protocol::{MAX_SECRET, Secret, SessionIo};
+use podbay_protocol::{MAX_SECRET, SHORTEST_REDACTED, Secret, SessionIo};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Secrets of one session.
@@ -80,6 +80,7 @@ fn resolve(config: &Config, hot: &HotMounts, request: SpawnRequest) -> Result<Re
     check_argv(&argv)?;
     check_env(&request.env)?;
     check_secrets(&request.secrets)?;
+    check_no_secret(&argv, &request.secrets)?;
     let (project, isolation) = place(request.project, request.isolation, profile)?;
     let force_cold = fallback(project.as_ref(), isolation, hot)?;
     if request.root && !allows_root(profile.security) {
@@ -139,6 +140,23 @@ pub(super) fn check_env(env: &BTreeMap<String, String>) -> Result<(), ApiError> 
     {
         Some((key, _)) => Err(invalid(format!("invalid environment variable {key:?}"))
             .hint("a name is not empty and has no '=' or NUL; a value has no NUL")),
+        None => Ok(()),
+    }
+}
+
+/// A command is recorded, and all processes of the worker see it.
+fn check_no_secret(argv: &[String], secrets: &BTreeMap<String, Secret>) -> Result<(), ApiError> {
+    let shown = secrets.iter().find(|(_, secret)| {
+        let value = secret.value.reveal().trim_end();
+        value.len() >= SHORTEST_REDACTED && argv.iter().any(|word| word.contains(value))
+    });
+    match shown {
+        Some((name, _)) => Err(invalid(format!(
+            "the command contains the value of the secret {name}"
+        ))
+        .hint(format!(
+            "a command is recorded: let it read the file at ${name}_FILE"
+        ))),
         None => Ok(()),
     }
 }

@@ -243,7 +243,11 @@ fn start_log(
         .build(state_dir.join("logs"))
         .context("opening the log file")?;
     let (file, guard) = tracing_appender::non_blocking(appender);
-    let filter = EnvFilter::try_new(&config.level).context("reading the log filter")?;
+    let mut filter = EnvFilter::try_new(&config.level).context("reading the log filter")?;
+    // At its finest level it prints messages whole, those that carry an environment included.
+    for quiet in ["tungstenite=info", "tokio_tungstenite=info"] {
+        filter = filter.add_directive(quiet.parse().context("reading the log filter")?);
+    }
     let registry = tracing_subscriber::registry().with(filter);
     match config.format {
         LogFormat::Json => registry

@@ -61,6 +61,8 @@ pub enum ToAgentBody {
     Describe,
     /// Starts a session; answered with [`Reply::Started`] once exec succeeded or failed.
     Start(Box<StartSession>),
+    /// The same with secrets: an older agent refuses it, where it would start without them.
+    StartWithSecrets(Box<StartSession>),
     /// Opens a client's stream on a session: the agent dials a [`Purpose::Stream`] connection.
     Attach(Attach),
     /// The size of one client's terminal; followed when that client is the writer.
@@ -293,6 +295,22 @@ pub enum Reply {
     Readings(Readings),
     /// What a session was started with; its terminal has the size it has now.
     Origin(Box<StartSession>),
+}
+
+impl Reply {
+    /// Which answer it is; without what is in it, which may be an environment.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Started { .. } => "started",
+            Self::Attached { .. } => "attached",
+            Self::Described(_) => "described",
+            Self::Screen { .. } => "screen",
+            Self::Readings(_) => "readings",
+            Self::Origin(_) => "origin",
+        }
+    }
 }
 
 /// All an agent knows: what a new coordinator needs to adopt the worker.
