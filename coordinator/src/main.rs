@@ -8,7 +8,7 @@ use coordinator::{
         engine_address::{self, Endpoint, SystemEnv},
     },
     config::{self, Config, Sources},
-    daemon, dashboard, egress, store, workspace,
+    daemon, dashboard, egress, model, store, workspace,
 };
 use std::{path::PathBuf, process::ExitCode};
 
@@ -48,7 +48,7 @@ fn start(state: PathBuf, config: Config, sources: Sources) -> anyhow::Result<()>
 
 fn state() -> PathBuf {
     let state = std::env::var_os("PODBAY_STATE");
-    state.map_or_else(|| "/var/lib/podbay".into(), PathBuf::from)
+    state.map_or_else(|| model::STATE_DIR.into(), PathBuf::from)
 }
 
 fn netguard() -> ExitCode {

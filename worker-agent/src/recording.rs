@@ -52,13 +52,14 @@ pub struct Recorder {
     redactors: Option<[Redactor; 2]>,
 }
 
-/// The file name of a session's newest recording; ids are made safe for a path.
+/// The file name of a session's newest recording.
 #[must_use]
 pub fn file_name(session: &str) -> String {
     format!("{}.cast", safe(session))
 }
 
-fn safe(session: &str) -> String {
+/// A session's id as a part of a path.
+pub(crate) fn safe(session: &str) -> String {
     session
         .chars()
         .enumerate()

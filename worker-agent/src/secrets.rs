@@ -57,14 +57,7 @@ pub fn remove(root: &Path, session: &str) {
 }
 
 fn folder(root: &Path, session: &str) -> PathBuf {
-    let safe = |c: char| {
-        if c.is_ascii_alphanumeric() || c == '-' {
-            c
-        } else {
-            '_'
-        }
-    };
-    root.join(session.chars().map(safe).collect::<String>())
+    root.join(crate::recording::safe(session))
 }
 
 fn write(folder: &Path, start: &StartSession) -> io::Result<()> {

@@ -13,6 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64, atomic::Ordering},
     time::Duration,
 };
+use subtle::ConstantTimeEq;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
@@ -203,7 +204,7 @@ impl AgentHub {
         let hello = tokio::time::timeout(HELLO_DEADLINE, read_hello(&mut socket, &mut decoder))
             .await
             .map_err(|_| "said nothing".to_owned())??;
-        if !same(hello.token.as_bytes(), token.as_bytes()) {
+        if !bool::from(hello.token.as_bytes().ct_eq(token.as_bytes())) {
             return Err("wrong token".to_owned());
         }
         if hello.worker != worker.as_str() {
@@ -321,11 +322,6 @@ pub(crate) fn bind_private(path: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
-}
-
-/// Compares without telling by its time where the first difference is.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0u8, |diff, (x, y)| diff | (x ^ y)) == 0
 }
 
 #[cfg(test)]

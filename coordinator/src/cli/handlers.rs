@@ -18,7 +18,7 @@ pub struct ServeArgs {
         long,
         value_name = "DIR",
         env = "PODBAY_STATE",
-        default_value = "/var/lib/podbay"
+        default_value = crate::model::STATE_DIR
     )]
     pub state: PathBuf,
 }

@@ -5,10 +5,13 @@ use super::{
     term::{self, Progress},
     text,
 };
-use crate::client::{
-    Client, Endpoint, EngineAddress, Target,
-    engine::{Engine, LABEL_INSTANCE, LABEL_ROLE, OLDEST_API},
-    engine_address::{self, SystemEnv},
+use crate::{
+    client::{
+        Client, Endpoint, EngineAddress, Target,
+        engine::{Engine, LABEL_INSTANCE, LABEL_ROLE, OLDEST_API},
+        engine_address::{self, SystemEnv},
+    },
+    model::STATE_DIR,
 };
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, HostConfig, HostConfigLogConfig, Mount,
@@ -19,8 +22,6 @@ use futures_util::StreamExt;
 use std::{collections::HashMap, path::PathBuf, process::ExitCode, time::Duration};
 use tokio::time::Instant;
 
-/// Where the state volume is in the parent.
-const STATE: &str = "/var/lib/podbay";
 /// Where a configuration file from the host is in the parent.
 const CONFIG: &str = "/etc/podbay/podbay.toml";
 /// How long the API may take to answer.
@@ -286,7 +287,7 @@ fn body(
         MountType::VOLUME
     };
     let mut mounts = vec![
-        mount(kind, args.volume.clone(), STATE, false),
+        mount(kind, args.volume.clone(), STATE_DIR, false),
         mount(
             MountType::BIND,
             socket_on_host(args, address),

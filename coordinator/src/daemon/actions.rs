@@ -178,13 +178,7 @@ impl Daemon {
             return (None, profile.limits);
         };
         let resolved = &waiting.resolved;
-        let project = match (&resolved.force_cold, &resolved.project) {
-            (Some(_), Some(project)) => project.as_path().to_str().map(|source| ProjectMount {
-                source: source.to_owned(),
-            }),
-            _ => None,
-        };
-        (project, resolved.limits)
+        (resolved.engine_project(), resolved.limits)
     }
 
     /// Forgets a worker that never came to be, and its folder.

@@ -2,11 +2,11 @@
 //!
 //! Rules are in the kernel before a worker's first process, and nobody waits for them at a claim.
 
-use super::{Daemon, record::Record};
+use super::{Daemon, helpers::Pause, record::Record};
 use crate::{
     egress::{FIRST_UID, GuardReport, GuardRequest, Guarded, PROXY_PORT, UIDS},
     model::{Egress, WorkerId},
-    runtime::{GuardSpec, RuntimeError, labels},
+    runtime::Helper,
     wire::{ApiError, EgressDenied, ErrorKind, GuardView},
 };
 use std::{
@@ -18,10 +18,6 @@ use std::{
 
 /// How often a guard that works is asked what was refused.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// A fresh guard has bound its socket by then.
-const START_DEADLINE: Duration = Duration::from_secs(10);
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// Ports a claim may call its own, from the first up.
 pub(super) const PORTS_PER_WORKER: u16 = 20;
 const FIRST_PORT: u16 = 20_000;
@@ -112,15 +108,15 @@ impl Daemon {
 
     /// Looks after the guard until the coordinator stops.
     pub(super) async fn keep_guard(self: Arc<Self>) {
-        let mut wait = FIRST_RETRY;
+        let mut wait = Pause::FIRST;
         loop {
             let works = self.lock().guard.available;
-            tokio::time::sleep(if works { CHECK_INTERVAL } else { wait }).await;
+            tokio::time::sleep(if works { CHECK_INTERVAL } else { wait.get() }).await;
             match self.ensure_guard(true).await {
-                Ok(()) => wait = FIRST_RETRY,
+                Ok(()) => wait = Pause::FIRST,
                 Err(reason) => {
                     self.no_guard(reason);
-                    wait = (wait * 2).min(LONGEST_RETRY);
+                    wait.grow();
                 }
             }
         }
@@ -138,36 +134,15 @@ impl Daemon {
     }
 
     async fn ensure_guard(self: &Arc<Self>, tell: bool) -> Result<(), String> {
-        let mut last = match self.probe_guard(tell).await {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
-        };
-        let site = self.site().map_err(|e| e.message)?.clone();
-        let spec = GuardSpec {
-            instance: site.own.name,
-            image: site.own.image,
-            podbay: site.podbay,
-            parent: site.own.id,
-            state_on_host: site.own.state_on_host,
-            state_dir: self.state_dir.path().to_owned(),
+        let Err(reason) = self.probe_guard(tell).await else {
+            return Ok(());
         };
         // One of another version may not know what it is asked for, and is replaced as well.
-        tracing::info!(reason = last, "starting the guard");
-        self.docker.create_guard(&spec).await.map_err(|e| {
-            self.engine_said(&e);
-            format!("the guard's container does not start: {e}")
-        })?;
-        let deadline = tokio::time::Instant::now() + START_DEADLINE;
-        let mut pause = Duration::from_millis(5);
-        while tokio::time::Instant::now() < deadline {
-            match self.probe_guard(tell).await {
-                Ok(()) => return Ok(()),
-                Err(error) => last = error,
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(200));
-        }
-        Err(last)
+        tracing::info!(reason, "starting the guard");
+        self.start_helper(Helper::Guard, |daemon| async move {
+            daemon.probe_guard(tell).await
+        })
+        .await
     }
 
     /// Asks how the guard is; one that was started anew is told of all workers.
@@ -289,22 +264,10 @@ impl Daemon {
 
     /// Takes all rules away and removes the guard's container: a step of `down`.
     pub(super) async fn stop_guard(&self) -> Result<(), ApiError> {
-        let site = self.site()?;
         if let Err(error) = self.guard.ask(&GuardRequest::Clear).await {
             tracing::debug!(error, "the rules go with the parent's network");
         }
-        let internal = |e: RuntimeError| ApiError::new(ErrorKind::Engine, e.to_string());
-        let listed = self.docker.list(&site.own.name).await.map_err(internal)?;
-        for container in listed {
-            if container.labels.get(labels::ROLE).map(String::as_str) == Some("netguard") {
-                match self.docker.remove(&container.container).await {
-                    Ok(()) => {}
-                    Err(error) if error.is_gone() => {}
-                    Err(error) => return Err(internal(error)),
-                }
-            }
-        }
-        Ok(())
+        self.remove_helper(Helper::Guard).await
     }
 }
 

@@ -237,9 +237,7 @@ impl Daemon {
     fn finish_removal(self: &Arc<Self>, container: String) {
         let daemon = self.clone();
         tokio::spawn(async move {
-            if let Err(error) = daemon.docker.remove(&container).await
-                && !error.is_gone()
-            {
+            if let Err(error) = daemon.docker.remove(&container).await {
                 tracing::warn!(container, %error, "left over; the next relist tries again");
             }
         });

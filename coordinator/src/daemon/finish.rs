@@ -4,6 +4,7 @@ use super::{Daemon, blocking, unix_ms};
 use crate::{
     fleet::{Event, RemoveCause},
     model::{Isolation, WorkerId},
+    runtime::Helper,
     store::{ClaimRecord, FinishedRecord},
     wire::{ApiError, ChangeCount, Changes, ErrorKind, EventBody},
     workspace::ReviewTarget,
@@ -58,13 +59,9 @@ impl Daemon {
         };
         self.note_end(worker).await;
         worker_agent::failpoint!("finish.noted");
-        match self.docker.remove(&container).await {
-            Ok(()) => {}
-            Err(error) if error.is_gone() => {}
-            Err(error) => {
-                self.engine_said(&error);
-                return Err(error.to_string());
-            }
+        if let Err(error) = self.docker.remove(&container).await {
+            self.engine_said(&error);
+            return Err(error.to_string());
         }
         worker_agent::failpoint!("finish.removed");
         self.hub.forget(worker);
@@ -108,13 +105,13 @@ impl Daemon {
                 state.gone.pop_front();
             }
             state.gone.push_back(worker.clone());
-            state.records.remove(worker)
+            let record = state.records.get(worker);
+            record.map(|r| (r.claim.clone(), r.session.clone()))
         };
-        let claim = record
-            .as_ref()
-            .and_then(|r| r.claim.clone())
-            .or_else(|| self.state_dir.worker(worker).claim());
+        let (claim, session) = record.unwrap_or_default();
+        let claim = claim.or_else(|| self.state_dir.worker(worker).claim());
         let Some(claim) = claim else {
+            self.lock().records.remove(worker);
             self.remove_folder(worker).await;
             let id = worker.to_string();
             self.bus.send(EventBody::Removed {
@@ -123,7 +120,6 @@ impl Daemon {
             });
             return;
         };
-        let session = record.map(|r| r.session).unwrap_or_default();
         let why = match (session.exit, cause) {
             (Some(_), _) => None,
             (None, RemoveCause::Released) => Some("stopped".to_owned()),
@@ -174,7 +170,13 @@ impl Daemon {
             tracing::error!(worker = %finished.claim.id, %error, "the session's record is not on disk");
         }
         let id = finished.claim.id.clone();
-        self.lock().finished.insert(id, finished);
+        {
+            // In one step: in neither it would be nowhere, and whoever waits for its end would be
+            // told that there is no such worker.
+            let mut state = self.lock();
+            state.records.remove(&id);
+            state.finished.insert(id, finished);
+        }
         drop(turn);
         let dropped = {
             let state = self.lock();
@@ -267,7 +269,7 @@ impl Daemon {
     }
 
     /// TERM, grace, KILL to the main session; returns when it ended or cannot be asked.
-    async fn end_session(self: &Arc<Self>, worker: &WorkerId, grace_ms: Option<u64>) {
+    pub(super) async fn end_session(self: &Arc<Self>, worker: &WorkerId, grace_ms: Option<u64>) {
         let (session, grace) = {
             let mut state = self.lock();
             let Some(record) = state.records.get_mut(worker) else {
@@ -448,12 +450,10 @@ impl Daemon {
     pub async fn down(self: &Arc<Self>) -> Result<(), ApiError> {
         self.stop_all(None).await?;
         self.feed(Event::Shutdown);
-        self.going_down
-            .store(true, std::sync::atomic::Ordering::Relaxed);
         let all: Vec<WorkerId> = self.lock().records.keys().cloned().collect();
         self.stop_ids(all, None).await?;
         self.stop_guard().await?;
-        self.stop_mounter().await
+        self.remove_helper(Helper::Mounter).await
     }
 }
 

@@ -13,6 +13,7 @@ mod egress;
 mod engine;
 mod finish;
 mod follow;
+mod helpers;
 mod log;
 mod mounter;
 mod names;
@@ -100,8 +101,8 @@ pub struct Daemon {
     returned: Notify,
     /// Woken when the engine's parts are to be looked at.
     doubt: Notify,
-    /// Everything goes: no helper is started again.
-    going_down: std::sync::atomic::AtomicBool,
+    /// Whoever starts or removes helpers takes turns, so that none is left behind.
+    helper_turn: tokio::sync::Mutex<()>,
     /// Woken when the mounter is to be looked at.
     mounter_hint: Notify,
     /// Woken when a session ended or a worker went.

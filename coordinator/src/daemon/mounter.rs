@@ -1,8 +1,11 @@
 //! The mounter's container: started when it is not there, started again when it is gone.
 
-use super::Daemon;
+use super::{
+    Daemon,
+    helpers::{Pause, START_DEADLINE},
+};
 use crate::{
-    runtime::{MounterSpec, labels},
+    runtime::Helper,
     wire::{ApiError, ErrorKind, HotMounts},
     workspace::{MounterError, MounterErrorKind},
 };
@@ -10,13 +13,9 @@ use std::{sync::Arc, time::Duration};
 
 /// How often a mounter that works is looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
-/// A fresh mounter has bound its socket by then.
-const START_DEADLINE: Duration = Duration::from_secs(10);
 const HINT_PAUSE: Duration = Duration::from_millis(100);
 /// How often a mounter that is to return is looked for.
 const RETURN_STEP: Duration = Duration::from_millis(50);
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 impl Daemon {
     /// Makes the mounter work before the pools are filled, or says why it does not.
@@ -32,23 +31,19 @@ impl Daemon {
     /// A mounter of another version goes: it may not know what it is asked for.
     async fn replace_old_mounter(&self) -> Result<(), String> {
         let site = self.site().map_err(|e| e.message)?;
-        let listed = self.docker.list(&site.own.name).await;
-        for container in listed.map_err(|e| e.to_string())? {
-            let label = |key: &str| container.labels.get(key).map(String::as_str);
-            if label(labels::ROLE) == Some("mounter") && label(labels::SPEC) != Some(&site.podbay) {
-                tracing::info!("replacing the mounter of another version");
-                match self.docker.remove(&container.container).await {
-                    Err(error) if !error.is_gone() => return Err(error.to_string()),
-                    _ => {}
-                }
-            }
+        let keep = Some(site.podbay.as_str());
+        let removed = self
+            .docker
+            .remove_helpers(&site.own.name, Helper::Mounter, keep);
+        if removed.await.map_err(|e| e.to_string())? > 0 {
+            tracing::info!("the mounter of another version is replaced");
         }
         Ok(())
     }
 
     /// Looks after the mounter until the coordinator stops.
     pub(super) async fn keep_mounter(self: Arc<Self>) {
-        let mut wait = FIRST_RETRY;
+        let mut wait = Pause::FIRST;
         loop {
             let works = self.lock().hot.available;
             let missed = async {
@@ -63,17 +58,17 @@ impl Daemon {
                 }
             };
             tokio::select! {
-                () = tokio::time::sleep(if works { CHECK_INTERVAL } else { wait }) => {}
+                () = tokio::time::sleep(if works { CHECK_INTERVAL } else { wait.get() }) => {}
                 () = missed => {}
             }
             match self.ensure_mounter().await {
                 Ok(()) => {
-                    wait = FIRST_RETRY;
+                    wait = Pause::FIRST;
                     self.remove_leftovers().await;
                 }
                 Err(reason) => {
                     self.no_mounter(reason);
-                    wait = (wait * 2).min(LONGEST_RETRY);
+                    wait.grow();
                 }
             }
         }
@@ -98,33 +93,10 @@ impl Daemon {
         if self.probe_mounter().await.is_ok() {
             return Ok(());
         }
-        if self.going_down.load(std::sync::atomic::Ordering::Relaxed) {
-            return Err("everything is being stopped".to_owned());
-        }
-        let site = self.site().map_err(|e| e.message)?.clone();
-        let spec = MounterSpec {
-            instance: site.own.name,
-            image: site.own.image,
-            podbay: site.podbay,
-            state_on_host: site.own.state_on_host,
-            state_dir: self.state_dir.path().to_owned(),
-        };
-        self.docker.create_mounter(&spec).await.map_err(|e| {
-            self.engine_said(&e);
-            format!("the mounter's container does not start: {e}")
-        })?;
-        let deadline = tokio::time::Instant::now() + START_DEADLINE;
-        let mut pause = Duration::from_millis(5);
-        loop {
-            match self.probe_mounter().await {
-                Ok(()) => return Ok(()),
-                Err(error) if tokio::time::Instant::now() > deadline => {
-                    return Err(format!("the mounter does not answer: {error}"));
-                }
-                Err(_) => tokio::time::sleep(pause).await,
-            }
-            pause = (pause * 2).min(Duration::from_millis(200));
-        }
+        self.start_helper(Helper::Mounter, |daemon| async move {
+            daemon.probe_mounter().await
+        })
+        .await
     }
 
     /// After a call that did not reach the mounter: waits until another one serves.
@@ -148,25 +120,6 @@ impl Daemon {
             idmapped: caps.idmap,
             reason: (!caps.reasons.is_empty()).then(|| caps.reasons.join("; ")),
         };
-        Ok(())
-    }
-
-    /// Removes the mounter's container: the last step of `down`.
-    pub(super) async fn stop_mounter(&self) -> Result<(), ApiError> {
-        let site = self.site()?;
-        let internal =
-            |e: crate::runtime::RuntimeError| ApiError::new(ErrorKind::Engine, e.to_string());
-        let listed = self.docker.list(&site.own.name).await.map_err(internal)?;
-        for container in listed {
-            let role = container.labels.get(labels::ROLE).map(String::as_str);
-            if role == Some("mounter") {
-                match self.docker.remove(&container.container).await {
-                    Ok(()) => {}
-                    Err(error) if error.is_gone() => {}
-                    Err(error) => return Err(internal(error)),
-                }
-            }
-        }
         Ok(())
     }
 

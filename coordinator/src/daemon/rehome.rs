@@ -17,7 +17,6 @@ use crate::{
     config::{Profile, Rehome},
     fleet::Event,
     model::{Isolation, WorkerId, WorkerState},
-    runtime::ProjectMount,
     store::ClaimRecord,
     wire::{ApiError, ErrorKind, WorkerView},
 };
@@ -202,7 +201,8 @@ impl Daemon {
             resolved.argv.clone_from(&profile.resume);
         }
         self.note_moving(id, true).await?;
-        self.end_container(id, &former, profile).await?;
+        self.end_session(id, None).await;
+        self.remove_container(id).await?;
         worker_agent::failpoint!("rehome.container.gone");
         self.make_container(id, &former, profile, &resolved).await?;
         self.await_agent(id, profile.ready_timeout).await?;
@@ -244,43 +244,22 @@ impl Daemon {
         })
     }
 
-    /// The former container goes: TERM to its session, the profile's grace, then all of it.
-    async fn end_container(
-        &self,
-        id: &WorkerId,
-        former: &ClaimRecord,
-        profile: &Profile,
-    ) -> Result<(), ApiError> {
-        let grace = profile.stop_grace;
-        if let Some(agent) = self.hub.handle(id) {
-            let body = ToAgentBody::Stop {
-                session: former.session.clone(),
-                grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
-            };
-            if agent.request(body, ORIGIN_DEADLINE).await.is_ok() {
-                let deadline = Instant::now() + grace + ORIGIN_DEADLINE;
-                while Instant::now() < deadline && self.lock().exits.get(&former.session).is_none()
-                {
-                    tokio::time::sleep(CALL_STEP).await;
-                }
-            }
-        }
+    /// The former container goes, its session having had its time to end.
+    async fn remove_container(&self, id: &WorkerId) -> Result<(), ApiError> {
         self.hub.forget(id);
         let container = {
-            let mut state = self.lock();
-            state.records.get_mut(id).and_then(|r| r.container.take())
+            let state = self.lock();
+            state.records.get(id).and_then(|r| r.container.clone())
         };
-        if let Some(container) = container {
-            match self.docker.remove(&container).await {
-                Ok(()) => {}
-                Err(error) if error.is_gone() => {}
-                Err(error) => {
-                    if let Some(record) = self.lock().records.get_mut(id) {
-                        record.container = Some(container);
-                    }
-                    return Err(ApiError::new(ErrorKind::Engine, error.to_string()));
-                }
-            }
+        let Some(container) = container else {
+            return Ok(());
+        };
+        self.docker
+            .remove(&container)
+            .await
+            .map_err(|e| ApiError::new(ErrorKind::Engine, e.to_string()))?;
+        if let Some(record) = self.lock().records.get_mut(id) {
+            record.container = None;
         }
         Ok(())
     }
@@ -318,19 +297,13 @@ impl Daemon {
         self.hub
             .listen(id, token)
             .map_err(|e| engine(format!("cannot listen for the worker's agent: {e}")))?;
-        let project = match (&resolved.force_cold, &resolved.project) {
-            (Some(_), Some(project)) => project.as_path().to_str().map(|source| ProjectMount {
-                source: source.to_owned(),
-            }),
-            _ => None,
-        };
         self.start_container(
             id,
             &former.profile,
             profile,
             image,
             resolved.limits,
-            project,
+            resolved.engine_project(),
         )
         .await
         .map_err(engine)

@@ -8,7 +8,7 @@ use crate::{
         HostPath, Isolation, Limits, VARIABLE_RULE, WorkerName, is_variable_name, parse_bytes,
         parse_cpus, parse_pids,
     },
-    runtime::allows_root,
+    runtime::{ProjectMount, allows_root},
     wire::{ApiError, ErrorKind, HotMounts, LimitsRequest, SpawnRequest, WhenEmpty},
 };
 use podbay_protocol::{MAX_SECRET, SHORTEST_REDACTED, Secret, SessionIo};
@@ -40,6 +40,15 @@ pub(super) struct Resolved {
     /// How often this was started before, and what the user should know of that.
     pub restarts: u32,
     pub note: Option<String>,
+}
+
+impl Resolved {
+    /// The project where the engine itself mounts it: it cannot go into a warm worker.
+    pub fn engine_project(&self) -> Option<ProjectMount> {
+        self.force_cold.as_ref()?;
+        let source = self.project.as_ref()?.as_path().to_str()?.to_owned();
+        Some(ProjectMount { source })
+    }
 }
 
 fn invalid(message: impl Into<String>) -> ApiError {

@@ -124,7 +124,7 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         relist: Notify::new(),
         returned: Notify::new(),
         doubt: Notify::new(),
-        going_down: std::sync::atomic::AtomicBool::new(false),
+        helper_turn: tokio::sync::Mutex::new(()),
         mounter_hint: Notify::new(),
         ended: Notify::new(),
         counting: Notify::new(),

@@ -7,7 +7,7 @@
 use super::{Daemon, blocking};
 use crate::{
     config::{self, Sources},
-    runtime::Docker,
+    runtime::Helper,
     store::{StateDir, Upgrade, base},
     wire::{ApiError, ErrorKind, UpgradeView},
 };
@@ -41,14 +41,13 @@ impl Daemon {
             ));
         }
         let next = self.state_dir.join(NEXT);
-        super::blocking(move || match std::fs::remove_file(next) {
+        blocking(move || match std::fs::remove_file(next) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         })
         .await
         .map_err(|e| failed(ErrorKind::Internal, format!("the state volume: {e}")))?;
-        self.install_from(&self.docker, image, &site.own.name, &site.own.state_on_host)
-            .await?;
+        self.install_from(image).await?;
         let (store, image) = (self.state_dir.clone(), image.to_owned());
         let running = site.podbay.clone();
         let upgrade = blocking(move || store.take_next(&image, &running)).await;
@@ -72,14 +71,10 @@ impl Daemon {
         })
     }
 
-    async fn install_from(
-        &self,
-        docker: &Docker,
-        image: &str,
-        instance: &str,
-        state_on_host: &Path,
-    ) -> Result<(), ApiError> {
-        let run = docker.run_installer(image, instance, state_on_host, self.state_dir.path());
+    async fn install_from(&self, image: &str) -> Result<(), ApiError> {
+        let mut spec = self.helper_spec(Helper::Installer)?;
+        image.clone_into(&mut spec.image);
+        let run = self.docker.run_installer(&spec);
         let (code, said) = tokio::time::timeout(INSTALL_DEADLINE, run)
             .await
             .map_err(|_| {

@@ -2,20 +2,19 @@
 //! user's, or of the state volume where the dashboard runs inside of the parent.
 
 use super::spawn::SpawnMemory;
+use crate::model::STATE_DIR;
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-/// The state volume in the parent.
-const STATE: &str = "/var/lib/podbay";
 /// The file's name.
 const FILE: &str = "dashboard.json";
 
 /// Where the values are kept; `None` when there is no place.
 pub fn file() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty());
-    let state = set("PODBAY_STATE").map_or_else(|| PathBuf::from(STATE), PathBuf::from);
+    let state = set("PODBAY_STATE").map_or_else(|| PathBuf::from(STATE_DIR), PathBuf::from);
     place(
         set("XDG_STATE_HOME").map(PathBuf::from),
         state.join("run").is_dir().then_some(state),

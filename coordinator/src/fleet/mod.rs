@@ -143,6 +143,12 @@ impl Fleet {
         self.pools.iter().map(|(name, p)| self.numbers(name, p))
     }
 
+    /// Whether everything is being stopped.
+    #[must_use]
+    pub fn stopping(&self) -> bool {
+        self.stopping
+    }
+
     /// Whether the engine answers, as far as the fleet was told; else why not.
     #[must_use]
     pub fn engine_trouble(&self) -> Option<&str> {

@@ -14,3 +14,6 @@ pub use name::{NameError, ProfileName, VARIABLE_RULE, WorkerId, WorkerName, is_v
 pub use nearest::did_you_mean;
 pub use path::HostPath;
 pub use state::{Isolation, WorkerState};
+
+/// Where the state volume is mounted in a parent, unless `PODBAY_STATE` says otherwise.
+pub const STATE_DIR: &str = "/var/lib/podbay";

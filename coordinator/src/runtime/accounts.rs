@@ -33,10 +33,7 @@ impl Docker {
     /// [`RuntimeError`] of any of the calls.
     pub async fn accounts(&self, image: &str, instance: &str) -> Result<Accounts, RuntimeError> {
         let name = format!("{instance}-accounts");
-        match self.remove(&name).await {
-            Ok(()) | Err(RuntimeError::NoContainer(_)) => {}
-            Err(error) => return Err(error),
-        }
+        self.remove(&name).await?;
         let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         let body = ContainerCreateBody {
             image: Some(image.to_owned()),

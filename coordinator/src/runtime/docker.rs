@@ -2,14 +2,14 @@
 
 use super::{
     HostFolders, Own, RuntimeError, WorkerSpec,
-    container::{bind, cpus, labels, log_limits, never_restart, no_new_privileges, saturate},
+    container::{cpus, labels, saturate},
 };
 use crate::model::Limits;
 use bollard::{
     errors::Error as Bollard,
     models::{
         ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum, ContainerUpdateBody,
-        EventMessage, HostConfig, MountPoint,
+        EventMessage, MountPoint,
     },
     query_parameters::{
         CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions,
@@ -89,21 +89,6 @@ pub struct EngineEvent {
     pub action: String,
     /// The worker's label, when it has one.
     pub worker: Option<String>,
-}
-
-/// What the mounter's container is made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MounterSpec {
-    /// The instance's name.
-    pub instance: String,
-    /// The image: the parent's own.
-    pub image: String,
-    /// File name of the `podbay` binary under `bin/` of the state volume.
-    pub podbay: String,
-    /// The state volume on the host.
-    pub state_on_host: PathBuf,
-    /// The state volume inside the container.
-    pub state_dir: PathBuf,
 }
 
 impl Docker {
@@ -275,63 +260,6 @@ impl Docker {
             .await
     }
 
-    /// Creates and starts the mounter, replacing one that is there.
-    ///
-    /// # Errors
-    /// [`RuntimeError`]: a missing capability, for example.
-    pub async fn create_mounter(&self, spec: &MounterSpec) -> Result<Started, RuntimeError> {
-        let name = format!("{}-mounter", spec.instance);
-        match self.remove(&name).await {
-            Ok(()) | Err(RuntimeError::NoContainer(_)) => {}
-            Err(error) => return Err(error),
-        }
-        let state = spec.state_dir.to_string_lossy().into_owned();
-        let capabilities = [
-            "SYS_ADMIN",
-            "SYS_CHROOT",
-            "SYS_PTRACE",
-            "SETUID",
-            "SETGID",
-            "CHOWN",
-            "FOWNER",
-            "DAC_OVERRIDE",
-            // An id-map that shows anything as uid 0: root sessions.
-            "SETFCAP",
-        ];
-        let body = ContainerCreateBody {
-            image: Some(spec.image.clone()),
-            entrypoint: Some(vec![
-                format!("{state}/bin/{}", spec.podbay),
-                "mounter".to_owned(),
-            ]),
-            cmd: Some(Vec::new()),
-            user: Some("0:0".to_owned()),
-            env: Some(vec![format!("PODBAY_STATE={state}")]),
-            labels: Some(HashMap::from([
-                (labels::INSTANCE.to_owned(), spec.instance.clone()),
-                (labels::ROLE.to_owned(), "mounter".to_owned()),
-                (labels::SPEC.to_owned(), spec.podbay.clone()),
-            ])),
-            host_config: Some(HostConfig {
-                network_mode: Some("none".to_owned()),
-                pid_mode: Some("host".to_owned()),
-                readonly_rootfs: Some(true),
-                cap_drop: Some(vec!["ALL".to_owned()]),
-                cap_add: Some(capabilities.iter().map(|c| (*c).to_owned()).collect()),
-                security_opt: no_new_privileges(true),
-                mounts: Some(vec![bind(&spec.state_on_host, &state, false)]),
-                memory: Some(256 << 20),
-                memory_swap: Some(256 << 20),
-                pids_limit: Some(256),
-                log_config: Some(log_limits("1m", "2")),
-                restart_policy: Some(never_restart()),
-                ..HostConfig::default()
-            }),
-            ..ContainerCreateBody::default()
-        };
-        self.create_and_start(&name, body).await
-    }
-
     pub(super) async fn create_and_start(
         &self,
         name: &str,
@@ -432,10 +360,10 @@ impl Docker {
         })
     }
 
-    /// Removes a container, running or not.
+    /// Removes a container, running or not; one that is gone already is removed.
     ///
     /// # Errors
-    /// [`RuntimeError::NoContainer`] when it is gone already.
+    /// [`RuntimeError`].
     pub async fn remove(&self, container: &str) -> Result<(), RuntimeError> {
         let options = RemoveContainerOptionsBuilder::default()
             .force(true)
@@ -452,14 +380,13 @@ impl Docker {
                 message,
                 ..
             }) if message.contains("already in progress") => Ok(()),
+            Err(error) if error.is_gone() => Ok(()),
             result => result,
         }
     }
 
     pub(super) async fn remove_best_effort(&self, container: &str) {
-        if let Err(error) = self.remove(container).await
-            && !error.is_gone()
-        {
+        if let Err(error) = self.remove(container).await {
             tracing::warn!(container, %error, "left over; the next relist tries again");
         }
     }

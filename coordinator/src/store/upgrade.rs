@@ -6,6 +6,7 @@
 //! not tried again.
 
 use super::folders::{StateDir, absent_is_fine, read_json, write_json};
+use crate::model::STATE_DIR;
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
@@ -96,7 +97,7 @@ pub fn become_current() {
     if std::env::current_exe().is_ok_and(|own| own != Path::new(OWN)) {
         return;
     }
-    let state = std::env::var_os("PODBAY_STATE").unwrap_or_else(|| "/var/lib/podbay".into());
+    let state = std::env::var_os("PODBAY_STATE").unwrap_or_else(|| STATE_DIR.into());
     let state = StateDir::at(state);
     let mut args = std::env::args_os();
     let called = args.next().unwrap_or_default();

@@ -4,7 +4,7 @@ use super::{BenchArgs, scratch::Scratch};
 use crate::{
     cli::{Failure, Globals, term},
     client::{Client, Target, engine::Engine, engine_address},
-    model::{HostPath, Isolation},
+    model::{HostPath, Isolation, STATE_DIR},
     wire::{PoolView, ScaleRequest, SpawnRequest, WorkerView},
 };
 use std::{
@@ -17,8 +17,6 @@ use std::{
 };
 use tokio::task::JoinSet;
 
-/// The state volume inside the parent.
-const STATE: &str = "/var/lib/podbay";
 /// Label of the bench's own containers.
 pub(super) const LABEL: &str = "dev.podbay.bench";
 /// Filling a pool takes no longer.
@@ -72,7 +70,7 @@ impl Bench {
         })?;
         let state = container.mounts.iter().flatten();
         let state = state
-            .filter(|mount| mount.destination.as_deref() == Some(STATE))
+            .filter(|mount| mount.destination.as_deref() == Some(STATE_DIR))
             .find_map(|mount| mount.source.clone());
         let given = globals.socket.clone().or_else(|| {
             let set = std::env::var_os("PODBAY_SOCKET").filter(|path| !path.is_empty());
@@ -81,7 +79,7 @@ impl Bench {
         let found = || Some(Path::new(&state?).join("run/podbay.sock"));
         let socket = given
             .or_else(found)
-            .ok_or_else(|| Failure::new(3, format!("{name} has nothing mounted at {STATE}")))?;
+            .ok_or_else(|| Failure::new(3, format!("{name} has nothing mounted at {STATE_DIR}")))?;
         let client = Client::new(Target::Socket(socket.clone()));
         let pools = client.pools().await?;
         let wanted = args.profile.as_deref();
