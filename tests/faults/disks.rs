@@ -117,6 +117,10 @@ fn row_16_a_full_state_disk_costs_no_session_and_no_record() {
         let began = Instant::now();
         instance.wait_warm("default", 2);
         longest = longest.max(began.elapsed());
+        wait::until_true("the recording to go on", SLOW, || {
+            let log = instance.ok(["logs", "count"]);
+            log.matches("recording goes on").count() > round as usize
+        });
         another_coordinator(&instance, &served);
         for worker in instance.workers() {
             let name = worker["name"].as_str().unwrap_or_default();
@@ -128,12 +132,14 @@ fn row_16_a_full_state_disk_costs_no_session_and_no_record() {
     counting.goes_on(5);
     assert!(counting.lives());
     instance.ok(["stop", "count"]);
-    let recorded = in_order(&instance.ok(["logs", "count"]));
+    let log = instance.ok(["logs", "count"]);
+    let recorded = in_order(&log);
+    assert!(log.contains("recording goes on"), "the gap is not told");
     assert_eq!(torn(&disk.path()), Vec::<String>::new(), "torn");
     measured(
         16,
         format!(
-            "session lived and {recorded} numbers are recorded in order; creation refused with \
+            "session lived and {recorded} numbers are recorded in order, what is missing is told; creation refused with \
              {:?}; no torn record; pool full {longest:.1?} after there was space",
             told.lines().next().unwrap_or_default()
         ),

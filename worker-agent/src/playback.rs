@@ -27,8 +27,8 @@ pub fn parse_header(line: &str) -> Option<f64> {
     header.get("timestamp")?.as_f64()
 }
 
-/// Seconds since the start and the bytes of an output event (stdout, stderr or terminal); `None`
-/// for every other line.
+/// Seconds since the start and the bytes of an output event (stdout, stderr or terminal), or a
+/// line in brackets that says where output is missing; `None` for every other line.
 #[must_use]
 pub fn parse_output(line: &[u8]) -> Option<(f64, Vec<u8>)> {
     if line.first() != Some(&b'[') {
@@ -38,6 +38,7 @@ pub fn parse_output(line: &[u8]) -> Option<(f64, Vec<u8>)> {
     match code.as_str() {
         "o" | "e" => Some((at, data.into_bytes())),
         "b" | "d" => Some((at, STANDARD.decode(data).ok()?)),
+        "m" => Some((at, format!("\r\n[podbay: {data}]\r\n").into_bytes())),
         _ => None,
     }
 }
@@ -55,6 +56,10 @@ mod tests {
         assert_eq!(
             parse_output(b"[2,\"b\",\"/w==\"]\n"),
             Some((2.0, vec![0xff]))
+        );
+        assert_eq!(
+            parse_output(b"[2,\"m\",\"recording stopped\"]\n"),
+            Some((2.0, b"\r\n[podbay: recording stopped]\r\n".to_vec()))
         );
         assert_eq!(parse_output(b"[2,\"r\",\"80x24\"]\n"), None);
         assert_eq!(parse_output(b"{\"version\":2}\n"), None);

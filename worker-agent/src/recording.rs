@@ -1,8 +1,8 @@
 //! Recording of a session's output as asciicast v2.
 //!
 //! Owns: the files `SESSION.cast` (newest) and `SESSION.1.cast` … `SESSION.4.cast` under the log
-//! folder. It never blocks for the disk to have room: a full disk ends the recording with a
-//! marker, the session goes on.
+//! folder. It never blocks for the disk to have room: on a full disk the session goes on without
+//! it, and once there is room again a marker says how much is missing.
 //!
 //! Event codes: `o` output, `r` size, `m` marker (all asciicast v2), and three of our own that
 //! players skip: `e` stderr of a session on pipes, and `b` / `d`, output / stderr that is not
@@ -25,6 +25,8 @@ pub const ROTATE_AT: u64 = 16 << 20;
 pub const KEEP: u32 = 4;
 /// Collected bytes that are written out at once.
 const FLUSH_AT: usize = 64 << 10;
+/// How often a disk that failed is tried again.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Which stream bytes came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +35,15 @@ pub enum Source {
     Output,
     /// stderr of a session on pipes.
     Error,
+}
+
+/// What is not recorded, since the disk is full or fails.
+#[derive(Debug)]
+struct Gap {
+    since: Duration,
+    why: String,
+    missing: u64,
+    retry: Duration,
 }
 
 /// Writes one session's recording.
@@ -48,7 +59,7 @@ pub struct Recorder {
     buffer: Vec<u8>,
     carry: [Vec<u8>; 2],
     rotate_at: u64,
-    stopped: bool,
+    gap: Option<Gap>,
     redactors: Option<[Redactor; 2]>,
 }
 
@@ -93,7 +104,7 @@ impl Recorder {
             buffer: Vec::new(),
             carry: [Vec::new(), Vec::new()],
             rotate_at: ROTATE_AT,
-            stopped: false,
+            gap: None,
             redactors: None,
         }
     }
@@ -106,24 +117,15 @@ impl Recorder {
         self
     }
 
-    /// Whether a full or failing disk ended the recording.
-    #[must_use]
-    pub fn stopped(&self) -> bool {
-        self.stopped
-    }
-
     /// Whether something waits for [`Self::flush`].
     #[must_use]
     pub fn dirty(&self) -> bool {
-        !self.stopped && (self.file.is_none() || !self.buffer.is_empty())
+        self.gap.is_none() && (self.file.is_none() || !self.buffer.is_empty())
     }
 
     /// Records output; a UTF-8 sequence cut at the end waits for its rest, and so does what may be
     /// the beginning of a secret.
     pub fn output(&mut self, source: Source, bytes: &[u8], at: Instant) {
-        if self.stopped {
-            return;
-        }
         match self.redactor(source).map(|redactor| redactor.push(bytes)) {
             Some(safe) => self.record(source, &safe, at),
             None => self.record(source, bytes, at),
@@ -141,13 +143,11 @@ impl Recorder {
 
     fn record(&mut self, source: Source, bytes: &[u8], at: Instant) {
         let at = at.saturating_duration_since(self.start);
-        let [output, error] = &mut self.carry;
-        let carry = if source == Source::Output {
-            output
-        } else {
-            error
-        };
-        let joined = std::mem::take(carry);
+        self.try_again(at);
+        if let Some(gap) = &mut self.gap {
+            gap.missing += bytes.len() as u64;
+        }
+        let joined = self.take(source);
         let joined = if joined.is_empty() {
             None
         } else {
@@ -199,12 +199,15 @@ impl Recorder {
             return;
         }
         if let Err(error) = self.write_out() {
-            self.stop(&error);
+            self.pause(&error);
         }
     }
 
     /// Records a sequence that was never finished, and flushes.
     pub fn finish(&mut self, at: Instant) {
+        if let Some(gap) = &mut self.gap {
+            gap.retry = Duration::ZERO;
+        }
         for source in [Source::Output, Source::Error] {
             let held = self.redactor(source).map(Redactor::finish);
             self.record(source, &held.unwrap_or_default(), at);
@@ -248,7 +251,7 @@ impl Recorder {
     }
 
     fn event(&mut self, code: &str, data: &str, at: Duration) {
-        if !self.stopped {
+        if self.gap.is_none() {
             push_event(&mut self.buffer, code, data, at);
         }
     }
@@ -267,11 +270,15 @@ impl Recorder {
             .truncate(true)
             .open(self.path(0))?;
         self.file = Some(file);
+        self.written = 0;
+        self.head()
+    }
+
+    fn head(&mut self) -> std::io::Result<()> {
         let header = serde_json::json!({
             "version": 2, "width": self.size.cols, "height": self.size.rows,
             "timestamp": self.started_unix, "env": { "TERM": "xterm-256color" },
         });
-        self.written = 0;
         self.append(format!("{header}\n").as_bytes())
     }
 
@@ -305,20 +312,80 @@ impl Recorder {
         Ok(())
     }
 
-    /// Cuts the file at its last whole write and says why it ends.
-    fn stop(&mut self, error: &std::io::Error) {
-        self.stopped = true;
+    /// Cuts the file at its last whole write and says why nothing follows.
+    fn pause(&mut self, error: &std::io::Error) {
+        let now = self.start.elapsed();
         crate::note::note(&format!("recording of {} stopped: {error}", self.name));
-        if let Some(mut file) = self.file.take() {
-            let mut line = Vec::new();
-            let text = format!("recording stopped: {error}");
-            push_event(&mut line, "m", &text, self.start.elapsed());
-            let cut = file
-                .set_len(self.written)
-                .and_then(|()| file.seek(std::io::SeekFrom::End(0)));
-            drop(cut.and_then(|_| file.write_all(&line)));
-        }
+        // What was collected is complete events; how many bytes of output is near enough.
+        let missing = self.buffer.len() as u64;
         self.buffer = Vec::new();
+        self.gap = Some(Gap {
+            since: now,
+            why: error.to_string(),
+            missing,
+            retry: now + RETRY,
+        });
+        self.cut();
+        let text = format!("recording stopped: {error}");
+        if self.mark(&text, now).is_err() {
+            self.cut();
+        }
+    }
+
+    /// After a while, whether the disk takes it again.
+    fn try_again(&mut self, now: Duration) {
+        let Some(gap) = self.gap.take_if(|gap| now >= gap.retry) else {
+            return;
+        };
+        let text = format!(
+            "recording goes on: about {} bytes since {:.1} s are missing ({})",
+            gap.missing,
+            gap.since.as_secs_f64(),
+            gap.why
+        );
+        match self.mark(&text, now) {
+            Ok(()) => {
+                crate::note::note(&format!("recording of {} goes on", self.name));
+                self.event("r", &format!("{}x{}", self.size.cols, self.size.rows), now);
+            }
+            Err(_) => {
+                self.cut();
+                self.gap = Some(Gap {
+                    retry: now + RETRY,
+                    ..gap
+                });
+            }
+        }
+    }
+
+    fn mark(&mut self, text: &str, at: Duration) -> std::io::Result<()> {
+        if self.file.is_none() {
+            // What could not be moved away is kept.
+            match OpenOptions::new().append(true).open(self.path(0)) {
+                Ok(file) => {
+                    self.written = file.metadata()?.len();
+                    self.file = Some(file);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.open()?,
+                Err(error) => return Err(error),
+            }
+        }
+        if self.written == 0 {
+            self.head()?;
+        }
+        let mut line = Vec::new();
+        push_event(&mut line, "m", text, at);
+        self.append(&line)
+    }
+
+    fn cut(&mut self) {
+        if let Some(file) = &mut self.file {
+            let cut = file.set_len(self.written);
+            let at_end = cut.and_then(|()| file.seek(std::io::SeekFrom::End(0)));
+            if let Err(error) = at_end {
+                crate::note::note(&format!("recording of {}: {error}", self.name));
+            }
+        }
     }
 }
 

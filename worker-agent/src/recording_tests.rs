@@ -90,9 +90,57 @@ fn a_failing_disk_stops_the_recording_only() {
     let mut it = recorder(Path::new("/dev/full/none"));
     it.output(Source::Output, b"x", Instant::now());
     it.flush();
-    assert!(it.stopped() && !it.dirty());
+    assert!(it.gap.is_some() && !it.dirty());
     it.output(Source::Output, b"x", Instant::now());
     it.finish(Instant::now());
+}
+
+#[test]
+fn once_the_disk_takes_it_again_the_recording_goes_on_and_says_what_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("log");
+    let mut it = recorder(&folder);
+    let began = Instant::now();
+    it.output(Source::Output, b"lost", began);
+    it.flush();
+    it.output(Source::Output, b"lost too, \xc3", began);
+    std::fs::create_dir(&folder).unwrap();
+    it.output(Source::Output, b"\xa9 not yet", began);
+    let file = folder.join("s_1.cast");
+    assert!(!file.exists(), "tried too early");
+    it.output(Source::Output, b"heard", began + 2 * RETRY);
+    // The same file goes on after another failure of an open one.
+    it.pause(&std::io::Error::other("broken"));
+    it.output(Source::Output, b"unheard", began + RETRY / 2);
+    it.output(Source::Output, b"again", began + 4 * RETRY);
+    it.finish(began + 4 * RETRY);
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with("{\"env\":"), "{text}");
+    assert!(text.contains("recording goes on: about"), "{text}");
+    assert!(text.contains("recording stopped: broken"), "{text}");
+    assert_eq!(replay(&text, ["o", "b"]), b"again", "{text}");
+}
+
+#[test]
+fn what_could_not_be_moved_for_a_new_file_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut it = recorder(dir.path());
+    it.rotate_at = 300;
+    let began = Instant::now();
+    it.output(Source::Output, &[b'a'; 200], began);
+    it.flush();
+    // Folders that are not empty stand where the files have to go.
+    for number in 1..=KEEP {
+        std::fs::create_dir_all(dir.path().join(format!("s_1.{number}.cast/in"))).unwrap();
+    }
+    it.output(Source::Output, &[b'b'; 200], began);
+    it.flush();
+    it.output(Source::Output, b"c", began + RETRY + RETRY);
+    it.finish(began + RETRY + RETRY);
+    let text = std::fs::read_to_string(dir.path().join("s_1.cast")).unwrap();
+    let kept = replay(&text, ["o", "b"]);
+    assert!(kept.starts_with(&[b'a'; 200]), "{text}");
+    assert!(text.contains("recording stopped"), "{text}");
 }
 
 #[test]
