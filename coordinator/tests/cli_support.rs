@@ -123,6 +123,7 @@ pub fn worker(name: &str) -> WorkerView {
         egress: String::new(),
         egress_denied: None,
         restarts: 0,
+        agent: None,
     }
 }
 

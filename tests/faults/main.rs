@@ -25,3 +25,4 @@ mod process_load;
 mod process_state;
 mod random;
 mod table;
+mod versions;

@@ -3,11 +3,12 @@
 //! Owns: its connections, and what happens when it is too slow. It does not know the session.
 
 use crate::{
+    apart,
     channel::Channel,
     reactor::{ClientKey, Lane, Reactor, SessionKey, Source, Timer},
 };
 use nix::errno::Errno;
-use podbay_protocol::{Attach, AttachMode, Hello, PROTOCOL_VERSION, Purpose, Size, encode};
+use podbay_protocol::{Attach, AttachMode, Hello, Purpose, Size, encode};
 use std::{
     path::PathBuf,
     time::{Duration, Instant},
@@ -41,8 +42,8 @@ impl Dialer {
     pub fn hello(&self, purpose: Purpose) -> Vec<u8> {
         let token = std::fs::read_to_string(&self.token).unwrap_or_default();
         let hello = Hello {
-            protocol: PROTOCOL_VERSION,
-            build: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol: apart::protocol(),
+            build: apart::build(),
             worker: self.worker.clone(),
             token: token.trim().to_owned(),
             purpose,

@@ -3,12 +3,13 @@
 //! Owns: the connection's state and back-off. It does not know what a request means.
 
 use crate::{
+    apart,
     channel::{Channel, Received},
     client::Dialer,
     reactor::{Reactor, Source, Timer},
 };
 use nix::sys::epoll::EpollFlags;
-use podbay_protocol::{FrameDecoder, FromAgent, Purpose, Welcome, encode};
+use podbay_protocol::{FrameDecoder, FromAgent, Purpose, Welcome};
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
     time::Duration,
@@ -141,7 +142,7 @@ impl Control {
         if self.stage != Stage::Ready {
             return false;
         }
-        let Ok(frame) = encode(message) else {
+        let Ok(frame) = apart::encode(message) else {
             crate::note::note("a message to the coordinator was too long and is dropped");
             return false;
         };

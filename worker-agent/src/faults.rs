@@ -4,7 +4,8 @@
 //! and again at each of its points when there is a new one: one `name=action` a line, the actions of the
 //! `fail` crate (`return` ends the process at once, as a power cut would; `sleep(200)`, `pause`,
 //! `1*sleep(5)`…). The file is removed as it is read, so that the next life is a sound one.
-//! `clock-offset` in the same folder is the seconds that the wall clock is off.
+//! `clock-offset` in the same folder is the seconds that the wall clock is off; `version-apart` makes
+//! an agent one of another version.
 
 /// A point with a name: with the feature `faults`, what a test asked for happens here.
 #[macro_export]
@@ -15,6 +16,8 @@ macro_rules! failpoint {
     };
 }
 
+#[cfg(feature = "faults")]
+pub(crate) use on::version_apart;
 #[cfg(feature = "faults")]
 pub use on::{begin, clock_offset, here};
 
@@ -29,13 +32,24 @@ mod on {
     };
 
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    static BEGAN: OnceLock<SystemTime> = OnceLock::new();
     /// Inode and time of change of the orders that were taken: a read-only folder keeps the file.
     static TAKEN: Mutex<Option<(u64, i64, i64)>> = Mutex::new(None);
 
     /// Takes the orders that are in `folder`, and looks there for the clock from then on.
     pub fn begin(folder: &Path) {
         FOLDER.get_or_init(|| folder.to_owned());
+        BEGAN.get_or_init(SystemTime::now);
         take();
+    }
+
+    /// As which other version to behave. It is for those that run when it is written: what is made
+    /// after it is of the coordinator's own version again.
+    pub(crate) fn version_apart() -> Option<String> {
+        let file = FOLDER.get()?.join("version-apart");
+        let written = fs::metadata(&file).ok()?.modified().ok()?;
+        let order = fs::read_to_string(file).ok()?;
+        (written > *BEGAN.get()?).then(|| order.trim().to_owned())
     }
 
     fn take() {

@@ -5,6 +5,7 @@
 
 mod activity;
 pub mod agent;
+mod apart;
 mod cgroup;
 mod client;
 mod command;

@@ -4,6 +4,7 @@
 
 use crate::{
     agent::Agent,
+    apart,
     command::{prepare, refuse},
     hook,
     restart::Again,
@@ -27,6 +28,7 @@ impl Agent {
     /// Answers one request.
     pub(crate) fn request(&mut self, frame: serde_json::Value) {
         let arrived = Instant::now();
+        let frame = apart::heard(frame);
         let id = frame
             .get("id")
             .and_then(serde_json::Value::as_u64)
@@ -214,7 +216,7 @@ impl Agent {
         let owner = |field: fn(&std::fs::Metadata) -> u32| workspace.as_ref().map_or(0, field);
         Description {
             worker: self.config.dialer.worker.clone(),
-            build: env!("CARGO_PKG_VERSION").to_owned(),
+            build: apart::build(),
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             netns: std::fs::metadata("/proc/self/ns/net").map_or(0, |meta| meta.ino()),
             workspace_dev: of(MetadataExt::dev),

@@ -1,6 +1,6 @@
 //! One control connection: requests out, answers and events in.
 
-use super::hub::AgentNotice;
+use super::{hub::AgentNotice, version::AgentVersion};
 use crate::model::WorkerId;
 use podbay_protocol::{
     AgentError, ErrorCode, FrameDecoder, FromAgent, Reply, ToAgent, ToAgentBody, encode,
@@ -27,6 +27,14 @@ pub enum AgentRequestError {
     /// The agent refused.
     #[error("{}", .0.message)]
     Refused(AgentError),
+    /// The agent does not know the operation, or its answer is not understood.
+    #[error("{operation:?} does not work with the worker's agent, which is of {version}")]
+    OtherVersion {
+        /// The operation, as it is named on the wire.
+        operation: &'static str,
+        /// What the agent says of itself.
+        version: Arc<AgentVersion>,
+    },
     /// The connection ended.
     #[error("the worker's agent is not connected")]
     Gone,
@@ -43,12 +51,19 @@ pub enum AgentRequestError {
 pub struct AgentHandle {
     /// Which connection of this worker, to tell a late end from a newer connection.
     pub(super) generation: u64,
+    version: Arc<AgentVersion>,
     frames: mpsc::Sender<Vec<u8>>,
     pending: Arc<Mutex<HashMap<u64, Answer>>>,
     next: Arc<AtomicU64>,
 }
 
 impl AgentHandle {
+    /// Which version the agent is of.
+    #[must_use]
+    pub fn version(&self) -> &AgentVersion {
+        &self.version
+    }
+
     /// Sends a request and waits for its answer.
     ///
     /// # Errors
@@ -59,6 +74,7 @@ impl AgentHandle {
         deadline: Duration,
     ) -> Result<Reply, AgentRequestError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let operation = body.name();
         let frame = encode(&ToAgent { id, body })
             .map_err(|e| AgentRequestError::TooLarge(e.to_string()))?;
         let (answer, answered) = oneshot::channel();
@@ -68,13 +84,28 @@ impl AgentHandle {
                 return Err(AgentRequestError::Gone);
             }
             match answered.await {
-                Ok(result) => result.map_err(AgentRequestError::Refused),
+                Ok(result) => result.map_err(|refused| self.refusal(operation, refused)),
                 Err(_) => Err(AgentRequestError::Gone),
             }
         };
         let result = tokio::time::timeout(deadline, exchange).await;
         self.lock().remove(&id);
         result.unwrap_or(Err(AgentRequestError::TimedOut(deadline)))
+    }
+
+    fn refusal(&self, operation: &'static str, refused: AgentError) -> AgentRequestError {
+        if refused.code != ErrorCode::Unsupported {
+            return AgentRequestError::Refused(refused);
+        }
+        tracing::debug!(
+            operation,
+            why = refused.message,
+            "an agent of another version"
+        );
+        AgentRequestError::OtherVersion {
+            operation,
+            version: self.version.clone(),
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Answer>> {
@@ -94,6 +125,7 @@ impl AgentHandle {
 pub(super) fn run(
     worker: WorkerId,
     generation: u64,
+    version: AgentVersion,
     mut decoder: FrameDecoder,
     mut reader: OwnedReadHalf,
     writer: OwnedWriteHalf,
@@ -102,6 +134,7 @@ pub(super) fn run(
     let (frames, outgoing) = mpsc::channel(QUEUE);
     let handle = AgentHandle {
         generation,
+        version: Arc::new(version),
         frames,
         pending: Arc::new(Mutex::new(HashMap::new())),
         next: Arc::new(AtomicU64::new(1)),

@@ -1,6 +1,9 @@
 //! The sockets of all workers.
 
-use super::connection::{self, AgentHandle};
+use super::{
+    connection::{self, AgentHandle},
+    version::AgentVersion,
+};
 use crate::model::WorkerId;
 use podbay_protocol::{
     AgentEvent, FrameDecoder, Hello, PROTOCOL_VERSION, Purpose, Welcome, encode, paths,
@@ -238,11 +241,9 @@ impl AgentHub {
         decoder: FrameDecoder,
         hello: &Hello,
     ) -> Result<(), String> {
-        if hello.protocol != PROTOCOL_VERSION {
-            tracing::warn!(
-                %worker, theirs = hello.protocol, ours = PROTOCOL_VERSION, build = hello.build,
-                "the agent speaks another version of the protocol"
-            );
+        let version = AgentVersion::of(hello);
+        if let Some(difference) = version.difference() {
+            tracing::info!(%worker, "the agent is of {difference}");
         }
         let welcome = Welcome {
             protocol: PROTOCOL_VERSION,
@@ -255,6 +256,7 @@ impl AgentHub {
         let handle = connection::run(
             worker.clone(),
             generation,
+            version,
             decoder,
             reader,
             writer,
@@ -451,7 +453,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_agent_of_the_next_version_is_served_as_far_as_it_is_understood() {
-        use podbay_protocol::{ErrorCode, Reply, ToAgent, ToAgentBody};
+        use podbay_protocol::{Reply, ToAgent, ToAgentBody};
         use serde_json::{Value, json};
         let (dir, _hub, mut notices, worker) = hub();
         let path = dir
@@ -487,7 +489,17 @@ mod tests {
         for (result, expected) in [
             (
                 json!({ "Ok": { "reply": "poem", "lines": 3 } }),
-                Err(ErrorCode::Unsupported),
+                Err(
+                    "\"ping\" does not work with the worker's agent, which is of a newer version (9.0,",
+                ),
+            ),
+            (
+                json!({ "Err": { "code": "unsupported", "message": "unknown variant" } }),
+                Err("\"ping\" does not work"),
+            ),
+            (
+                json!({ "Err": { "code": "tired", "message": "it sleeps" } }),
+                Err("it sleeps"),
             ),
             (
                 json!({ "Ok": { "reply": "done", "took_us": 5 } }),
@@ -506,8 +518,8 @@ mod tests {
             socket.write_all(&encode(&answer).unwrap()).await.unwrap();
             match (asking.await.unwrap(), expected) {
                 (Ok(reply), Ok(expected)) => assert_eq!(reply, expected),
-                (Err(super::super::AgentRequestError::Refused(error)), Err(code)) => {
-                    assert_eq!(error.code, code);
+                (Err(error), Err(words)) => {
+                    assert!(error.to_string().starts_with(words), "{error}");
                 }
                 (other, _) => panic!("{other:?}"),
             }

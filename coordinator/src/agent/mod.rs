@@ -6,8 +6,10 @@
 
 mod connection;
 mod hub;
+mod version;
 
 pub(crate) use connection::kind_of;
 pub use connection::{AgentHandle, AgentRequestError};
 pub(crate) use hub::bind_private;
 pub use hub::{AgentHub, AgentNotice, RawStream};
+pub use version::AgentVersion;

@@ -2,7 +2,7 @@
 
 use super::{Daemon, detached, names, place::Placed, random_id, resolve::Resolved};
 use crate::{
-    fleet::{ClaimId, ClaimSpec, Event, RejectReason},
+    fleet::{ClaimId, ClaimSpec, Event, PlaceFault, RejectReason},
     model::{WorkerId, WorkerName, WorkerState},
     wire::{ApiError, ErrorKind, SpawnRequest},
 };
@@ -93,8 +93,15 @@ impl Daemon {
                             .await)
                     });
                     match placing.await? {
-                        Ok(placed) => return Ok(placed),
-                        Err(fault) if fault.worker_at_fault => {
+                        Ok(mut placed) => {
+                            if let (Some(reason), Some(fault)) =
+                                (&mut placed.response.cold_reason, last_fault)
+                            {
+                                *reason = fault.message;
+                            }
+                            return Ok(placed);
+                        }
+                        Err(fault) if fault.whose != PlaceFault::Request => {
                             cancel.armed = true;
                             last_fault = Some(fault.error);
                         }
@@ -173,7 +180,7 @@ impl Daemon {
             // The client went away at this very moment; its worker is untouched but spoken for.
             self.feed(Event::PlaceFailed {
                 claim,
-                worker_at_fault: false,
+                fault: PlaceFault::Request,
                 reason: "the claimant went away".to_owned(),
             });
         }

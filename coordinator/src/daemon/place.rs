@@ -6,12 +6,12 @@
 use super::{
     Daemon, egress, random_id,
     resolve::Resolved,
-    session::{Attached, STREAM_DEADLINE},
+    session::{Attached, STREAM_DEADLINE, agent_error},
     unix_ns,
 };
 use crate::{
     agent::AgentRequestError,
-    fleet::{ClaimId, Event},
+    fleet::{ClaimId, Event, PlaceFault},
     model::{Egress, Isolation, WorkerId, WorkerName},
     runtime::allows_root,
     store::ClaimRecord,
@@ -19,8 +19,7 @@ use crate::{
     workspace::{MountMode, MountRequest, Mounted, MounterError, MounterErrorKind},
 };
 use podbay_protocol::{
-    Attach, AttachMode, ErrorCode, Reply, SHORTEST_REDACTED, SessionIo, StartSession, ToAgentBody,
-    paths,
+    Attach, AttachMode, Reply, SHORTEST_REDACTED, SessionIo, StartSession, ToAgentBody, paths,
 };
 use std::{
     collections::BTreeMap,
@@ -44,22 +43,22 @@ pub struct Placed {
 #[derive(Debug)]
 pub(super) struct Fault {
     pub error: ApiError,
-    /// Another worker may do better.
-    pub worker_at_fault: bool,
+    /// Whether, and which, another worker may do better.
+    pub whose: PlaceFault,
 }
 
 impl Fault {
     fn request(error: ApiError) -> Self {
         Self {
             error,
-            worker_at_fault: false,
+            whose: PlaceFault::Request,
         }
     }
 
     fn worker(message: impl Into<String>) -> Self {
         Self {
             error: ApiError::new(ErrorKind::Internal, message),
-            worker_at_fault: true,
+            whose: PlaceFault::Worker,
         }
     }
 }
@@ -91,7 +90,7 @@ impl Daemon {
                 }
                 self.feed(Event::PlaceFailed {
                     claim,
-                    worker_at_fault: fault.worker_at_fault,
+                    fault: fault.whose,
                     reason: fault.error.message.clone(),
                 });
                 Err(fault)
@@ -350,10 +349,11 @@ impl Daemon {
                     other.kind()
                 )));
             }
-            Err(AgentRequestError::Refused(refused)) if refused.code == ErrorCode::Unsupported => {
-                return Err(Fault::worker(
-                    "the worker's agent is of an older version and takes no secrets",
-                ));
+            Err(error @ AgentRequestError::OtherVersion { .. }) => {
+                return Err(Fault {
+                    error: agent_error(error),
+                    whose: PlaceFault::Agent,
+                });
             }
             Err(AgentRequestError::Refused(refused)) => {
                 let kind = crate::agent::kind_of(refused.code);

@@ -2,7 +2,7 @@
 
 use super::{Daemon, unix_ms};
 use crate::{
-    agent::{AgentHandle, AgentNotice},
+    agent::{AgentHandle, AgentNotice, AgentRequestError, AgentVersion},
     config::Network,
     fleet::Event,
     model::{WorkerId, WorkerName},
@@ -91,15 +91,26 @@ impl Daemon {
             .request(ToAgentBody::Describe, super::session::AGENT_DEADLINE)
             .await
         {
-            Ok(Reply::Described(description)) => self.adopt(&worker, &description),
+            Ok(Reply::Described(description)) => {
+                self.adopt(&worker, handle.version(), &description);
+            }
             Ok(other) => {
                 tracing::warn!(%worker, other = other.kind(), "the agent does not describe itself")
+            }
+            Err(error @ AgentRequestError::OtherVersion { .. }) => {
+                let reason = error.to_string();
+                self.feed(Event::Lost { worker, reason });
             }
             Err(error) => tracing::warn!(%worker, %error, "the agent does not describe itself"),
         }
     }
 
-    fn adopt(self: &Arc<Self>, worker: &WorkerId, description: &Description) {
+    fn adopt(
+        self: &Arc<Self>,
+        worker: &WorkerId,
+        version: &AgentVersion,
+        description: &Description,
+    ) {
         let main = description.sessions.iter().find(|s| s.primary);
         let carried: Option<ClaimRecord> = main
             .and_then(|s| s.claim.clone())
@@ -129,6 +140,16 @@ impl Daemon {
                 self.feed(Event::Lost {
                     worker: worker.clone(),
                     reason: super::rehome::CUT_SHORT.to_owned(),
+                });
+                return;
+            }
+            if main.is_none() && !version.speaks_ours() {
+                // Not for new claims; and of a claimed one it may say the same in other words.
+                drop(state);
+                let reason = format!("its agent is of {version}");
+                self.feed(Event::Lost {
+                    worker: worker.clone(),
+                    reason,
                 });
                 return;
             }

@@ -273,11 +273,6 @@ impl Daemon {
 fn refused(error: AgentRequestError) -> ApiError {
     match error {
         AgentRequestError::Refused(AgentError {
-            code: ErrorCode::Unsupported,
-            ..
-        }) => conflict("the worker's agent is of an older version and cannot restart its session")
-            .hint("stop the worker and spawn it anew"),
-        AgentRequestError::Refused(AgentError {
             code: ErrorCode::Invalid,
             message,
         }) => conflict(message).hint("`podbay ls` shows what the worker does now"),

@@ -444,6 +444,12 @@ pub(super) fn agent_error(error: AgentRequestError) -> ApiError {
         AgentRequestError::Refused(refused) => {
             ApiError::new(crate::agent::kind_of(refused.code), refused.message)
         }
+        AgentRequestError::OtherVersion { .. } => {
+            ApiError::new(ErrorKind::Conflict, error.to_string()).hint(
+                "what the worker runs goes on; stop it and spawn it anew for an agent of this \
+                 version",
+            )
+        }
         AgentRequestError::TimedOut(_) => ApiError::new(ErrorKind::Timeout, error.to_string()),
         AgentRequestError::Gone => ApiError::new(ErrorKind::Conflict, error.to_string()),
         AgentRequestError::TooLarge(_) => ApiError::new(ErrorKind::Invalid, error.to_string()),

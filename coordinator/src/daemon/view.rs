@@ -22,6 +22,10 @@ impl Daemon {
             let words = egress_words(&record.egress, &state.guard, record.denied.as_ref());
             view.network = format!("{}; {words}", view.network);
         }
+        view.agent = self
+            .hub
+            .handle(id)
+            .and_then(|agent| agent.version().difference());
         let security = record.security.or_else(|| {
             let config = self.config();
             config.profiles.get(&record.profile).map(|p| p.security)
@@ -337,5 +341,6 @@ fn blank(id: &WorkerId, profile: &str, image: &str, created_ms: u64) -> WorkerVi
         egress: String::new(),
         egress_denied: None,
         restarts: 0,
+        agent: None,
     }
 }

@@ -53,6 +53,18 @@ pub struct Observed {
     pub name: Option<WorkerName>,
 }
 
+/// Whose fault it was that a claim's session was not started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlaceFault {
+    /// The request's; the daemon has answered it already.
+    Request,
+    /// The worker's: another one serves the claim (at most 2 more times).
+    Worker,
+    /// The worker's agent's, which is of another version: the same, and where the claim may go cold
+    /// it does, since a worker that is made now has an agent of this version.
+    Agent,
+}
+
 /// A claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimSpec {
@@ -120,8 +132,9 @@ pub enum Event {
         /// For people.
         reason: String,
     },
-    /// The agent answers, but the worker is of no use: its network is gone. A claimed one is shown
-    /// as `Lost` until the next `Ready`, a warm one is replaced.
+    /// The agent answers, but the worker is of no use: its network is gone, or what the agent says
+    /// is not understood. A claimed one is shown as `Lost` until the next `Ready`, a warm one is
+    /// replaced.
     Lost {
         /// The worker.
         worker: WorkerId,
@@ -138,9 +151,8 @@ pub enum Event {
     PlaceFailed {
         /// The claim.
         claim: ClaimId,
-        /// Whether the worker was at fault: the claim is served by another one (at most 2 more
-        /// times). Else the fault is the request's, and the daemon has answered it already.
-        worker_at_fault: bool,
+        /// Whose fault it was.
+        fault: PlaceFault,
         /// For people.
         reason: String,
     },

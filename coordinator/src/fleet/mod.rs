@@ -23,7 +23,8 @@ mod worker;
 
 pub use backoff::Failure;
 pub use event::{
-    Action, ClaimId, ClaimSpec, Event, Millis, Observed, PoolSpec, RejectReason, RemoveCause,
+    Action, ClaimId, ClaimSpec, Event, Millis, Observed, PlaceFault, PoolSpec, RejectReason,
+    RemoveCause,
 };
 pub use pool::PoolNumbers;
 pub use worker::WorkerEntry;
@@ -213,9 +214,9 @@ impl Fleet {
             Event::Placed(claim) => self.placed(claim),
             Event::PlaceFailed {
                 claim,
-                worker_at_fault,
+                fault,
                 reason,
-            } => self.place_failed(claim, worker_at_fault, reason),
+            } => self.place_failed(claim, fault, reason),
             Event::SessionEnded { worker, remove } => self.session_ended(&worker, remove),
             Event::Rename { worker, name } => {
                 if self.name_taken(&name).is_none() {

@@ -4,7 +4,7 @@
 //! `Warm` in the same step in which `Assign` is issued, and nothing ever goes back to `Warm`.
 
 use super::Fleet;
-use super::event::{Action, ClaimId, ClaimSpec, Millis, RejectReason, RemoveCause};
+use super::event::{Action, ClaimId, ClaimSpec, Millis, PlaceFault, RejectReason, RemoveCause};
 use super::worker::{Container, WorkerEntry};
 use crate::model::{WorkerId, WorkerName, WorkerState};
 use crate::wire::WhenEmpty;
@@ -193,8 +193,9 @@ impl Fleet {
         }
     }
 
-    pub(super) fn place_failed(&mut self, id: ClaimId, worker_at_fault: bool, reason: String) {
+    pub(super) fn place_failed(&mut self, id: ClaimId, fault: PlaceFault, reason: String) {
         let now = self.now;
+        let worker_at_fault = fault != PlaceFault::Request;
         let Some(at) = self.claims.iter().position(|c| c.spec.claim == id) else {
             return;
         };
@@ -208,6 +209,9 @@ impl Fleet {
         if retry {
             claim.phase = Phase::Waiting;
             claim.trouble = Some(reason.clone());
+            if fault == PlaceFault::Agent && claim.spec.when_empty != WhenEmpty::Fail {
+                claim.spec.force_cold = Some(reason.clone());
+            }
         } else {
             let claim = self.claims.remove(at);
             if worker_at_fault && !claim.cancelled {

@@ -87,6 +87,9 @@ pub struct WorkerView {
     /// How often its session was started again.
     #[serde(default)]
     pub restarts: u32,
+    /// Which version its agent is of, where that is not the coordinator's; a short sentence.
+    #[serde(default)]
+    pub agent: Option<String>,
 }
 
 /// Connections that were refused.

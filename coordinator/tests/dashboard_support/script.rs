@@ -407,5 +407,6 @@ pub fn worker(name: &str) -> WorkerView {
         egress: "open".into(),
         egress_denied: None,
         restarts: 0,
+        agent: None,
     }
 }

@@ -1,7 +1,14 @@
 //! Wire types between the coordinator and the worker-agent.
 //!
-//! A leaf: plain structs, `serde` only, no I/O. Both sides may be one version apart, so unknown
-//! fields are ignored and unknown operations are answered with [`ErrorCode::Unsupported`].
+//! A leaf: plain structs, `serde` only, no I/O.
+//!
+//! ## Versions
+//! An upgrade puts another coordinator in force while workers keep the agent they were started
+//! with, so either side may be the older one. What is added is passed over by who does not know it:
+//! fields (which have a default), events, operations (answered with [`ErrorCode::Unsupported`]) and
+//! the answers to those. What must not be passed over is an operation of its own, as
+//! [`ToAgentBody::StartWithSecrets`] is. [`PROTOCOL_VERSION`] grows only when something that is
+//! there comes to mean something else.
 //!
 //! ## Connections
 //! The coordinator listens on `<worker folder>/run/agent.sock`; the agent dials.
@@ -15,13 +22,17 @@
 
 mod frame;
 mod message;
+mod name;
 mod secret;
 
 pub use frame::{FrameDecoder, FrameError, MAX_FRAME, encode};
 pub use message::*;
 pub use secret::{MAX_SECRET, SHORTEST_REDACTED, Secret, SecretText};
 
-/// Version of this protocol; sent in [`Hello`] and [`Welcome`]. A difference of one is served.
+/// Version of this protocol; sent in [`Hello`] and [`Welcome`]. Additions leave it as it is.
+///
+/// A difference ends no session: a worker that is claimed is served as far as both sides
+/// understand each other. A warm one is given to no claim; it is replaced.
 pub const PROTOCOL_VERSION: u32 = 1;
 
 /// Where things are inside every worker. Fixed, so that any image can be a worker.

@@ -297,22 +297,6 @@ pub enum Reply {
     Origin(Box<StartSession>),
 }
 
-impl Reply {
-    /// Which answer it is; without what is in it, which may be an environment.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Started { .. } => "started",
-            Self::Attached { .. } => "attached",
-            Self::Described(_) => "described",
-            Self::Screen { .. } => "screen",
-            Self::Readings(_) => "readings",
-            Self::Origin(_) => "origin",
-        }
-    }
-}
-
 /// All an agent knows: what a new coordinator needs to adopt the worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Description {
@@ -440,7 +424,8 @@ pub enum ActivityState {
     Idle,
     /// It said that something failed.
     Error,
-    /// Nothing is known; never shown as idle.
+    /// Nothing is known, or a newer agent knows more; never shown as idle.
+    #[serde(other)]
     Unknown,
 }
 
@@ -556,7 +541,8 @@ pub enum ErrorCode {
     Invalid,
     /// This agent does not know the operation.
     Unsupported,
-    /// The system refused; the message names the call.
+    /// The system refused; the message names the call. Also what a newer agent calls otherwise.
+    #[serde(other)]
     System,
 }
 

@@ -142,6 +142,7 @@ pub fn worker(
         egress: String::new(),
         egress_denied: None,
         restarts: 0,
+        agent: None,
     }
 }
 

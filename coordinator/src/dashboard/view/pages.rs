@@ -176,6 +176,9 @@ fn worker_details(state: &State, worker: &Worker, lines: &mut Vec<Line>) {
     if !view.security.is_empty() {
         lines.push(pair("security", view.security.as_str()));
     }
+    if let Some(agent) = &view.agent {
+        lines.push(pair("agent", agent.as_str()));
+    }
     let spark = |history: &[u64], full: u64| {
         let line = text::sparkline(history, 24, state.theme.unicode, full);
         line.trim_start().to_owned()

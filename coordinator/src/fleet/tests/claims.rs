@@ -157,7 +157,7 @@ fn a_worker_at_fault_is_replaced_by_another_one_twice_and_then_the_claim_fails()
         let (claim, worker) = assigned(&actions)[0].clone();
         actions = bench.tell(Event::PlaceFailed {
             claim,
-            worker_at_fault: true,
+            fault: PlaceFault::Worker,
             reason: "mount refused".into(),
         });
         let expected = RemoveCause::Unhealthy("mount refused".into());
@@ -169,12 +169,51 @@ fn a_worker_at_fault_is_replaced_by_another_one_twice_and_then_the_claim_fails()
 }
 
 #[test]
+fn an_agent_of_another_version_sends_the_claim_to_a_worker_that_is_made_for_it() {
+    for when_empty in [WhenEmpty::Cold, WhenEmpty::Queue] {
+        let mut bench = Bench::warm(4);
+        let (claim, worker) = assigned(&bench.claim("a", when_empty))[0].clone();
+        let actions = bench.tell(Event::PlaceFailed {
+            claim,
+            fault: PlaceFault::Agent,
+            reason: "takes no secrets".into(),
+        });
+        let expected = RemoveCause::Unhealthy("takes no secrets".into());
+        assert_eq!(removed(&actions), [(worker, expected)]);
+        assert!(
+            assigned(&actions).is_empty(),
+            "the other warm ones may be as old"
+        );
+        assert!(rejected(&actions).is_empty());
+        let own =
+            |a: &Action| matches!(a, Action::Create { cold_for, .. } if *cold_for == Some(claim));
+        assert!(actions.iter().any(own), "{actions:?}");
+    }
+}
+
+#[test]
+fn a_claim_that_takes_only_warm_workers_is_refused_once_none_will_do() {
+    let mut bench = Bench::warm(2);
+    let mut actions = bench.claim("a", WhenEmpty::Fail);
+    for _ in 0..2 {
+        let (claim, _) = assigned(&actions)[0].clone();
+        actions = bench.tell(Event::PlaceFailed {
+            claim,
+            fault: PlaceFault::Agent,
+            reason: "takes no secrets".into(),
+        });
+    }
+    let expected = RejectReason::Exhausted(Some("takes no secrets".into()));
+    assert_eq!(rejected(&actions), [expected]);
+}
+
+#[test]
 fn a_request_at_fault_is_not_tried_again_and_not_answered_twice() {
     let mut bench = Bench::warm(2);
     let (claim, worker) = assigned(&bench.claim("a", WhenEmpty::Cold))[0].clone();
     let actions = bench.tell(Event::PlaceFailed {
         claim,
-        worker_at_fault: false,
+        fault: PlaceFault::Request,
         reason: "no such program".into(),
     });
     assert!(rejected(&actions).is_empty() && assigned(&actions).is_empty());

@@ -257,9 +257,14 @@ impl World {
                     if !worker_at_fault && self.claims.contains_key(&claim) {
                         self.answer(claim);
                     }
+                    let fault = match (worker_at_fault, claim.0 % 3) {
+                        (false, _) => PlaceFault::Request,
+                        (true, 0) => PlaceFault::Agent,
+                        (true, _) => PlaceFault::Worker,
+                    };
                     return self.tell(Event::PlaceFailed {
                         claim,
-                        worker_at_fault,
+                        fault,
                         reason: "no mount".into(),
                     });
                 }
