@@ -6,7 +6,7 @@
 //! Whatever comes of it, no session is lost.
 
 use crate::process_kit::{
-    assert_no_gap, direct, kill_coordinator, numbers, place, wait_other_coordinator,
+    COUNTER, assert_no_gap, direct, kill_coordinator, numbers, place, wait_other_coordinator,
 };
 use e2e::{
     engine,
@@ -144,11 +144,8 @@ impl Row {
     /// Makes all agents that run ones of another version, and puts another coordinator in force.
     fn adoption(&mut self) -> Vec<String> {
         let warm = self.instance.warm();
-        for folder in fs::read_dir(self.instance.state().join("workers")).unwrap() {
-            let file = folder.unwrap().path().join("run/version-apart");
-            place(&file, self.apart.order());
-        }
-        self.another_coordinator();
+        order(&self.instance, self.apart.order());
+        another_coordinator(&self.instance);
         let words = self.apart.words();
         wait::until_true("the sessions to be found again", SLOW, || {
             ["work", "ends"].iter().all(|name| {
@@ -180,11 +177,6 @@ impl Row {
         };
         self.cell("warm workers", kept);
         warm
-    }
-
-    fn another_coordinator(&self) {
-        let former = kill_coordinator(&self.instance);
-        wait_other_coordinator(&self.instance, former);
     }
 
     /// Claims of warm workers: one without and one with a secret.
@@ -284,7 +276,7 @@ impl Row {
     /// The name stays, also where the agent does not carry it.
     fn rename(&mut self) {
         self.instance.ok(["rename", "work", "renamed"]);
-        self.another_coordinator();
+        another_coordinator(&self.instance);
         wait::until_true("the session under its new name", SLOW, || {
             let found = self.instance.worker("renamed");
             found.is_some_and(|w| w["state"] == "running" && w["pid"] == self.pid)
@@ -373,6 +365,19 @@ impl Row {
     }
 }
 
+/// Makes all agents that run ones of this version.
+fn order(instance: &Instance, version: &str) {
+    for folder in fs::read_dir(instance.state().join("workers")).unwrap() {
+        let file = folder.unwrap().path().join("run/version-apart");
+        place(&file, version);
+    }
+}
+
+fn another_coordinator(instance: &Instance) {
+    let former = kill_coordinator(instance);
+    wait_other_coordinator(instance, former);
+}
+
 fn logs(instance: &Instance, name: &str) -> String {
     text(&direct(instance, &["logs", name]).stdout)
 }
@@ -399,4 +404,44 @@ fn row_22_agents_one_version_apart_are_served_or_refuse_in_words_and_lose_nothin
         rows.push(row.summary());
     }
     measured(22, format!("sessions lost: none; {}", rows.join("; ")));
+}
+
+/// Not even what a worker runs can be asked: it is shown as lost, and left alone.
+#[test]
+fn row_22_a_session_whose_agent_is_not_understood_goes_on_until_it_is() {
+    let mut config = instance::config(1, 2);
+    writeln!(config, "rehome = \"auto\"").unwrap();
+    let instance = Instance::start_of(&config, &faults_image());
+    instance.session("work", &["bash", "-c", COUNTER]);
+    instance.wait_warm("default", 1);
+    let (before, warm) = (instance.worker("work").unwrap(), instance.warm());
+
+    order(&instance, "foreign");
+    another_coordinator(&instance);
+    let lost = instance.wait_state("work", "lost");
+    let why =
+        "\"describe\" does not work with the worker's agent, which is of a newer version (99.0.0,";
+    assert!(lost["why"].as_str().unwrap().starts_with(why), "{lost}");
+    wait::until_true("a warm worker of this version", SLOW, || {
+        let now = instance.warm();
+        now.len() == 1 && now != warm
+    });
+    // Lost ones that come back by themselves are moved at once, and this one is not.
+    let counted = numbers(&logs(&instance, "work")).len();
+    wait::until_true("the session to go on", SLOW, || {
+        numbers(&logs(&instance, "work")).len() > counted + 300
+    });
+    assert_eq!(instance.worker("work").unwrap()["state"], "lost");
+
+    order(&instance, "its own");
+    another_coordinator(&instance);
+    let after = instance.wait_state("work", "running");
+    for same in ["pid", "container", "restarts"] {
+        assert_eq!(after[same], before[same], "{same}");
+    }
+    let all = assert_no_gap(&instance, "work");
+    measured(
+        22,
+        format!("an agent that is not understood: {all} numbers of its session and none missing"),
+    );
 }

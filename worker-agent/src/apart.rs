@@ -1,10 +1,12 @@
 //! Which version this agent is of, and the agent as one of another version.
 //!
 //! With the feature `faults`, the file `version-apart` ([`crate::faults`]) makes an agent that runs
-//! say and know what an `older` or a `newer` one would, or speak another version of the protocol
-//! (`older-protocol`, `newer-protocol`). Nothing of that is in a release.
+//! say and know what an `older` or a `newer` one would, speak another version of the protocol
+//! (`older-protocol`, `newer-protocol`), or one in which no answer is called as it was (`foreign`).
+//! Nothing of that is in a release.
 
-use podbay_protocol::{FrameError, FromAgent, PROTOCOL_VERSION};
+use podbay_protocol::{FrameError, PROTOCOL_VERSION};
+use serde::Serialize;
 use serde_json::Value;
 
 /// Version of the protocol that is spoken.
@@ -36,7 +38,7 @@ pub(crate) fn heard(frame: Value) -> Value {
 ///
 /// # Errors
 /// As [`podbay_protocol::encode`].
-pub(crate) fn encode(message: &FromAgent) -> Result<Vec<u8>, FrameError> {
+pub(crate) fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
     #[cfg(feature = "faults")]
     return on::encode(message);
     #[cfg(not(feature = "faults"))]
@@ -46,7 +48,8 @@ pub(crate) fn encode(message: &FromAgent) -> Result<Vec<u8>, FrameError> {
 #[cfg(feature = "faults")]
 mod on {
     use crate::faults::version_apart;
-    use podbay_protocol::{FrameError, FromAgent};
+    use podbay_protocol::FrameError;
+    use serde::Serialize;
     use serde_json::{Value, json};
 
     /// Operations that the protocol gained last.
@@ -64,7 +67,7 @@ mod on {
     pub(super) fn protocol(own: u32) -> u32 {
         match version_apart().as_deref() {
             Some("older-protocol") => own - 1,
-            Some("newer-protocol") => own + 1,
+            Some("newer-protocol" | "foreign") => own + 1,
             _ => own,
         }
     }
@@ -72,7 +75,7 @@ mod on {
     pub(super) fn build() -> Option<&'static str> {
         match version_apart()?.as_str() {
             "older" | "older-protocol" => Some("0.0.1"),
-            "newer" | "newer-protocol" => Some("99.0.0"),
+            "newer" | "newer-protocol" | "foreign" => Some("99.0.0"),
             _ => None,
         }
     }
@@ -88,7 +91,7 @@ mod on {
         frame
     }
 
-    pub(super) fn encode(message: &FromAgent) -> Result<Vec<u8>, FrameError> {
+    pub(super) fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
         let mut message = serde_json::to_value(message).map_err(FrameError::Json)?;
         let mut said = Vec::new();
         match version_apart().as_deref() {
@@ -98,13 +101,21 @@ mod on {
                 }
             }
             Some("newer") => {
-                for unknown in [
-                    json!({ "kind": "event", "event": "mood", "session": "s", "mood": "calm" }),
-                    json!({ "kind": "hint", "hint": "rest" }),
-                ] {
-                    said.extend(podbay_protocol::encode(&unknown)?);
+                // The first frame is the hello, whatever the version.
+                if message.get("kind").is_some() {
+                    for unknown in [
+                        json!({ "kind": "event", "event": "mood", "session": "s", "mood": "calm" }),
+                        json!({ "kind": "hint", "hint": "rest" }),
+                    ] {
+                        said.extend(podbay_protocol::encode(&unknown)?);
+                    }
                 }
                 modernise(&mut message);
+            }
+            Some("foreign") => {
+                if let Some(reply) = message.pointer_mut("/result/Ok/reply") {
+                    *reply = "gibberish".into();
+                }
             }
             _ => {}
         }

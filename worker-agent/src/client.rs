@@ -8,7 +8,7 @@ use crate::{
     reactor::{ClientKey, Lane, Reactor, SessionKey, Source, Timer},
 };
 use nix::errno::Errno;
-use podbay_protocol::{Attach, AttachMode, Hello, Purpose, Size, encode};
+use podbay_protocol::{Attach, AttachMode, Hello, Purpose, Size};
 use std::{
     path::PathBuf,
     time::{Duration, Instant},
@@ -48,7 +48,7 @@ impl Dialer {
             token: token.trim().to_owned(),
             purpose,
         };
-        encode(&hello).unwrap_or_default()
+        apart::encode(&hello).unwrap_or_default()
     }
 }
 

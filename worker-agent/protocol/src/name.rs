@@ -49,6 +49,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_newer_side_calls_otherwise_is_taken_for_the_least_that_is_known() {
+        use crate::{Activity, ActivityState, AgentError, ErrorCode};
+        let activity = serde_json::json!({
+            "state": "pondering", "why": "deep thought", "seq": 1, "since_ms": 2, "mood": "calm"
+        });
+        let activity: Activity = serde_json::from_value(activity).unwrap();
+        assert_eq!(activity.state, ActivityState::Unknown);
+        let error = serde_json::json!({ "code": "tired", "message": "it sleeps" });
+        let error: AgentError = serde_json::from_value(error).unwrap();
+        assert_eq!(
+            (error.code, &*error.message),
+            (ErrorCode::System, "it sleeps")
+        );
+        // What is known is called as it was.
+        for state in [ActivityState::Unknown, ActivityState::Idle] {
+            let wire = serde_json::to_value(state).unwrap();
+            assert_eq!(
+                serde_json::from_value::<ActivityState>(wire).unwrap(),
+                state
+            );
+        }
+    }
+
+    #[test]
     fn an_operation_is_called_what_it_is_on_the_wire() {
         let session = || "s".to_owned();
         for body in [
