@@ -4,6 +4,7 @@ use e2e::{
     engine,
     instance::{self, Instance, SLOW, text},
     processes,
+    programs::{COUNTER, numbers},
     project::Project,
     unique, wait,
 };
@@ -14,10 +15,6 @@ use std::time::{Duration, Instant};
 const RETYPE: Duration = Duration::from_millis(300);
 /// The issue's bound is 2 s; machines that run tests are slow.
 const BACK: Duration = Duration::from_secs(10);
-
-/// A program that counts, a number a line, and says what is typed in capitals.
-const COUNTER: &str = "n=0; while :; do n=$((n+1)); echo \"n=$n\"; \
-    if read -t 0.01 line; then echo \"TYPED ${line^^}\"; fi; done";
 
 /// Kills the coordinator and waits for another one that answers.
 pub(crate) fn kill_coordinator(instance: &Instance) -> Duration {
@@ -31,14 +28,6 @@ pub(crate) fn kill_coordinator(instance: &Instance) -> Duration {
         instance.ask(["status", "--json"]).is_some()
     });
     began.elapsed()
-}
-
-/// The numbers that the counter printed.
-fn numbers(output: &str) -> Vec<u64> {
-    let lines = output.lines().map(|line| line.trim_end_matches('\r'));
-    lines
-        .filter_map(|line| line.strip_prefix("n=")?.parse().ok())
-        .collect()
 }
 
 #[test]

@@ -7,7 +7,9 @@
 use e2e::{
     engine,
     instance::{self, Instance, SLOW, faults_image, text},
-    processes, wait,
+    processes,
+    programs::numbers,
+    wait,
 };
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -18,10 +20,6 @@ use std::{
     process::Output,
     time::{Duration, Instant},
 };
-
-/// A program that counts, a number a line, and says what is typed in capitals.
-pub const COUNTER: &str = "n=0; while :; do n=$((n+1)); echo \"n=$n\"; \
-    if read -t 0.01 line; then echo \"TYPED ${line^^}\"; fi; done";
 
 /// Starts an instance of the image with failpoints and waits for its API.
 pub fn start(config: &str) -> Instance {
@@ -95,14 +93,6 @@ pub fn wait_answer(instance: &Instance) {
     wait::until_true("the coordinator's answer", SLOW, || {
         instance.ask(["status", "--json"]).is_some()
     });
-}
-
-/// The numbers that [`COUNTER`] printed.
-pub fn numbers(output: &str) -> Vec<u64> {
-    let lines = output.lines().map(|line| line.trim_end_matches('\r'));
-    lines
-        .filter_map(|line| line.strip_prefix("n=")?.parse().ok())
-        .collect()
 }
 
 /// Asserts that a session's recording has every number from 1 on, once and in order, and gives how

@@ -18,6 +18,7 @@ pub mod loopfs;
 mod measured;
 pub mod private_engine;
 pub mod processes;
+pub mod programs;
 pub mod project;
 pub mod proxy;
 pub mod terminal;
