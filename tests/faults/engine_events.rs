@@ -7,9 +7,28 @@ use e2e::{
     proxy::{Mode, Proxy},
     times, wait,
 };
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const BOUND: Duration = Duration::from_secs(30);
+
+/// Waits until no warm worker is young: one that dies right after its start counts against its
+/// image, and the next is made later and later.
+fn grown(instance: &Instance) {
+    wait::until_true("warm workers of some age", BOUND, || {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("a clock");
+        let old = now.saturating_sub(Duration::from_secs(7)).as_millis();
+        let mut warm = instance.workers();
+        warm.retain(|w| w["state"] == "warm");
+        warm.len() == 2
+            && warm.iter().all(|w| {
+                w["created_ms"]
+                    .as_u64()
+                    .is_some_and(|at| u128::from(at) < old)
+            })
+    });
+}
 
 /// A worker that dies from outside: until it is no longer shown as warm.
 fn kill_one(instance: &Instance) -> Duration {
@@ -29,6 +48,7 @@ fn row_05_an_external_death_is_noticed_and_replaced() {
     let instance = behind(&proxy, 2, 2);
     let (mut noticed, mut full) = (Vec::new(), Vec::new());
     for _ in 0..times(30, 5) {
+        grown(&instance);
         let began = Instant::now();
         noticed.push(kill_one(&instance));
         instance.wait_warm("default", 2);
@@ -47,6 +67,7 @@ fn row_05_an_external_death_is_noticed_and_replaced() {
 
     let mut all = Vec::new();
     for _ in 0..times(5, 1) {
+        grown(&instance);
         let warm = instance.warm();
         let began = Instant::now();
         for id in &warm {

@@ -378,7 +378,10 @@ impl Run {
             );
             let pids = processes::marked("E2E_MARK", &session.mark);
             if session.pid == 0 {
-                session.pid = pids.first().copied().unwrap_or_default();
+                // What it starts has the mark as well, and may have a lower number.
+                let shell =
+                    |pid: &&i32| processes::argv(**pid).get(1).is_some_and(|arg| arg == "-c");
+                session.pid = pids.iter().find(shell).copied().unwrap_or_default();
             }
             assert!(
                 session.pid != 0 && pids.contains(&session.pid),
