@@ -164,19 +164,7 @@ fn names_and_commands_that_cannot_be_are_refused_and_leave_no_trace() {
     let instance = Instance::start(&instance::config(1, 2));
     instance.session("taken", &["sleep", "1000"]);
     instance.wait_warm("default", 1);
-    let none = |name: &str| {
-        let args = [
-            "spawn",
-            "-d",
-            "-n",
-            name,
-            "--isolation",
-            "none",
-            "--",
-            "true",
-        ];
-        instance.run(args)
-    };
+    let none = |name: &str| instance.run(instance::spawn(name, &["-d"], &["true"]));
     refused(&none("taken"), 1, &["in use"]);
     let outside = instance
         .state()

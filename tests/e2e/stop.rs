@@ -33,18 +33,9 @@ fn stop_all_ends_sixteen_sessions_and_their_containers() {
                 "sleep 1000 & wait"
             };
             let name = format!("w{n}");
-            let flags = [
-                "spawn",
-                "-d",
-                "-n",
-                &name,
-                "--isolation",
-                "none",
-                "-e",
-                &marked,
-                "--",
-            ];
-            let mut claim = instance.direct(flags.into_iter().chain(["sh", "-c", script]));
+            let flags = ["-d", "-e", &marked];
+            let args = instance::spawn(&name, &flags, &["sh", "-c", script]);
+            let mut claim = instance.direct(args);
             claim
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())

@@ -2,7 +2,7 @@
 //! be broken.
 
 use e2e::{
-    instance::{Instance, faults_image, text},
+    instance::{Instance, faults_image, spawn, text},
     private_engine::{PrivateEngine, small_config},
     processes,
     proxy::Proxy,
@@ -74,19 +74,7 @@ impl Counting {
     pub(crate) fn start(instance: &Instance, name: &str) -> Self {
         let mark = unique("count");
         let marked = format!("E2E_MARK={mark}");
-        let args = [
-            "spawn",
-            "-n",
-            name,
-            "--isolation",
-            "none",
-            "-e",
-            &marked,
-            "--",
-            "sh",
-            "-c",
-            COUNTER,
-        ];
+        let args = spawn(name, &["-e", &marked], &["sh", "-c", COUNTER]);
         let terminal = instance.direct_terminal(&args, 80, 24);
         terminal.wait_for("n=5");
         // What it starts has the mark as well, and may have a lower number.

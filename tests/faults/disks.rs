@@ -2,7 +2,7 @@
 
 use crate::common::{Counting, quick};
 use e2e::{
-    instance::{self, Instance, SLOW, text},
+    instance::{self, Instance, SLOW, spawn, text},
     loopfs::{LoopFs, fill, make_room},
     measured,
     private_engine::{EngineOptions, PrivateEngine, small_config},
@@ -78,19 +78,8 @@ fn row_16_a_full_state_disk_costs_no_session_and_no_record() {
         let (mut refused, mut served) = (None, vec!["count".to_owned()]);
         for attempt in 0..6 {
             let name = format!("full-{round}-{attempt}");
-            let claim = [
-                "spawn",
-                "-d",
-                "-n",
-                &name,
-                "--isolation",
-                "none",
-                "--when-empty",
-                "cold",
-            ];
-            let claim = claim
-                .into_iter()
-                .chain(["--timeout", "15s", "--", "sleep", "1000"]);
+            let flags = ["-d", "--when-empty", "cold", "--timeout", "15s"];
+            let claim = spawn(&name, &flags, &["sleep", "1000"]);
             let output = instance.direct(claim).output().expect("running podbay");
             if !output.status.success() {
                 refused = Some(text(&output.stderr));

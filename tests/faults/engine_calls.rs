@@ -5,7 +5,7 @@ use crate::common::{Counting, behind, on, reachable, wait_reachable};
 use e2e::{
     instance::{Instance, SLOW, text},
     measured,
-    private_engine::{EngineOptions, PrivateEngine},
+    private_engine::PrivateEngine,
     proxy::{Mode, Proxy},
     times, wait,
 };
@@ -127,15 +127,18 @@ fn row_20_a_sick_engine_blocks_nobody_and_is_outlived() {
     drop(dashboard);
 }
 
-#[test]
-fn row_06_an_engine_that_makes_its_socket_anew_is_found_again() {
-    let mut engine = PrivateEngine::start(EngineOptions {
-        live_restore: true,
-        ..EngineOptions::default()
-    });
+/// A counting session on an engine that may be killed, the pool full.
+fn counting() -> (PrivateEngine, Instance, Counting) {
+    let engine = PrivateEngine::live_restoring();
     let instance = on(&engine, 2, 2);
     let counting = Counting::start(&instance, "count");
     instance.wait_warm("default", 2);
+    (engine, instance, counting)
+}
+
+#[test]
+fn row_06_an_engine_that_makes_its_socket_anew_is_found_again() {
+    let (mut engine, instance, counting) = counting();
     let (warm, mut back) = (instance.warm(), Vec::new());
     // Asked once while the engine can tell: it is remembered.
     assert!(instance.coordinator().is_some());
@@ -180,13 +183,7 @@ fn row_06_an_engine_that_makes_its_socket_anew_is_found_again() {
 
 #[test]
 fn row_08_an_engine_without_its_containerd_is_shown_as_degraded() {
-    let mut engine = PrivateEngine::start(EngineOptions {
-        live_restore: true,
-        ..EngineOptions::default()
-    });
-    let instance = on(&engine, 2, 2);
-    let counting = Counting::start(&instance, "count");
-    instance.wait_warm("default", 2);
+    let (mut engine, instance, counting) = counting();
     engine.kill_containerd();
     let began = Instant::now();
     let degraded = wait::until("the engine to be shown as degraded", SLOW, || {

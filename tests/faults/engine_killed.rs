@@ -17,16 +17,9 @@ fn scale(instance: &Instance, min_warm: &str) {
     assert!(output.status.success(), "{}", text(&output.stderr));
 }
 
-fn live_restore() -> PrivateEngine {
-    PrivateEngine::start(EngineOptions {
-        live_restore: true,
-        ..EngineOptions::default()
-    })
-}
-
 #[test]
 fn row_06_sessions_do_not_blink_when_the_engine_is_killed() {
-    let mut engine = live_restore();
+    let mut engine = PrivateEngine::live_restoring();
     let proxy = Proxy::start(&engine.socket());
     let instance = on_behind(&engine, &proxy, 2, 2);
     let counting = Counting::start(&instance, "count");
@@ -121,7 +114,7 @@ fn row_07_a_restart_that_ends_containers_is_reported_and_mended() {
 
 #[test]
 fn row_08_a_dead_containerd_is_shown_and_outlived() {
-    let mut engine = live_restore();
+    let mut engine = PrivateEngine::live_restoring();
     let proxy = Proxy::start(&engine.socket());
     let instance = on_behind(&engine, &proxy, 2, 2);
     let counting = Counting::start(&instance, "count");

@@ -34,17 +34,8 @@ const RESET: &[u8] = b"\x18\x1b\\\x1bc";
 pub fn counter(instance: &Instance, name: &str) -> String {
     let mark = unique("mark");
     let marked = format!("E2E_MARK={mark}");
-    let args = [
-        "spawn",
-        "-d",
-        "-n",
-        name,
-        "--isolation",
-        "none",
-        "-e",
-        &marked,
-    ];
-    instance.ok(args.into_iter().chain(["--", "bash", "-c", COUNTER]));
+    let command = ["bash", "-c", COUNTER];
+    instance.ok(instance::spawn(name, &["-d", "-e", &marked], &command));
     mark
 }
 
@@ -97,16 +88,7 @@ fn row_01_the_coordinator_is_killed_again_and_again_under_load() {
                     return;
                 }
                 let name = format!("claim-{number}");
-                let args = [
-                    "spawn",
-                    "-n",
-                    &name,
-                    "--isolation",
-                    "none",
-                    "--",
-                    "echo",
-                    "fine",
-                ];
+                let args = instance::spawn(&name, &[], &["echo", "fine"]);
                 let output = direct(&instance, &args);
                 if output.status.success() {
                     assert_eq!(text(&output.stdout), "fine\n", "{}", text(&output.stderr));

@@ -3,11 +3,13 @@
 
 use crate::{
     process_kill::{answering, counter, echoes, last_number, percentile},
-    process_kit::{audit, descriptors, direct, insist, pid_of, start, status_of},
+    process_kit::{audit, descriptors, direct, insist, pid_of, start, status_of, wait_answer},
 };
 use e2e::{
     instance::{self, Instance, SLOW, text},
-    processes, unique, wait,
+    processes,
+    terminal::Terminal,
+    unique, wait,
 };
 use std::{
     process::{Child, Command, Stdio},
@@ -82,17 +84,8 @@ fn row_13_the_session_that_runs_out_of_memory_is_blamed_and_no_other() {
         assert_eq!(instance.wait_state(&name, "exited")["oom"], false);
 
         // The main one is killed: `ls` says so, while the worker is there and afterwards.
-        let args = [
-            "spawn",
-            "-d",
-            "-n",
-            &hog,
-            "--no-rm",
-            "--isolation",
-            "none",
-            "--",
-        ];
-        insist(&instance, &[&args[..], &["tail", "/dev/zero"]].concat());
+        let args = instance::spawn(&hog, &["-d", "--no-rm"], &["tail", "/dev/zero"]);
+        insist(&instance, &args);
         let worker = instance.wait_state(&hog, "exited");
         assert_eq!(
             (&worker["oom"], &worker["exit"]["value"]),
@@ -123,19 +116,9 @@ fn row_14_a_fork_bomb_is_stopped_and_the_others_do_not_notice() {
     for round in 0..rounds {
         let (name, mark) = (format!("bomb-{round}"), unique("mark"));
         let marked = format!("E2E_MARK={mark}");
-        let args = [
-            "spawn",
-            "-d",
-            "-n",
-            &name,
-            "--isolation",
-            "none",
-            "-e",
-            &marked,
-            "--",
-        ];
-        let bomb = "b() { b | b & }; b; sleep 1000";
-        insist(&instance, &[&args[..], &["bash", "-c", bomb]].concat());
+        let bomb = ["bash", "-c", "b() { b | b & }; b; sleep 1000"];
+        let args = instance::spawn(&name, &["-d", "-e", &marked], &bomb);
+        insist(&instance, &args);
         wait::until_true("the bomb to reach its limit", SLOW, || {
             let worker = instance.worker(&name).expect("the worker");
             worker["readings"]["pids_refused"].as_u64() > Some(0)
@@ -205,9 +188,8 @@ fn row_15_floods_cost_neither_memory_nor_the_keys_of_others() {
         let name = format!("flood-{number}");
         match number % 3 {
             0 => {
-                let mut spawn = instance.direct(["spawn", "-n", &name, "--isolation", "none"]);
-                let spawn = spawn.args(["--", "yes"]).stdout(Stdio::null());
-                clients.push(Running::start(spawn));
+                let mut spawn = instance.direct(instance::spawn(&name, &[], &["yes"]));
+                clients.push(Running::start(spawn.stdout(Stdio::null())));
             }
             1 => {
                 instance.session(&name, &["yes"]);
@@ -272,54 +254,101 @@ fn descriptor_limit(pid: i32) -> usize {
     soft.expect("a limit")
 }
 
+/// A counting session that is watched, beside a process that has hardly a descriptor to spare.
+struct Starved {
+    mark: String,
+    session: i32,
+    client: Terminal,
+    pid: i32,
+    before: usize,
+    limit: usize,
+    instance: Instance,
+}
+
+impl Starved {
+    /// Everything is there, and nothing starved yet; `who` picks the process.
+    fn new(who: impl FnOnce(&Instance) -> i32) -> Self {
+        let instance = start(&instance::config(2, 2));
+        let mark = counter(&instance, "kept");
+        let client = instance.terminal(&["attach", "kept"], 80, 24);
+        client.wait_for("n=");
+        let pid = who(&instance);
+        Self {
+            session: processes::marked("E2E_MARK", &mark)[0],
+            mark,
+            client,
+            pid,
+            before: descriptors(pid),
+            limit: descriptor_limit(pid),
+            instance,
+        }
+    }
+
+    /// Leaves it no descriptor, one or two.
+    fn starve(&self, round: u32) {
+        limit_descriptors(self.pid, descriptors(self.pid) + round as usize % 3);
+    }
+
+    fn feed(&self) {
+        limit_descriptors(self.pid, self.limit);
+    }
+
+    /// What is attached goes on.
+    fn news(&self) {
+        let seen = last_number(&self.client);
+        wait::until_true("news", SLOW, || last_number(&self.client) > seen + 20);
+    }
+
+    /// Nobody is taken for dead.
+    fn unharmed(&self) {
+        let marked = processes::marked("E2E_MARK", &self.mark);
+        assert_eq!(marked[0], self.session);
+        self.instance.wait_state("kept", "running");
+    }
+
+    /// It comes back to what it had open, and not so many more.
+    fn closed(&self, more: usize) {
+        wait::until_true("the descriptors to be closed", SLOW, || {
+            descriptors(self.pid) <= self.before + more
+        });
+    }
+}
+
 #[test]
 fn row_18_a_coordinator_without_descriptors_pauses_and_comes_back() {
     let rounds = e2e::times(20, 2);
-    let instance = start(&instance::config(2, 2));
-    let mark = counter(&instance, "kept");
-    let session = processes::marked("E2E_MARK", &mark)[0];
-    let client = instance.terminal(&["attach", "kept"], 80, 24);
-    client.wait_for("n=");
-    let coordinator = instance.coordinator().expect("a coordinator");
-    let before = descriptors(coordinator);
-    let limit = descriptor_limit(coordinator);
+    let starved = Starved::new(|instance| instance.coordinator().expect("a coordinator"));
+    let instance = &starved.instance;
     let warm = instance.warm();
     let mut slowest = Duration::ZERO;
     for round in 0..rounds {
-        limit_descriptors(coordinator, descriptors(coordinator) + round as usize % 3);
+        starved.starve(round);
         let asked: Vec<Running> = (0..12)
             .map(|_| {
                 let mut ask = instance.direct(["status", "--json"]);
                 Running::start(ask.stdout(Stdio::null()))
             })
             .collect();
-        // What is attached goes on, and nobody is taken for dead.
         for _ in 0..5 {
-            let seen = last_number(&client);
-            wait::until_true("news", SLOW, || last_number(&client) > seen + 20);
+            starved.news();
         }
-        limit_descriptors(coordinator, limit);
+        starved.feed();
         let began = Instant::now();
-        wait::until_true("an answer", SLOW, || {
-            instance.ask(["status", "--json"]).is_some()
-        });
+        wait_answer(instance);
         slowest = slowest.max(began.elapsed());
         drop(asked);
         assert_eq!(
             instance.coordinator(),
-            Some(coordinator),
+            Some(starved.pid),
             "another coordinator"
         );
-        assert_eq!(processes::marked("E2E_MARK", &mark)[0], session);
-        instance.wait_state("kept", "running");
+        starved.unharmed();
         wait::until_true("the same warm workers", SLOW, || instance.warm() == warm);
     }
     instance.session("next", &["sleep", "1000"]);
-    insist(&instance, &["stop", "--grace", "0s", "next"]);
-    audit(&instance, 2);
-    wait::until_true("the descriptors to be closed", SLOW, || {
-        descriptors(coordinator) <= before + 4
-    });
+    insist(instance, &["stop", "--grace", "0s", "next"]);
+    audit(instance, 2);
+    starved.closed(4);
     e2e::measured(
         18,
         format!(
@@ -331,34 +360,24 @@ fn row_18_a_coordinator_without_descriptors_pauses_and_comes_back() {
 #[test]
 fn row_18_an_agent_without_descriptors_keeps_its_session() {
     let rounds = e2e::times(20, 2);
-    let instance = start(&instance::config(2, 2));
-    let mark = counter(&instance, "kept");
-    let session = processes::marked("E2E_MARK", &mark)[0];
-    let client = instance.terminal(&["attach", "kept"], 80, 24);
-    client.wait_for("n=");
-    let agent = pid_of_worker(&instance.wait_state("kept", "running"));
-    let before = descriptors(agent);
-    let limit = descriptor_limit(agent);
+    let starved = Starved::new(|instance| pid_of_worker(&instance.wait_state("kept", "running")));
+    let instance = &starved.instance;
     for round in 0..rounds {
-        limit_descriptors(agent, descriptors(agent) + round as usize % 3);
+        starved.starve(round);
         for _ in 0..3 {
-            let output = direct(&instance, &["exec", "-T", "kept", "--", "true"]);
+            let output = direct(instance, &["exec", "-T", "kept", "--", "true"]);
             let err = text(&output.stderr);
             assert!(output.status.success() || !err.is_empty(), "no word of why");
         }
-        let seen = last_number(&client);
-        wait::until_true("news", SLOW, || last_number(&client) > seen + 20);
-        limit_descriptors(agent, limit);
+        starved.news();
+        starved.feed();
         assert_eq!(
-            insist(&instance, &["exec", "-T", "kept", "--", "echo", "fine"]),
+            insist(instance, &["exec", "-T", "kept", "--", "echo", "fine"]),
             "fine\n"
         );
-        assert_eq!(processes::marked("E2E_MARK", &mark)[0], session);
-        instance.wait_state("kept", "running");
+        starved.unharmed();
     }
-    wait::until_true("the descriptors to be closed", SLOW, || {
-        descriptors(agent) <= before + 2
-    });
+    starved.closed(2);
     e2e::measured(
         18,
         format!("agent, {rounds} rounds: session kept, exec served again"),
@@ -377,30 +396,11 @@ fn cycles_of_spawn_and_stop_leak_nothing() {
     let instance = start(&instance::config(2, 2));
     let cycle = |number: u32| {
         let name = format!("cycle-{number}");
-        let ends = [
-            "spawn",
-            "-n",
-            &name,
-            "--isolation",
-            "none",
-            "--",
-            "echo",
-            "fine",
-        ];
-        let stays = [
-            "spawn",
-            "-d",
-            "-n",
-            &name,
-            "--isolation",
-            "none",
-            "--",
-            "sleep",
-            "1000",
-        ];
         if number.is_multiple_of(2) {
+            let ends = instance::spawn(&name, &[], &["echo", "fine"]);
             assert_eq!(insist(&instance, &ends), "fine\n");
         } else {
+            let stays = instance::spawn(&name, &["-d"], &["sleep", "1000"]);
             insist(&instance, &stays);
             insist(&instance, &["stop", "--grace", "0s", &name]);
         }

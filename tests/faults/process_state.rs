@@ -74,16 +74,7 @@ fn row_19_the_clock_jumps_by_a_day_and_nothing_fires() {
             assert_eq!(processes::marked("E2E_MARK", &mark), [session]);
             // What begins and ends meanwhile has an age that can be.
             let name = format!("short-{round}-{}", seconds + DAY);
-            let args = [
-                "spawn",
-                "-n",
-                &name,
-                "--isolation",
-                "none",
-                "--",
-                "echo",
-                "fine",
-            ];
+            let args = instance::spawn(&name, &[], &["echo", "fine"]);
             let output = direct(&instance, &args);
             assert_eq!(text(&output.stdout), "fine\n", "{}", text(&output.stderr));
             instance.wait_state(&name, "exited");

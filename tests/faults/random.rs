@@ -8,7 +8,7 @@ use crate::common::{COUNTER, on_behind};
 use e2e::{
     instance::{Instance, SLOW, text},
     invariants, measured,
-    private_engine::{EngineOptions, PrivateEngine},
+    private_engine::PrivateEngine,
     processes,
     project::Project,
     proxy::{Mode, Proxy},
@@ -100,10 +100,7 @@ struct Run {
 
 impl Run {
     fn new(seed: u64) -> Self {
-        let engine = PrivateEngine::start(EngineOptions {
-            live_restore: true,
-            ..EngineOptions::default()
-        });
+        let engine = PrivateEngine::live_restoring();
         let proxy = Proxy::start(&engine.socket());
         let instance = on_behind(&engine, &proxy, 2, 3);
         Self {

@@ -50,6 +50,13 @@ pub fn profile(name: &str, image: &str, min_warm: u32, max_warm: u32) -> String 
     )
 }
 
+/// Arguments of `podbay spawn` for a session without a project.
+#[must_use]
+pub fn spawn<'a>(name: &'a str, flags: &[&'a str], command: &[&'a str]) -> Vec<&'a str> {
+    let always = ["spawn", "-n", name, "--isolation", "none"];
+    [&always[..], flags, &["--"], command].concat()
+}
+
 /// A `podbay` command that inherits nothing of this process that would steer it.
 #[must_use]
 pub fn bare<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
@@ -313,9 +320,7 @@ impl Instance {
     /// # Panics
     /// `podbay spawn` failed.
     pub fn session(&self, name: &str, command: &[&str]) {
-        let mut args = vec!["spawn", "-d", "-n", name, "--isolation", "none", "--"];
-        args.extend(command);
-        assert_eq!(self.ok(args).trim(), name);
+        assert_eq!(self.ok(spawn(name, &["-d"], command)).trim(), name);
     }
 
     /// Every worker as `podbay ls -a` sees it; none while there is no coordinator.

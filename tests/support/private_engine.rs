@@ -61,6 +61,15 @@ pub struct PrivateEngine {
 }
 
 impl PrivateEngine {
+    /// Starts one whose containers outlive its daemon.
+    #[must_use]
+    pub fn live_restoring() -> Self {
+        Self::start(EngineOptions {
+            live_restore: true,
+            ..EngineOptions::default()
+        })
+    }
+
     /// Starts one, with the images that an instance needs.
     ///
     /// # Panics

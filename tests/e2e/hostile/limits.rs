@@ -42,19 +42,7 @@ impl<'a> Bystander<'a> {
 
 /// Starts what uses something up in a worker of its own; true once its sign is seen.
 fn attack(instance: &Instance, name: &str, script: &str) {
-    let args = [
-        "spawn",
-        "-d",
-        "-n",
-        name,
-        "--isolation",
-        "none",
-        "--",
-        "bash",
-        "-c",
-        script,
-    ];
-    instance.ok(args);
+    instance.session(name, &["bash", "-c", script]);
 }
 
 fn screen(instance: &Instance, name: &str) -> String {
@@ -195,18 +183,8 @@ fn programs_work_as_the_profile_says() {
     let listener = "use Socket; socket(my $s, AF_UNIX, SOCK_STREAM, 0); \
                     bind($s, pack_sockaddr_un(\"\\0own-$ENV{PODBAY_NAME}\")) or die $!; listen($s, 5); sleep 1 while 1";
     for profile in ["default", "build", "nested", "alone", "silent"] {
-        let args = [
-            "spawn",
-            "-d",
-            "-n",
-            profile,
-            "-p",
-            profile,
-            "--isolation",
-            "none",
-            "--",
-        ];
-        instance.ok(args.iter().chain(&["perl", "-e", listener]));
+        let program = ["perl", "-e", listener];
+        instance.ok(instance::spawn(profile, &["-d", "-p", profile], &program));
     }
     let run = |name: &str, script: &str| {
         let output = instance
@@ -303,41 +281,19 @@ fn programs_work_as_the_profile_says() {
     assert!(of("build", "security").contains("new privileges"));
     assert!(of("nested", "security").contains("namespaces and mounts of its own"));
 
-    let refused = instance.run([
-        "spawn",
-        "-d",
-        "-p",
-        "other",
-        "--isolation",
-        "none",
-        "--",
-        "true",
-    ]);
-    let said = text(&refused.stderr);
-    assert!(
-        !refused.status.success() && said.contains("no runtime \"no-such-runtime\""),
-        "{said}"
-    );
+    let refused = |profile: &str, why: &str| {
+        let refused = instance.run(instance::spawn("no", &["-d", "-p", profile], &["true"]));
+        let said = text(&refused.stderr);
+        assert!(!refused.status.success() && said.contains(why), "{said}");
+        said
+    };
+    let said = refused("other", "no runtime \"no-such-runtime\"");
     assert!(said.contains("runc"), "{said}");
 
     // A broken list is named, and nothing runs without one.
     let list = instance.state().join("seccomp/build.json");
     std::fs::write(&list, "{").unwrap();
-    let refused = instance.run([
-        "spawn",
-        "-d",
-        "-p",
-        "unused",
-        "--isolation",
-        "none",
-        "--",
-        "true",
-    ]);
-    let said = text(&refused.stderr);
-    assert!(
-        !refused.status.success() && said.contains("seccomp/build.json: no JSON"),
-        "{said}"
-    );
+    refused("unused", "seccomp/build.json: no JSON");
 
     // Workers on the instance's own network leave nothing behind.
     instance.ok(["down", "--force", "--volumes"]);

@@ -291,19 +291,8 @@ fn nothing_of_what_a_hostile_session_tries_succeeds() {
     let secret = unique("secret");
     let victim = victim(&instance, &secret);
     for profile in PROFILES {
-        let args = [
-            "spawn",
-            "-d",
-            "-n",
-            profile,
-            "-p",
-            profile,
-            "--isolation",
-            "none",
-            "--",
-        ];
         let program = ["bash", "-c", "echo recorded; sleep 1000"];
-        instance.ok(args.iter().chain(&program));
+        instance.ok(instance::spawn(profile, &["-d", "-p", profile], &program));
     }
     let attacker = instance.worker("strict").unwrap();
     let weak = Weak::start(&instance, attacker["id"].as_str().unwrap(), &secret);
