@@ -98,6 +98,7 @@ fn row_09_without_events_a_listing_tells() {
         let began = Instant::now();
         let mut noticed = Vec::new();
         for _ in 0..times(15, 3) {
+            grown(&instance);
             noticed.push(kill_one(&instance));
             instance.wait_warm("default", 2);
         }
