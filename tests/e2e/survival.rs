@@ -245,3 +245,29 @@ fn when_the_parent_restarts_the_pool_is_made_anew_and_claimed_work_is_not_thrown
     instance.ok(["stop", "kept"]);
     assert!(processes::marked("E2E_MARK", &mark).is_empty());
 }
+
+#[test]
+fn a_command_that_ends_while_no_coordinator_runs_is_told_by_its_record() {
+    let instance = Instance::start(&instance::config(1, 2));
+    let mark = unique("short");
+    let marked = format!("E2E_MARK={mark}");
+    let command = ["sh", "-c", "sleep 3; echo late; exit 3"];
+    let spawn = instance::spawn("short", &["-e", &marked], &command);
+    let client = std::thread::scope(|scope| {
+        let client = scope.spawn(|| instance.direct(spawn).output().expect("podbay"));
+        instance.wait_state("short", "running");
+        let coordinator = instance.coordinator().expect("a coordinator");
+        let supervisor = processes::parent(coordinator).expect("a supervisor");
+        processes::stop(supervisor);
+        assert!(processes::signal(coordinator, Signal::SIGKILL));
+        wait::until_true("the command's end", SLOW, || {
+            processes::marked("E2E_MARK", &mark).is_empty()
+        });
+        assert!(processes::signal(supervisor, Signal::SIGCONT));
+        client.join().expect("the client")
+    });
+    let said = text(&client.stderr);
+    assert_eq!(client.status.code(), Some(3), "{said}");
+    assert!(said.contains("`podbay logs short`"), "{said}");
+    assert_eq!(instance.ok(["logs", "short"]).trim_end(), "late");
+}

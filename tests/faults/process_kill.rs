@@ -101,7 +101,7 @@ fn row_01_the_coordinator_is_killed_again_and_again_under_load() {
                     let (out, err) = (text(&output.stdout), text(&output.stderr));
                     // One that ended while nobody listened is told by its record, and says so.
                     if out != "fine\n" {
-                        assert!(out.is_empty() && err.contains("went away"), "{out}{err}");
+                        assert!(out.is_empty() && err.contains("podbay logs"), "{out}{err}");
                         wait::until_true("its recording", SLOW, || {
                             text(&direct(&instance, &["logs", &name]).stdout).contains("fine")
                         });

@@ -32,20 +32,19 @@ pub fn argv(pid: i32) -> Vec<String> {
 
 /// Children of a process.
 #[must_use]
-pub fn children(parent: i32) -> Vec<i32> {
-    let is_child = |pid: &i32| {
-        let stat = fs::read_to_string(proc(*pid, "stat")).unwrap_or_default();
-        let after_name = stat
-            .rsplit_once(") ")
-            .map(|(_, rest)| rest.to_owned())
-            .unwrap_or_default();
-        after_name
-            .split(' ')
-            .nth(1)
-            .and_then(|ppid| ppid.parse().ok())
-            == Some(parent)
-    };
-    all().into_iter().filter(is_child).collect()
+pub fn children(of: i32) -> Vec<i32> {
+    all()
+        .into_iter()
+        .filter(|pid| parent(*pid) == Some(of))
+        .collect()
+}
+
+/// The parent of a process.
+#[must_use]
+pub fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(proc(pid, "stat")).ok()?;
+    let (_, after_name) = stat.rsplit_once(") ")?;
+    after_name.split(' ').nth(1)?.parse().ok()
 }
 
 /// Living processes whose environment has this variable with this value: a session given it by

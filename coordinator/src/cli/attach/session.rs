@@ -251,7 +251,16 @@ impl Session {
                         first,
                     };
                 }
-                Ok(Err(end)) => break Ok(end),
+                Ok(Err(end)) => {
+                    if matches!(end, End::Exited { .. }) {
+                        let name = &self.name;
+                        let words = format!(
+                            "the session ended meanwhile; `podbay logs {name}` has all of its output"
+                        );
+                        shown.notice(&words).await?;
+                    }
+                    break Ok(end);
+                }
                 Err(failure) => break Err(failure),
             }
             shown.quiet = true;
