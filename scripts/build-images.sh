@@ -16,7 +16,7 @@
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 SLIM=debian:bookworm-slim
-MAX_PARENT_MB=22
+MAX_PARENT_MB=25
 ONLY='' BASE=${PODBAY_WORKER_BASE:-} FORCE=''
 
 while (($#)); do
@@ -63,13 +63,11 @@ host_certificates() {
 
 # The same input gives the same archive, byte for byte.
 make_rootfs() { # BINARIES_DIR TARGET_TAR
-  local root=$work/rootfs bin=$1 strip='' certificates
+  local root=$work/rootfs bin=$1 certificates
   certificates=$(host_certificates)
   install -d "$root"/{bin,etc/ssl/certs,proc,sys,dev,run,var/run,var/lib/podbay,usr/share/podbay}
   install -d -m 1777 "$root/tmp"
-  # Cargo keeps the symbols of a package that has an optimization level of its own.
-  if [[ $bin == */release ]]; then strip=--strip; fi
-  install -m 755 ${strip:+"$strip"} "$bin/podbay" "$bin/worker-agent" "$root/bin/"
+  install -m 755 "$bin/podbay" "$bin/worker-agent" "$root/bin/"
   ln -s podbay "$root/bin/dashboard"
   install -m 644 "$certificates" "$root/etc/ssl/certs/ca-certificates.crt"
   printf 'root:x:0:0:root:/:/bin/podbay\nnobody:x:65534:65534:nobody:/:/bin/podbay\n' >"$root/etc/passwd"

@@ -116,6 +116,8 @@ main() {
   step "licences and advisories" deny
   if [[ -z $FAST ]]; then
     fault_images
+    # Faults that need an engine or a disk of their own, and random ones: `--faults`.
+    filter=(-E 'not (binary(faults) and (test(disks::) or test(engine_) or test(random::)))')
   else
     # What starts containers.
     filter=(-E 'not (binary(e2e) or binary(faults) or binary(cli_relay) or binary(cli_up) or binary(workspace_mount)

@@ -238,9 +238,7 @@ impl Session {
                 Ok(Over::Gone) => {}
                 Err(failure) => break Err(failure),
             }
-            shown
-                .notice("the coordinator went away; waiting for it")
-                .await?;
+            shown.notice(&self.waiting()).await?;
             match self.again(&mut signals, &mut typed).await {
                 Ok(Ok(stream)) => {
                     let (sender, mut receiver) = stream.split();
@@ -251,16 +249,7 @@ impl Session {
                         first,
                     };
                 }
-                Ok(Err(end)) => {
-                    if matches!(end, End::Exited { .. }) {
-                        let name = &self.name;
-                        let words = format!(
-                            "the session ended meanwhile; `podbay logs {name}` has all of its output"
-                        );
-                        shown.notice(&words).await?;
-                    }
-                    break Ok(end);
-                }
+                Ok(Err(end)) => break Ok(end),
                 Err(failure) => break Err(failure),
             }
             shown.quiet = true;
@@ -423,6 +412,14 @@ impl Session {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    fn waiting(&self) -> String {
+        let meanwhile = match self.session {
+            None => format!("`podbay logs {}` has what is printed meanwhile", self.name),
+            Some(_) => "what is printed meanwhile is not recorded".to_owned(),
+        };
+        format!("the coordinator went away; waiting for it ({meanwhile})")
     }
 
     async fn attempt(&self) -> Result<AttachStream, ClientError> {
