@@ -116,8 +116,9 @@ main() {
   step "licences and advisories" deny
   if [[ -z $FAST ]]; then
     fault_images
-    # Faults that need an engine or a disk of their own, and random ones: `--faults`.
-    filter=(-E 'not (binary(faults) and (test(disks::) or test(engine_) or test(random::)))')
+    # Faults that need an engine of their own, or counts: `--faults`.
+    filter=(-E 'not (binary(faults) and (test(disks::) or test(engine_) or test(random::)
+      or test(process_load::) or test(row_01) or test(row_03)))')
   else
     # What starts containers.
     filter=(-E 'not (binary(e2e) or binary(faults) or binary(cli_relay) or binary(cli_up) or binary(workspace_mount)

@@ -251,7 +251,8 @@ fn a_command_that_ends_while_no_coordinator_runs_is_told_by_its_record() {
     let instance = Instance::start(&instance::config(1, 2));
     let mark = unique("short");
     let marked = format!("E2E_MARK={mark}");
-    let command = ["sh", "-c", "sleep 3; echo late; exit 3"];
+    let script = "trap 'echo late; exit 3' USR1; while :; do sleep 0.1; done";
+    let command = ["sh", "-c", script];
     let spawn = instance::spawn("short", &["-e", &marked], &command);
     let client = std::thread::scope(|scope| {
         let client = scope.spawn(|| instance.direct(spawn).output().expect("podbay"));
@@ -260,9 +261,11 @@ fn a_command_that_ends_while_no_coordinator_runs_is_told_by_its_record() {
         let supervisor = processes::parent(coordinator).expect("a supervisor");
         processes::stop(supervisor);
         assert!(processes::signal(coordinator, Signal::SIGKILL));
-        wait::until_true("the command's end", SLOW, || {
-            processes::marked("E2E_MARK", &mark).is_empty()
-        });
+        let marked = || processes::marked("E2E_MARK", &mark);
+        let shell = |pid: &i32| processes::argv(*pid).get(1).is_some_and(|arg| arg == "-c");
+        let shell = marked().into_iter().find(shell).expect("the command");
+        assert!(processes::signal(shell, Signal::SIGUSR1));
+        wait::until_true("the command's end", SLOW, || marked().is_empty());
         assert!(processes::signal(supervisor, Signal::SIGCONT));
         client.join().expect("the client")
     });
