@@ -314,13 +314,8 @@ fn each_profile_reaches_what_it_may_and_nothing_else() {
             .to_string()
             .contains(&format!("denied.test:{port}"))
     });
-    let metrics = bay.instance.state().join("run/podbay.sock");
-    let metrics = std::process::Command::new("curl")
-        .args(["-s", "--unix-socket"])
-        .arg(metrics)
-        .arg("http://x/v1/metrics")
-        .output()
-        .expect("running curl");
+    let metrics = bay.instance.curl("/v1/metrics").output();
+    let metrics = metrics.expect("running curl");
     assert!(
         text(&metrics.stdout).contains("egress"),
         "no metric of egress"

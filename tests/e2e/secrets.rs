@@ -35,10 +35,8 @@ fn command_lines_with(needle: &str) -> Vec<String> {
 }
 
 fn events(instance: &Instance) -> Child {
-    std::process::Command::new("curl")
-        .args(["-sN", "--unix-socket"])
-        .arg(instance.socket())
-        .arg("http://x/v1/events")
+    instance
+        .curl("/v1/events")
         .stdout(Stdio::piped())
         .spawn()
         .expect("running curl")

@@ -15,7 +15,7 @@ use e2e::{
     wait,
 };
 use serde_json::{Value, json};
-use std::{fmt::Write, fs, process::Command};
+use std::{fmt::Write, fs};
 
 /// Says what it was started with, changes the project, then counts and answers what is typed: two
 /// loops, since a `read` that times out may lose what it read.
@@ -254,12 +254,8 @@ impl Row {
         assert!(said.contains("exec-42"), "{said}");
         self.cell("exec", WORKS);
 
-        let screen = Command::new("curl")
-            .args(["-s", "--unix-socket"])
-            .arg(self.instance.socket())
-            .arg("http://x/v1/workers/work/screen")
-            .output()
-            .expect("running curl");
+        let screen = self.instance.curl("/v1/workers/work/screen").output();
+        let screen = screen.expect("running curl");
         let screen: Value = serde_json::from_slice(&screen.stdout).expect("a screen");
         assert!(screen["lines"].to_string().contains("n="), "{screen}");
         self.cell("screen", WORKS);

@@ -222,6 +222,15 @@ impl Instance {
         self.state().join("run/podbay.sock")
     }
 
+    /// A plain HTTP client's request to the API, on its socket.
+    #[must_use]
+    pub fn curl(&self, path: &str) -> Command {
+        let mut command = Command::new("curl");
+        command.args(["-sN", "--unix-socket"]).arg(self.socket());
+        command.arg(format!("http://localhost{path}"));
+        command
+    }
+
     /// A `podbay` command for this instance, as anyone on the host would run it: through the
     /// engine.
     #[must_use]

@@ -134,6 +134,20 @@ impl Client {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    async fn stream(
+        &self,
+        call: Call,
+    ) -> Result<impl Stream<Item = Result<Bytes, ClientError>> + Send + Unpin + use<>, ClientError>
+    {
+        let (answer, _link) = self
+            .http
+            .stream(&call, StatusCode::OK, self.deadlines.ordinary)
+            .await?;
+        let target = self.target().clone();
+        let body = BodyDataStream::new(answer.into_body());
+        Ok(body.map(move |piece| piece.map_err(|error| target.unreachable(chain(&error)))))
+    }
+
     /// The audit log's entries, a line of JSON each, the oldest first.
     ///
     /// # Errors
@@ -146,14 +160,7 @@ impl Client {
             Some(seconds) => format!("/v1/audit?since_s={seconds}"),
             None => "/v1/audit".to_owned(),
         };
-        let call = Call::new(Method::GET, path);
-        let (answer, _link) = self
-            .http
-            .stream(&call, StatusCode::OK, self.deadlines.ordinary)
-            .await?;
-        let target = self.target().clone();
-        let body = BodyDataStream::new(answer.into_body());
-        Ok(body.map(move |piece| piece.map_err(|error| target.unreachable(chain(&error)))))
+        self.stream(Call::new(Method::GET, path)).await
     }
 
     fn stop_deadline(&self, request: &StopRequest) -> Duration {
@@ -509,14 +516,8 @@ impl Client {
             .maybe("since_s", query.since_s)
             .maybe("previous", query.previous.then_some(true))
             .done();
-        let call = Call::new(Method::GET, worker_path(name, &format!("/logs{params}")));
-        let (answer, _link) = self
-            .http
-            .stream(&call, StatusCode::OK, self.deadlines.ordinary)
-            .await?;
-        let target = self.target().clone();
-        let body = BodyDataStream::new(answer.into_body());
-        Ok(body.map(move |piece| piece.map_err(|error| target.unreachable(chain(&error)))))
+        let path = worker_path(name, &format!("/logs{params}"));
+        self.stream(Call::new(Method::GET, path)).await
     }
 
     /// What happens, as it happens.

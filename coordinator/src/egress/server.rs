@@ -11,11 +11,12 @@ use super::{
     table::{self, Known},
     wire::{FIRST_UID, GuardReport, GuardRequest, Guarded, UIDS},
 };
+use crate::workspace::private_socket;
 use podbay_protocol::{FrameDecoder, encode};
 use std::{
     collections::BTreeMap,
     io,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -99,7 +100,8 @@ async fn run(socket: &Path) -> Result<(), ServeError> {
         lists: Arc::default(),
         state: Mutex::default(),
     });
-    let listener = listen(socket).map_err(|source| ServeError::Listen {
+    let listener = private_socket(socket).and_then(UnixListener::from_std);
+    let listener = listener.map_err(|source| ServeError::Listen {
         path: socket.to_owned(),
         source,
     })?;
@@ -129,20 +131,6 @@ async fn run(socket: &Path) -> Result<(), ServeError> {
             }
         }
     }
-}
-
-fn listen(socket: &Path) -> io::Result<UnixListener> {
-    match std::fs::remove_file(socket) {
-        Ok(()) => {}
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => return Err(e),
-    }
-    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
-    let listener = UnixListener::bind(socket);
-    rustix::process::umask(before);
-    let listener = listener?;
-    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
 }
 
 impl Guard {

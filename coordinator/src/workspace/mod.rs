@@ -13,6 +13,7 @@ mod tree;
 mod wire;
 
 pub use client::MounterClient;
+pub(crate) use mounter::private_socket;
 pub use mounter::{ServeError, serve};
 pub use rpc::{MounterRequest, MounterResponse};
 pub use wire::{

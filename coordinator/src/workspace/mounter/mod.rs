@@ -131,7 +131,7 @@ pub fn serve(state_dir: &Path, socket: &Path) -> Result<(), ServeError> {
     let caps = Arc::new(caps);
     let quick = pool("quick", QUICK_THREADS, &host, &caps).map_err(failed("starting threads"))?;
     let slow = pool("slow", SLOW_THREADS, &host, &caps).map_err(failed("starting threads"))?;
-    let listener = listen(socket).map_err(|source| ServeError::Listen {
+    let listener = private_socket(socket).map_err(|source| ServeError::Listen {
         path: socket.to_owned(),
         source,
     })?;
@@ -168,7 +168,9 @@ fn faults(state_dir: &Path) {
     }
 }
 
-fn listen(socket: &Path) -> std::io::Result<UnixListener> {
+/// A fresh socket in place of a stale one, for a helper's container: nobody but its user ever
+/// connects. Not for a process with threads that make files, since the mask is all threads'.
+pub(crate) fn private_socket(socket: &Path) -> std::io::Result<UnixListener> {
     match std::fs::remove_file(socket) {
         Ok(()) => {}
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
