@@ -84,8 +84,6 @@ rustdoc() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --workspace;
 fault_images() {
   step "binaries and images" "$ROOT/scripts/build-images.sh"
   step "parent image with failpoints" "$ROOT/scripts/build-images.sh" --only faults
-  PODBAY_BIN=$(static_dir release)/podbay
-  export PODBAY_BIN
 }
 
 only_faults() {

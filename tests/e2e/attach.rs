@@ -192,6 +192,37 @@ fn several_clients_share_a_session_and_none_waits_for_another() {
     });
 }
 
+/// `docker exec -it` tells the size after the start, and gives up when the start takes long.
+#[test]
+fn a_terminal_that_was_not_told_its_size_is_asked() {
+    let instance = Instance::start(&instance::config(2, 2));
+    instance.session("sh", &["bash", "--norc"]);
+    let program = podbay();
+    let env = [("PODBAY_PARENT", instance.name.as_str())];
+    let start = |args: &[&str], cols, rows| {
+        let argv = std::iter::once(program.as_os_str()).chain(args.iter().map(OsStr::new));
+        Terminal::untold(&argv.collect::<Vec<_>>(), &env, cols, rows)
+    };
+    let mut attached = start(&["attach", "sh"], 77, 19);
+    inside(&instance, 77, 19);
+    // The answer is not typed into the session.
+    attached.send("PS1='$ '; clear; stty size; echo in-$((4+1))\r");
+    attached.wait_for("in-5");
+    assert_eq!(attached.rows()[0], "19 77");
+    attached.resize(66, 22);
+    inside(&instance, 66, 22);
+    attached.send(DETACH);
+    attached.wait_for("detached");
+    attached.wait_exit();
+
+    let mut dashboard = start(&["dashboard"], 100, 31);
+    dashboard.wait_until("the keys in the last of 31 rows", |rows| {
+        rows[0].contains("podbay") && !rows[30].is_empty()
+    });
+    dashboard.send("q");
+    dashboard.wait_exit();
+}
+
 #[test]
 fn attaching_works_through_docker_exec_and_inside_tmux() {
     let instance = Instance::start(&instance::config(2, 2));

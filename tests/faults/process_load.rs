@@ -440,12 +440,8 @@ fn cycles_of_spawn_and_stop_leak_nothing() {
 
 #[test]
 fn many_workers_and_clients_for_a_long_time() {
-    let long = std::env::var("PODBAY_SOAK").is_ok_and(|v| v == "1");
-    let (workers, time) = if long {
-        (64, Duration::from_secs(30 * 60))
-    } else {
-        (6, Duration::from_secs(20))
-    };
+    let workers = e2e::times(64, 6);
+    let time = Duration::from_secs(u64::from(e2e::times(30 * 60, 20)));
     // With the limits that workers have by default.
     let config = instance::config(2, 4);
     let unlimited = config.lines().filter(|line| {

@@ -50,9 +50,27 @@ impl Terminal {
     /// It cannot be started.
     #[must_use]
     pub fn start(argv: &[&OsStr], env: &[(&str, &str)], cols: u16, rows: u16) -> Self {
+        Self::with_told(argv, env, (cols, rows), (cols, rows))
+    }
+
+    /// Starts a program with a controlling terminal that was not told its size, which is this.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn untold(argv: &[&OsStr], env: &[(&str, &str)], cols: u16, rows: u16) -> Self {
+        Self::with_told(argv, env, (cols, rows), (0, 0))
+    }
+
+    fn with_told(
+        argv: &[&OsStr],
+        env: &[(&str, &str)],
+        (cols, rows): (u16, u16),
+        told: (u16, u16),
+    ) -> Self {
         let size = Winsize {
-            ws_row: rows,
-            ws_col: cols,
+            ws_row: told.1,
+            ws_col: told.0,
             ws_xpixel: 0,
             ws_ypixel: 0,
         };

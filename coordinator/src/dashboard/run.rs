@@ -108,7 +108,7 @@ pub async fn run(client: Client, options: DashboardOptions) -> anyhow::Result<()
         }
     }
     state.select_when_listed = options.worker;
-    let (pieces, stop) = attach::Input::start()
+    let (pieces, stop) = attach::Input::start(true)
         .context("reading the terminal")?
         .split();
     let (to, messages) = mpsc::channel(QUEUE);

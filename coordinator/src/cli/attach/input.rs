@@ -1,5 +1,6 @@
 //! Reading what is typed: a thread of its own, which takes nothing from stdin that is not wanted.
 
+use super::untold::Answer;
 use bytes::Bytes;
 use nix::{
     errno::Errno,
@@ -25,13 +26,15 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// Starts reading.
-    pub(crate) fn start() -> io::Result<Self> {
+    /// Starts reading. A raw terminal that was not told its size is asked, before anything else is
+    /// written to it; its new size comes as SIGWINCH.
+    pub(crate) fn start(raw: bool) -> io::Result<Self> {
+        let answer = if raw { Answer::asked()? } else { None };
         let (stopped, stop) = pipe()?;
         let (sender, pieces) = mpsc::channel(QUEUE);
         std::thread::Builder::new()
             .name("input".into())
-            .spawn(move || run(&stopped, &sender))?;
+            .spawn(move || run(&stopped, &sender, answer))?;
         Ok(Self { pieces, stop })
     }
 
@@ -42,7 +45,7 @@ impl Input {
     }
 }
 
-fn run(stopped: &OwnedFd, sender: &mpsc::Sender<Bytes>) {
+fn run(stopped: &OwnedFd, sender: &mpsc::Sender<Bytes>, mut answer: Option<Answer>) {
     let stdin = io::stdin();
     let mut buffer = vec![0; PIECE];
     loop {
@@ -65,7 +68,20 @@ fn run(stopped: &OwnedFd, sender: &mpsc::Sender<Bytes>) {
         match read(stdin.as_fd(), &mut buffer) {
             Ok(0) => return,
             Ok(n) => {
-                let piece = Bytes::copy_from_slice(buffer.get(..n).unwrap_or_default());
+                let read = buffer.get(..n).unwrap_or_default();
+                let piece = match &mut answer {
+                    Some(awaited) => {
+                        let piece = awaited.without(read);
+                        if awaited.came() {
+                            answer = None;
+                        }
+                        Bytes::from(piece)
+                    }
+                    None => Bytes::copy_from_slice(read),
+                };
+                if piece.is_empty() {
+                    continue;
+                }
                 if sender.blocking_send(piece).is_err() {
                     return;
                 }

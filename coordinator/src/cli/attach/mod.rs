@@ -6,6 +6,7 @@ mod keys;
 mod output;
 mod session;
 mod typed;
+mod untold;
 
 pub(crate) use input::Input;
 pub(crate) use keys::{Fed, Matcher};

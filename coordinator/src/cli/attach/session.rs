@@ -194,7 +194,7 @@ impl Session {
         };
         let mut own = match &lent {
             Some(_) => None,
-            None => Some(Input::start()?),
+            None => Some(Input::start(guard.is_some())?),
         };
         let (mut heard, mut beside) = (true, Vec::new());
         let (pieces, beside, heard) = match (lent, &mut own) {
