@@ -135,7 +135,9 @@ fn row_08_a_dead_containerd_is_shown_and_outlived() {
         let warning = wait::until("the trouble to be shown", SLOW, || {
             let status = instance.ask(["status", "--json"])?;
             let shown = [&status["warnings"][0], &status["engine"]["error"]];
-            shown.iter().find_map(|text| text.as_str().map(str::to_owned))
+            shown
+                .iter()
+                .find_map(|text| text.as_str().map(str::to_owned))
         });
         told.push(began.elapsed());
         println!("shown: {warning}");

@@ -433,7 +433,11 @@ fn run(seed: u64) {
     let steps = times(200, 8);
     let mut run = Run::new(seed);
     invariants::settle(&run.instance, SLOW, "the start");
-    let before = run.instance.coordinator().map(invariants::weight);
+    let weight = |run: &Run| {
+        let pid = run.instance.coordinator().expect("a coordinator");
+        invariants::weight(pid)
+    };
+    let before = weight(&run);
     for _ in 0..steps {
         let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             run.step();
@@ -447,13 +451,19 @@ fn run(seed: u64) {
             std::panic::resume_unwind(panic);
         }
     }
-    let after = run.instance.coordinator().map(invariants::weight);
+    let after = weight(&run);
+    // Figures of the same words replace each other in the table.
+    let word = ["one", "two", "three", "four", "five"][seed as usize - 1];
     measured(
         24,
         format!(
-            "seed {seed}: {steps} steps in {:.0?}, all invariants after each; \
-             (descriptors, KiB) of the coordinator {before:?} to {after:?}",
-            began.elapsed()
+            "seed {word}: {steps} steps in {:.0?}, all invariants after each; coordinator {} \
+             descriptors and {} KiB first, {} and {} last",
+            began.elapsed(),
+            before.0,
+            before.1,
+            after.0,
+            after.1
         ),
     );
 }
