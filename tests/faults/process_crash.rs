@@ -246,7 +246,7 @@ impl Stage {
             _ => {}
         }
         audit(&self.instance, WARM);
-        let before = self.victim(who);
+        let before = wait::until("a victim", SLOW, || self.victim(who));
         let began = Instant::now();
         order(&self.instance, who, &format!("{point}=1*return\n"));
         let name = actor.name.as_str();
@@ -281,27 +281,29 @@ impl Stage {
             Apply => Some(direct(&self.instance, &["apply", name])),
             Discard => Some(direct(&self.instance, &["discard", "-y", name])),
         };
-        self.wait_death(who, &before, point);
+        self.wait_death(who, &before, point, ran.as_ref());
         self.slowest = self.slowest.max(began.elapsed());
         let succeeded = ran.is_some_and(|output| output.status.success());
         self.told_to_its_end(story, &actor, &project, succeeded);
         self.clear(&project);
     }
 
-    /// What tells one life of the victim from the next.
-    fn victim(&self, who: Who) -> String {
+    /// What tells one life of the victim from the next; `None` while there is none.
+    fn victim(&self, who: Who) -> Option<String> {
         match who {
-            Who::Coordinator => self.instance.coordinator().unwrap_or_default().to_string(),
-            Who::Mounter => engine::containers(&self.instance.name, "mounter").concat(),
+            Who::Coordinator => Some(self.instance.coordinator()?.to_string()),
+            Who::Mounter => {
+                let container = engine::containers(&self.instance.name, "mounter").concat();
+                (!container.is_empty()).then_some(container)
+            }
         }
     }
 
-    fn wait_death(&self, who: Who, before: &str, point: &str) {
-        wait::until_true(&format!("the death at {point}"), SLOW, || {
-            taken(&self.instance, who) && {
-                let now = self.victim(who);
-                !now.is_empty() && now != "0" && now != before
-            }
+    fn wait_death(&self, who: Who, before: &str, point: &str, ran: Option<&Output>) {
+        let said = ran.map(|ran| text(&ran.stdout) + &text(&ran.stderr));
+        let what = format!("the death of {before} at {point}; the command said {said:?}");
+        wait::until_true(&what, SLOW, || {
+            taken(&self.instance, who) && self.victim(who).is_some_and(|now| now != before)
         });
         wait_answer(&self.instance);
     }

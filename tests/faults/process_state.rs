@@ -16,7 +16,7 @@ use e2e::{
 };
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -134,22 +134,36 @@ fn torn(whole: &[u8]) -> Vec<Vec<u8>> {
     all
 }
 
-/// Every torn form in turn, a killed coordinator each; `check` says whether all is well again.
-fn tear(instance: &Instance, file: &Path, check: &dyn Fn(&Instance) -> bool) -> usize {
-    let whole = fs::read(file).expect("the file");
-    let forms = torn(&whole);
-    for form in &forms {
-        fs::write(file, form).expect("tearing a file");
+/// Whether all is well again after a file was torn.
+type Check<'a> = &'a dyn Fn(&Instance) -> bool;
+
+/// Every torn form of each file in turn, all files at once, a killed coordinator each time.
+fn tear(instance: &Instance, files: &[(PathBuf, Check)]) -> usize {
+    let forms: Vec<Vec<Vec<u8>>> = files
+        .iter()
+        .map(|(file, _)| torn(&fs::read(file).expect("the file")))
+        .collect();
+    let most = forms.iter().map(Vec::len).max().unwrap_or_default();
+    for n in 0..most {
+        let mut tearing = Vec::new();
+        for ((file, check), forms) in files.iter().zip(&forms) {
+            if let Some(form) = forms.get(n) {
+                fs::write(file, form).expect("tearing a file");
+                tearing.push((file, check, form));
+            }
+        }
         let former = kill_coordinator(instance);
         wait_other_coordinator(instance, former);
-        let what = format!(
-            "all to be well after {}: {:?}",
-            file.display(),
-            String::from_utf8_lossy(form)
-        );
-        wait::until_true(&what, SLOW, || check(instance));
+        for (file, check, form) in tearing {
+            let what = format!(
+                "all to be well after {}: {:?}",
+                file.display(),
+                String::from_utf8_lossy(form)
+            );
+            wait::until_true(&what, SLOW, || check(instance));
+        }
     }
-    forms.len()
+    forms.iter().map(Vec::len).sum()
 }
 
 #[test]
@@ -185,14 +199,13 @@ fn row_21_torn_files_are_rebuilt_and_the_coordinator_always_starts() {
     // A living claim: its agent carries the record.
     let file = of(&live, "worker.json");
     let whole: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-    let mut torn = tear(&instance, &file, &|instance| {
+    let claimed = |instance: &Instance| {
         let known = instance.worker("live").is_some_and(|w| {
             w["state"] == "running" && w["id"] == live["id"] && w["argv"] == live["argv"]
         });
         let read = fs::read(&file).unwrap_or_default();
         known && serde_json::from_slice::<serde_json::Value>(&read).is_ok_and(|now| now == whole)
-    });
-    assert_eq!(processes::marked("E2E_MARK", &mark), [session]);
+    };
 
     // A finished session: its claim is still in its folder.
     let id = done["id"].as_str().unwrap();
@@ -205,13 +218,15 @@ fn row_21_torn_files_are_rebuilt_and_the_coordinator_always_starts() {
             && text(&direct(instance, &["logs", "done"]).stdout).contains("said")
             && text(&left).contains("two.txt")
     };
-    torn += tear(&instance, &record, &listed);
+    let mut files: Vec<(PathBuf, Check)> = vec![(file.clone(), &claimed), (record, &listed)];
 
     // A review's journal: what was settled may be shown again; what was not must be.
     let journal = of(&done, "changes/journal.json");
     if journal.exists() {
-        torn += tear(&instance, &journal, &listed);
+        files.push((journal, &listed));
     }
+    let mut torn = tear(&instance, &files);
+    assert_eq!(processes::marked("E2E_MARK", &mark), [session]);
 
     // The agent's binary: a worker made of a torn one would never answer.
     let binaries = fs::read_dir(state.join("bin")).unwrap().flatten();

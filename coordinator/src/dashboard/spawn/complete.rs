@@ -164,7 +164,8 @@ impl Completion {
         self.open = false;
     }
 
-    /// How far all folders go on alike, beyond the text; a single one as a whole.
+    /// How far all folders go on alike, beyond the text; a single one as a whole. `None` for a folder
+    /// that is typed to its end: what comes of a key must not depend on when the host's answer came.
     pub fn prefix(&self, typed: &str) -> Option<String> {
         let (path, folders) = self.folders.as_ref()?;
         if path != typed || !self.open {
@@ -181,6 +182,7 @@ impl Completion {
             common = common.get(..length.sum()).unwrap_or_default();
         }
         match alone {
+            true if first.trim_end_matches('/') == typed => None,
             true => Some(format!("{}/", first.trim_end_matches('/'))),
             false => (common.len() > typed.len()).then(|| common.to_owned()),
         }

@@ -171,6 +171,20 @@ fn tab_completes_what_is_common_then_goes_on() {
 }
 
 #[test]
+fn tab_goes_on_from_a_whole_folder_whenever_the_answer_came() {
+    for answered in [false, true] {
+        let mut form = form();
+        type_in(&mut form, "/home/ann");
+        if answered {
+            folders(&mut form, "/home/ann", &["/home/ann"]);
+        }
+        press(&mut form, KeyCode::Tab);
+        assert_eq!(form.focus, SpawnField::Name, "answered: {answered}");
+        assert_eq!(form.project.content(), "/home/ann");
+    }
+}
+
+#[test]
 fn the_list_is_gone_through_with_arrows_and_enter_takes_before_it_spawns() {
     let mut form = form();
     press(&mut form, KeyCode::Down);
