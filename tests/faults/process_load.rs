@@ -323,6 +323,7 @@ fn row_18_a_coordinator_without_descriptors_pauses_and_comes_back() {
     let rounds = e2e::times(20, 2);
     let starved = Starved::new(|instance| instance.coordinator().expect("a coordinator"));
     let instance = &starved.instance;
+    instance.wait_warm("default", 2);
     let warm = instance.warm();
     let mut slowest = Duration::ZERO;
     for round in 0..rounds {
