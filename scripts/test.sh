@@ -4,7 +4,7 @@
 # usage: scripts/test.sh [--fast | --faults] [NEXTEST_ARGUMENT...]
 #
 #   --fast     no engine, no images, no end-to-end tests: what needs a compiler only
-#   --faults   only the tests of faults, each fault as often as tests/README.md says: an hour and a half
+#   --faults   only the tests of faults, each fault as often as tests/README.md says: two hours
 #
 # As root on a bare Debian with Rust it installs what is missing. The test runner's summary is the
 # last thing printed; a check that could not be made is said with its reason, above it.

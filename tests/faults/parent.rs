@@ -3,6 +3,7 @@
 //! A running worker keeps its processes and loses its network. What must hold: it is noticed, warm
 //! workers are replaced, and claimed ones come back as their profile says, with all they had.
 
+use crate::process_kit::{Who, order};
 use e2e::{
     engine,
     instance::{self, Instance, SLOW, text},
@@ -208,11 +209,7 @@ fn row_12_a_move_that_is_cut_short_is_taken_up_again() {
         spawn(&instance, &name, "default", "overlay", &project.text());
         engine::docker(&["restart", "-t", "5", &instance.name]);
         wait::until_true("the loss to be noticed", SLOW, || is_lost(&instance, &name));
-        std::fs::write(
-            instance.state().join("failpoints"),
-            format!("{point}=return"),
-        )
-        .unwrap();
+        order(&instance, Who::Coordinator, &format!("{point}=return"));
         // It is read at the point itself, or at one before it.
         let cut = instance.run(["restart", &name]);
         assert!(!cut.status.success(), "{point} was not reached: {cut:?}");

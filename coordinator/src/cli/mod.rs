@@ -31,7 +31,7 @@ mod secret;
 mod spawn;
 mod status;
 mod stop;
-mod term;
+pub(crate) mod term;
 mod text;
 mod top;
 mod up;

@@ -29,7 +29,8 @@ pub(super) fn size() -> Option<Size> {
     size_of(io::stdout()).or_else(|| size_of(io::stdin()))
 }
 
-fn size_of(fd: impl AsFd) -> Option<Size> {
+/// The size of a terminal; `None` when it is none, or was told none.
+pub(crate) fn size_of(fd: impl AsFd) -> Option<Size> {
     let size = rustix::termios::tcgetwinsize(fd).ok()?;
     // A terminal that was never given a size says 0×0.
     (size.ws_col > 0 && size.ws_row > 0).then_some(Size {

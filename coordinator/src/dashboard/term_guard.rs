@@ -2,6 +2,7 @@
 //! suspension.
 
 use super::outer;
+use crate::cli::term::size_of;
 use nix::{
     errno::Errno,
     fcntl::{OFlag, open},
@@ -203,11 +204,7 @@ fn leave() -> Vec<u8> {
 
 /// The terminal's size, when it says one.
 pub fn size() -> Option<Size> {
-    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
-    (size.ws_col > 0 && size.ws_row > 0).then_some(Size {
-        cols: size.ws_col,
-        rows: size.ws_row,
-    })
+    size_of(io::stdout())
 }
 
 /// The terminal, opened anew so that it can be non-blocking for this process alone; `None` when it

@@ -1,8 +1,9 @@
 //! The size of a terminal that was not told it: `docker exec -it` tells it a moment after the start,
 //! and gives up when the start takes long.
 
-use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
-use std::io::{self, IsTerminal};
+use crate::cli::term::{size_of, stdin_is_tty, stdout_is_tty};
+use rustix::termios::{Winsize, tcsetwinsize};
+use std::io;
 
 /// Asks for the size of the text in rows and columns (xterm's control sequences, XTWINOPS).
 const ASK: &[u8] = b"\x1b[18t";
@@ -30,7 +31,7 @@ impl Answer {
     /// Asks the terminal on stdin and stdout, unless it has a size; `None` when there is nothing to
     /// hear.
     pub(super) fn asked() -> io::Result<Option<Self>> {
-        if sized() || !io::stdout().is_terminal() {
+        if sized() || !stdout_is_tty() {
             return Ok(None);
         }
         super::output::write_terminal(ASK)?;
@@ -101,7 +102,7 @@ fn parse(bytes: &[u8]) -> Found {
 
 /// Whether the terminal on stdin has a size, or there is none to have one.
 fn sized() -> bool {
-    tcgetwinsize(io::stdin()).map_or(true, |size| size.ws_col > 0 && size.ws_row > 0)
+    !stdin_is_tty() || size_of(io::stdin()).is_some()
 }
 
 fn tell(rows: u16, cols: u16) {
