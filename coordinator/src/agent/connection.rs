@@ -1,23 +1,29 @@
 //! One control connection: requests out, answers and events in.
 
-use super::{hub::AgentNotice, version::AgentVersion};
-use crate::model::WorkerId;
+use super::{hub::AgentNotice, said::FromWorker, sockets::Slot, version::AgentVersion};
+use crate::model::{Bucket, WorkerId};
 use podbay_protocol::{
     AgentError, ErrorCode, FrameDecoder, FromAgent, Reply, ToAgent, ToAgentBody, encode,
 };
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::unix::{OwnedReadHalf, OwnedWriteHalf},
-    sync::{mpsc, oneshot},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
 };
 
 /// Requests under way to one agent; more wait.
 const QUEUE: usize = 64;
+/// Bytes of requests that wait for one agent to read them; more requests wait.
+const MAX_QUEUED: usize = 4 << 20;
+/// Reports of one agent that wait to be heard; it is not read meanwhile, and others are.
+const MAX_UNHEARD: usize = 8;
+/// Reports of one agent at once, and a second; it is not read while there are more.
+const MAX_EVENTS: (u32, f64) = (4_000, 2_000.0);
 
 type Answer = oneshot::Sender<Result<Reply, AgentError>>;
 
@@ -51,8 +57,11 @@ pub enum AgentRequestError {
 pub struct AgentHandle {
     /// Which connection of this worker, to tell a late end from a newer connection.
     pub(super) generation: u64,
+    worker: WorkerId,
     version: Arc<AgentVersion>,
-    frames: mpsc::Sender<Vec<u8>>,
+    frames: mpsc::Sender<(Vec<u8>, OwnedSemaphorePermit)>,
+    room: Arc<Semaphore>,
+    closing: Arc<Notify>,
     pending: Arc<Mutex<HashMap<u64, Answer>>>,
     next: Arc<AtomicU64>,
 }
@@ -72,7 +81,7 @@ impl AgentHandle {
         &self,
         body: ToAgentBody,
         deadline: Duration,
-    ) -> Result<Reply, AgentRequestError> {
+    ) -> Result<FromWorker<Reply>, AgentRequestError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let operation = body.name();
         let frame = encode(&ToAgent { id, body })
@@ -80,17 +89,28 @@ impl AgentHandle {
         let (answer, answered) = oneshot::channel();
         self.lock().insert(id, answer);
         let exchange = async {
-            if self.frames.send(frame).await.is_err() {
+            let bytes = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+            let room = self.room.clone().acquire_many_owned(bytes).await;
+            let room = room.map_err(|_| AgentRequestError::Gone)?;
+            if self.frames.send((frame, room)).await.is_err() {
                 return Err(AgentRequestError::Gone);
             }
             match answered.await {
-                Ok(result) => result.map_err(|refused| self.refusal(operation, refused)),
+                Ok(result) => result
+                    .map(|reply| FromWorker::new(self.worker.clone(), reply))
+                    .map_err(|refused| self.refusal(operation, refused)),
                 Err(_) => Err(AgentRequestError::Gone),
             }
         };
         let result = tokio::time::timeout(deadline, exchange).await;
         self.lock().remove(&id);
         result.unwrap_or(Err(AgentRequestError::TimedOut(deadline)))
+    }
+
+    /// Ends the connection and its tasks; requests under way are answered with
+    /// [`AgentRequestError::Gone`].
+    pub(super) fn close(&self) {
+        self.closing.notify_one();
     }
 
     fn refusal(&self, operation: &'static str, refused: AgentError) -> AgentRequestError {
@@ -121,7 +141,9 @@ impl AgentHandle {
     }
 }
 
-/// Starts the two tasks of a control connection whose handshake is done.
+/// Starts the two tasks of a control connection whose handshake is done. They hold `slot` until they
+/// end.
+#[expect(clippy::too_many_arguments, reason = "a connection's parts, used once")]
 pub(super) fn run(
     worker: WorkerId,
     generation: u64,
@@ -130,21 +152,30 @@ pub(super) fn run(
     mut reader: OwnedReadHalf,
     writer: OwnedWriteHalf,
     notices: mpsc::Sender<AgentNotice>,
+    slot: Slot,
 ) -> AgentHandle {
     let (frames, outgoing) = mpsc::channel(QUEUE);
     let handle = AgentHandle {
         generation,
+        worker: worker.clone(),
         version: Arc::new(version),
         frames,
+        room: Arc::new(Semaphore::new(MAX_QUEUED)),
+        closing: Arc::new(Notify::new()),
         pending: Arc::new(Mutex::new(HashMap::new())),
         next: Arc::new(AtomicU64::new(1)),
     };
     let writing = tokio::spawn(write_frames(outgoing, writer));
     let reading = handle.clone();
     tokio::spawn(async move {
-        let why = read_frames(&worker, &reading, &mut decoder, &mut reader, &notices).await;
+        let why = tokio::select! {
+            why = read_frames(&worker, &reading, &mut decoder, &mut reader, &notices) => why,
+            () = reading.closing.notified() => "closed by the coordinator".to_owned(),
+        };
         writing.abort();
+        reading.room.close();
         reading.lock().clear();
+        drop((reader, slot));
         tracing::debug!(%worker, why, "agent connection ended");
         if notices
             .send(AgentNotice::Gone { worker, generation })
@@ -157,11 +188,15 @@ pub(super) fn run(
     handle
 }
 
-async fn write_frames(mut frames: mpsc::Receiver<Vec<u8>>, mut writer: OwnedWriteHalf) {
-    while let Some(frame) = frames.recv().await {
+async fn write_frames(
+    mut frames: mpsc::Receiver<(Vec<u8>, OwnedSemaphorePermit)>,
+    mut writer: OwnedWriteHalf,
+) {
+    while let Some((frame, room)) = frames.recv().await {
         if writer.write_all(&frame).await.is_err() {
             return;
         }
+        drop(room);
     }
 }
 
@@ -173,6 +208,8 @@ async fn read_frames(
     notices: &mpsc::Sender<AgentNotice>,
 ) -> String {
     let mut buffer = vec![0; 16 * 1024];
+    let unheard = Arc::new(Semaphore::new(MAX_UNHEARD));
+    let mut rate = Bucket::new(MAX_EVENTS.0, MAX_EVENTS.1);
     loop {
         loop {
             match decoder
@@ -187,10 +224,14 @@ async fn read_frames(
                     tracing::debug!(%worker, why, "passed over what the agent said");
                 }
                 Ok(Some(Heard::Known(FromAgent::Event(event)))) => {
-                    let notice = AgentNotice::Event {
-                        worker: worker.clone(),
-                        event,
+                    while let Err(wait) = rate.take(Instant::now()) {
+                        tokio::time::sleep(wait).await;
+                    }
+                    let Ok(slot) = unheard.clone().acquire_owned().await else {
+                        return "the coordinator is stopping".to_owned();
                     };
+                    let said = FromWorker::new(worker.clone(), event);
+                    let notice = AgentNotice::Event { said, slot };
                     if notices.send(notice).await.is_err() {
                         return "the coordinator is stopping".to_owned();
                     }

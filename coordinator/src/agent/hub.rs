@@ -1,7 +1,10 @@
 //! The sockets of all workers.
 
 use super::{
+    bind::bind_private,
     connection::{self, AgentHandle},
+    said::FromWorker,
+    sockets::{AllSockets, Slot, Unidentified, WorkerSockets},
     version::AgentVersion,
 };
 use crate::model::WorkerId;
@@ -11,8 +14,7 @@ use podbay_protocol::{
 use std::{
     collections::HashMap,
     io,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64, atomic::Ordering},
     time::Duration,
 };
@@ -20,14 +22,14 @@ use subtle::ConstantTimeEq;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
     task::JoinHandle,
 };
 
 /// How long a fresh connection may take to say who it is.
 const HELLO_DEADLINE: Duration = Duration::from_secs(5);
-/// Connections of one worker that have not said who they are; more are not accepted meanwhile.
-const UNIDENTIFIED: usize = 16;
+/// Bytes of a connection's first words, and of what comes with them.
+const MAX_HELLO: usize = 8 << 10;
 
 /// What the hub tells the daemon.
 #[derive(Debug)]
@@ -48,10 +50,10 @@ pub enum AgentNotice {
     },
     /// An agent reports something.
     Event {
-        /// The worker.
-        worker: WorkerId,
-        /// What.
-        event: AgentEvent,
+        /// What, and whose word it is.
+        said: FromWorker<AgentEvent>,
+        /// Dropped once it is heard: an agent has so many reports under way.
+        slot: OwnedSemaphorePermit,
     },
 }
 
@@ -62,12 +64,23 @@ pub struct RawStream {
     pub first: Vec<u8>,
     /// The rest.
     pub socket: UnixStream,
+    /// Its place among the worker's sockets; to be dropped after the socket.
+    pub slot: Slot,
 }
 
 #[derive(Debug)]
 struct Listening {
     task: JoinHandle<()>,
     handle: Option<AgentHandle>,
+}
+
+impl Listening {
+    fn end(self) {
+        self.task.abort();
+        if let Some(handle) = self.handle {
+            handle.close();
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -83,6 +96,7 @@ pub struct AgentHub {
     inner: Arc<Mutex<Inner>>,
     notices: mpsc::Sender<AgentNotice>,
     generations: Arc<AtomicU64>,
+    sockets: AllSockets,
 }
 
 impl AgentHub {
@@ -94,6 +108,7 @@ impl AgentHub {
             inner: Arc::new(Mutex::new(Inner::default())),
             notices,
             generations: Arc::new(AtomicU64::new(1)),
+            sockets: AllSockets::new(),
         }
     }
 
@@ -113,17 +128,17 @@ impl AgentHub {
         let task = tokio::spawn(async move { hub.accept(id, listener, token).await });
         let listening = Listening { task, handle: None };
         if let Some(former) = self.lock().workers.insert(worker.clone(), listening) {
-            former.task.abort();
+            former.end();
         }
         Ok(())
     }
 
-    /// Forgets a worker: its socket is closed.
+    /// Forgets a worker: its socket and its control connection are closed.
     pub fn forget(&self, worker: &WorkerId) {
         let mut inner = self.lock();
         inner.streams.retain(|_, (owner, _)| owner != worker);
         if let Some(listening) = inner.workers.remove(worker) {
-            listening.task.abort();
+            listening.end();
         }
     }
 
@@ -172,25 +187,26 @@ impl AgentHub {
     }
 
     async fn accept(&self, worker: WorkerId, listener: UnixListener, token: String) {
-        let slots = Arc::new(tokio::sync::Semaphore::new(UNIDENTIFIED));
+        let sockets = WorkerSockets::new(self.sockets.clone());
         let token: Arc<str> = token.into();
         loop {
-            let Ok(slot) = slots.clone().acquire_owned().await else {
+            let Some(slot) = sockets.admit(&worker).await else {
                 return;
             };
             match listener.accept().await {
                 Ok((socket, _)) => {
                     let (hub, worker, token) = (self.clone(), worker.clone(), token.clone());
+                    let sockets = sockets.clone();
                     tokio::spawn(async move {
-                        if let Err(why) = hub.identify(&worker, socket, &token).await {
-                            tracing::warn!(%worker, why, "refused a connection on a worker's socket");
+                        let known = hub.identify(&worker, socket, &token, &sockets, slot).await;
+                        if let Err(why) = known {
+                            hub.sockets.note_refused(&worker, &why);
                         }
-                        drop(slot);
                     });
                 }
                 Err(error) => {
                     // Out of file descriptors, most likely: accepting pauses, sessions live on.
-                    tracing::warn!(%worker, %error, "cannot accept");
+                    self.sockets.note_crowded(&worker, &error.to_string());
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
             }
@@ -202,6 +218,8 @@ impl AgentHub {
         worker: &WorkerId,
         mut socket: UnixStream,
         token: &str,
+        sockets: &WorkerSockets,
+        slot: Unidentified,
     ) -> Result<(), String> {
         let mut decoder = FrameDecoder::new();
         let hello = tokio::time::timeout(HELLO_DEADLINE, read_hello(&mut socket, &mut decoder))
@@ -211,27 +229,43 @@ impl AgentHub {
             return Err("wrong token".to_owned());
         }
         if hello.worker != worker.as_str() {
-            return Err(format!("says it is worker {:?}", hello.worker));
+            return Err("says it is another worker".to_owned());
         }
         match hello.purpose {
             Purpose::Stream { stream } => {
-                let expected = self.lock().streams.remove(&stream);
-                match expected {
-                    Some((owner, found)) if owner == *worker => {
-                        let raw = RawStream {
-                            first: decoder.into_rest(),
-                            socket,
-                        };
-                        if found.send(raw).is_err() {
-                            tracing::debug!(stream, "its client has gone");
-                        }
-                        Ok(())
-                    }
-                    _ => Err(format!("nobody expects stream {stream:?}")),
+                let Some(found) = self.expected(worker, &stream) else {
+                    return Err("nobody expects its stream".to_owned());
+                };
+                let slot = sockets
+                    .stream(slot)
+                    .ok_or_else(|| "the worker has too many streams".to_owned())?;
+                let raw = RawStream {
+                    first: decoder.into_rest(),
+                    socket,
+                    slot,
+                };
+                if found.send(raw).is_err() {
+                    tracing::debug!("a stream's client has gone");
                 }
+                Ok(())
             }
-            Purpose::Control => self.control(worker, socket, decoder, &hello).await,
+            Purpose::Control => {
+                let slot = sockets
+                    .control(slot)
+                    .ok_or_else(|| "the worker's agent connects too often".to_owned())?;
+                self.control(worker, socket, decoder, &hello, slot).await
+            }
         }
+    }
+
+    /// Who expects this stream of this worker; of another worker's it stays expected.
+    fn expected(&self, worker: &WorkerId, stream: &str) -> Option<oneshot::Sender<RawStream>> {
+        let mut inner = self.lock();
+        let (owner, _) = inner.streams.get(stream)?;
+        if owner != worker {
+            return None;
+        }
+        inner.streams.remove(stream).map(|(_, found)| found)
     }
 
     async fn control(
@@ -240,10 +274,11 @@ impl AgentHub {
         mut socket: UnixStream,
         decoder: FrameDecoder,
         hello: &Hello,
+        slot: Slot,
     ) -> Result<(), String> {
         let version = AgentVersion::of(hello);
         if let Some(difference) = version.difference() {
-            tracing::info!(%worker, "the agent is of {difference}");
+            tracing::debug!(%worker, "the agent is of {difference}");
         }
         let welcome = Welcome {
             protocol: PROTOCOL_VERSION,
@@ -261,9 +296,16 @@ impl AgentHub {
             reader,
             writer,
             self.notices.clone(),
+            slot,
         );
-        if let Some(listening) = self.lock().workers.get_mut(worker) {
-            listening.handle = Some(handle.clone());
+        // One control connection, the newest: an agent dials again only when its former one broke,
+        // which this side may not have noticed yet.
+        let former = match self.lock().workers.get_mut(worker) {
+            Some(listening) => listening.handle.replace(handle.clone()),
+            None => Some(handle.clone()),
+        };
+        if let Some(former) = former {
+            former.close();
         }
         let notice = AgentNotice::Connected {
             worker: worker.clone(),
@@ -302,6 +344,7 @@ impl Drop for ExpectedStream {
 
 async fn read_hello(socket: &mut UnixStream, decoder: &mut FrameDecoder) -> Result<Hello, String> {
     let mut buffer = [0; 4096];
+    let mut got = 0;
     loop {
         if let Some(hello) = decoder.next_frame::<Hello>().map_err(|e| e.to_string())? {
             return Ok(hello);
@@ -310,219 +353,14 @@ async fn read_hello(socket: &mut UnixStream, decoder: &mut FrameDecoder) -> Resu
         if n == 0 {
             return Err("closed before its hello".to_owned());
         }
+        got += n;
+        if got > MAX_HELLO {
+            return Err("said too much before it was known".to_owned());
+        }
         decoder.push(buffer.get(..n).unwrap_or_default());
     }
 }
 
-/// Binds a fresh socket in place of a stale one; mode 0600.
-pub(crate) fn bind_private(path: &Path) -> io::Result<UnixListener> {
-    match std::fs::remove_file(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn hub() -> (
-        tempfile::TempDir,
-        AgentHub,
-        mpsc::Receiver<AgentNotice>,
-        WorkerId,
-    ) {
-        let dir = tempfile::tempdir().unwrap();
-        let worker = WorkerId::from_bits(7);
-        std::fs::create_dir_all(dir.path().join(worker.as_str()).join("run")).unwrap();
-        let (notices, receiver) = mpsc::channel(8);
-        let hub = AgentHub::new(dir.path().to_owned(), notices);
-        hub.listen(&worker, "secret".to_owned()).unwrap();
-        (dir, hub, receiver, worker)
-    }
-
-    async fn dial(dir: &Path, worker: &WorkerId, token: &str, purpose: Purpose) -> UnixStream {
-        let path = dir
-            .join(worker.as_str())
-            .join("run")
-            .join(paths::SOCKET_NAME);
-        let mut socket = UnixStream::connect(path).await.unwrap();
-        let hello = Hello {
-            protocol: PROTOCOL_VERSION,
-            build: "test".to_owned(),
-            worker: worker.to_string(),
-            token: token.to_owned(),
-            purpose,
-        };
-        socket.write_all(&encode(&hello).unwrap()).await.unwrap();
-        socket
-    }
-
-    #[tokio::test]
-    async fn a_wrong_token_is_cut_off() {
-        let (dir, _hub, _notices, worker) = hub();
-        let mut socket = dial(dir.path(), &worker, "guess", Purpose::Control).await;
-        assert_eq!(socket.read(&mut [0; 8]).await.unwrap_or(0), 0);
-    }
-
-    #[tokio::test]
-    async fn a_stream_reaches_the_one_who_expects_it_with_its_first_bytes() {
-        let (dir, hub, _notices, worker) = hub();
-        let expected = hub.expect_stream(&worker, "s1");
-        let purpose = Purpose::Stream {
-            stream: "s1".to_owned(),
-        };
-        let mut socket = dial(dir.path(), &worker, "secret", purpose).await;
-        socket.write_all(b"early").await.unwrap();
-        let mut raw = expected.arrive(Duration::from_secs(5)).await.unwrap();
-        drop(socket);
-        let mut all = raw.first;
-        raw.socket.read_to_end(&mut all).await.unwrap();
-        assert_eq!(all, b"early");
-    }
-
-    #[tokio::test]
-    async fn a_stream_nobody_expects_is_refused() {
-        let (dir, _hub, _notices, worker) = hub();
-        let purpose = Purpose::Stream {
-            stream: "nope".to_owned(),
-        };
-        let mut socket = dial(dir.path(), &worker, "secret", purpose).await;
-        assert_eq!(socket.read(&mut [0; 8]).await.unwrap_or(0), 0);
-    }
-
-    #[tokio::test]
-    async fn a_request_is_answered_and_an_end_is_told() {
-        let (dir, _hub, mut notices, worker) = hub();
-        let mut socket = dial(dir.path(), &worker, "secret", Purpose::Control).await;
-        let Some(AgentNotice::Connected { handle, .. }) = notices.recv().await else {
-            panic!("no connection")
-        };
-        let asking = tokio::spawn(async move {
-            handle
-                .request(podbay_protocol::ToAgentBody::Ping, Duration::from_secs(5))
-                .await
-        });
-        let mut decoder = FrameDecoder::new();
-        let mut buffer = [0; 1024];
-        let welcome: Welcome = loop {
-            if let Some(w) = decoder.next_frame().unwrap() {
-                break w;
-            }
-            let n = socket.read(&mut buffer).await.unwrap();
-            decoder.push(&buffer[..n]);
-        };
-        assert_eq!(welcome.protocol, PROTOCOL_VERSION);
-        let request: podbay_protocol::ToAgent = loop {
-            if let Some(r) = decoder.next_frame().unwrap() {
-                break r;
-            }
-            let n = socket.read(&mut buffer).await.unwrap();
-            decoder.push(&buffer[..n]);
-        };
-        let answer = podbay_protocol::FromAgent::Response(podbay_protocol::Response {
-            id: request.id,
-            result: Ok(podbay_protocol::Reply::Done),
-        });
-        socket.write_all(&encode(&answer).unwrap()).await.unwrap();
-        assert_eq!(asking.await.unwrap(), Ok(podbay_protocol::Reply::Done));
-        drop(socket);
-        assert!(matches!(
-            notices.recv().await,
-            Some(AgentNotice::Gone { .. })
-        ));
-    }
-
-    async fn next<T: serde::de::DeserializeOwned>(
-        socket: &mut UnixStream,
-        decoder: &mut FrameDecoder,
-    ) -> T {
-        let mut buffer = [0; 1024];
-        loop {
-            if let Some(frame) = decoder.next_frame().unwrap() {
-                return frame;
-            }
-            let n = socket.read(&mut buffer).await.unwrap();
-            decoder.push(&buffer[..n]);
-        }
-    }
-
-    #[tokio::test]
-    async fn an_agent_of_the_next_version_is_served_as_far_as_it_is_understood() {
-        use podbay_protocol::{Reply, ToAgent, ToAgentBody};
-        use serde_json::{Value, json};
-        let (dir, _hub, mut notices, worker) = hub();
-        let path = dir
-            .path()
-            .join(worker.as_str())
-            .join("run")
-            .join(paths::SOCKET_NAME);
-        let mut socket = UnixStream::connect(path).await.unwrap();
-        let hello = json!({
-            "protocol": PROTOCOL_VERSION + 1, "build": "9.0", "worker": worker.as_str(),
-            "token": "secret", "purpose": Purpose::Control, "novelty": { "a": [1] },
-        });
-        socket.write_all(&encode(&hello).unwrap()).await.unwrap();
-        let mut decoder = FrameDecoder::new();
-        let welcome: Welcome = next(&mut socket, &mut decoder).await;
-        assert_eq!(welcome.protocol, PROTOCOL_VERSION);
-        let Some(AgentNotice::Connected { handle, .. }) = notices.recv().await else {
-            panic!("no connection")
-        };
-        // News of a kind that nobody knows, frames of another kind, more fields than are known.
-        for unknown in [
-            json!({ "kind": "event", "event": "dreamt", "session": "s", "of": "sheep" }),
-            json!({ "kind": "weather", "sunny": true }),
-            json!({ "kind": "event", "event": "title", "session": "s", "title": "t", "icon": "i" }),
-        ] {
-            socket.write_all(&encode(&unknown).unwrap()).await.unwrap();
-        }
-        let Some(AgentNotice::Event { event, .. }) = notices.recv().await else {
-            panic!("no event")
-        };
-        assert!(matches!(event, AgentEvent::Title { title, .. } if title == "t"));
-        // An answer that is not understood is an answer; the connection goes on.
-        for (result, expected) in [
-            (
-                json!({ "Ok": { "reply": "poem", "lines": 3 } }),
-                Err(
-                    "\"ping\" does not work with the worker's agent, which is of a newer version (9.0,",
-                ),
-            ),
-            (
-                json!({ "Err": { "code": "unsupported", "message": "unknown variant" } }),
-                Err("\"ping\" does not work"),
-            ),
-            (
-                json!({ "Err": { "code": "tired", "message": "it sleeps" } }),
-                Err("it sleeps"),
-            ),
-            (
-                json!({ "Ok": { "reply": "done", "took_us": 5 } }),
-                Ok(Reply::Done),
-            ),
-        ] {
-            let handle = handle.clone();
-            let asking = tokio::spawn(async move {
-                handle
-                    .request(ToAgentBody::Ping, Duration::from_secs(5))
-                    .await
-            });
-            let request: ToAgent = next(&mut socket, &mut decoder).await;
-            let answer: Value =
-                json!({ "kind": "response", "id": request.id, "result": result, "extra": 1 });
-            socket.write_all(&encode(&answer).unwrap()).await.unwrap();
-            match (asking.await.unwrap(), expected) {
-                (Ok(reply), Ok(expected)) => assert_eq!(reply, expected),
-                (Err(error), Err(words)) => {
-                    assert!(error.to_string().starts_with(words), "{error}");
-                }
-                (other, _) => panic!("{other:?}"),
-            }
-        }
-    }
-}
+#[path = "hub_tests.rs"]
+mod tests;

@@ -152,6 +152,7 @@ async fn relay(
         worker,
         session,
         stream,
+        read_only,
         out,
         err,
         ..
@@ -166,6 +167,7 @@ async fn relay(
             worker: worker.clone(),
             session: session.clone(),
             stream,
+            read_only,
         };
         tokio::spawn(client.feed(from_client, agent_writer))
     };
@@ -174,10 +176,11 @@ async fn relay(
     let errors = err.map(|err| {
         // The write half is kept: dropping it would half-close stderr's connection.
         let (reader, writer) = err.socket.into_split();
+        let slot = err.slot;
         let messages = messages.clone();
         tokio::spawn(async move {
             pump(err.first, reader, Some(STDERR_CHANNEL), messages).await;
-            drop(writer);
+            drop((writer, slot));
         })
     });
     drop(messages);
@@ -251,6 +254,7 @@ struct Client {
     worker: crate::model::WorkerId,
     session: String,
     stream: String,
+    read_only: bool,
 }
 
 impl Client {
@@ -258,6 +262,7 @@ impl Client {
     async fn feed(self, mut from_client: SplitStream<WebSocket>, mut agent: OwnedWriteHalf) {
         while let Some(Ok(message)) = from_client.next().await {
             match message {
+                Message::Binary(_) if self.read_only => {}
                 Message::Binary(bytes) => {
                     if agent.write_all(&bytes).await.is_err() {
                         // The session has ended; what the client still types has no reader.
@@ -265,6 +270,8 @@ impl Client {
                     }
                 }
                 Message::Text(text) => match serde_json::from_str(&text) {
+                    // It is noted as watching: its client attaches again, and that is noted, too.
+                    Ok(ClientMessage::Takeover) if self.read_only => return,
                     Ok(wish) => self.wish(wish, &mut agent).await,
                     Err(error) => tracing::debug!(%error, "a client's message is not understood"),
                 },
@@ -276,6 +283,9 @@ impl Client {
 
     async fn wish(&self, wish: ClientMessage, agent: &mut OwnedWriteHalf) {
         match wish {
+            ClientMessage::Signal { .. } | ClientMessage::Eof if self.read_only => {
+                tracing::debug!(worker = %self.worker, "a client that only watches wants more");
+            }
             ClientMessage::Resize { size } => {
                 self.daemon.resize(&self.worker, &self.stream, size).await;
             }

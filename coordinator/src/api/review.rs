@@ -41,7 +41,7 @@ pub(super) async fn apply(
     Path(name): Path<String>,
     Body(request): Body<ApplyRequest>,
 ) -> Answer<ApplyResult> {
-    let (id, target) = daemon.review_target(&name)?;
+    let (id, target) = daemon.apply_target(&name).await?;
     let result = daemon
         .reviewer()
         .apply(target, request)

@@ -236,6 +236,7 @@ impl Daemon {
                 Some(agent) => agent
                     .request(ToAgentBody::Readings, super::session::AGENT_DEADLINE)
                     .await
+                    .and_then(|said| said.of(&worker))
                     .map_err(|e| e.to_string()),
                 None => Err("its agent is not connected".to_owned()),
             };

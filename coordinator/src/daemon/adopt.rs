@@ -32,6 +32,7 @@ impl Daemon {
         self.background("listing", self.clone().keep_listing());
         self.background("events", self.clone().follow_events());
         self.background("parts", self.clone().keep_checking());
+        self.background("records", self.clone().keep_writing());
         self.background("time", self.clone().keep_time());
         self.background("meters", self.clone().read_meters());
         self.background("counts", self.clone().keep_counts());
@@ -50,7 +51,7 @@ impl Daemon {
                     let id = finished.claim.id.clone();
                     if let Some(exit) = finished.exit {
                         let session = finished.claim.session.clone();
-                        state.exits.add(session, exit, finished.oom);
+                        state.exits.add(&id, session, exit, finished.oom);
                     }
                     if finished.unapplied && finished.changes.is_none() {
                         state.counts.want(id.clone());

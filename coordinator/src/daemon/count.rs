@@ -5,7 +5,7 @@
 //! the last one took, so that a large tree never keeps the machine busy. Must never be on a
 //! claim's path.
 
-use super::{Daemon, finish};
+use super::Daemon;
 use crate::{model::WorkerId, wire::ChangeCount, workspace::ReviewTarget};
 use podbay_protocol::ActivityState;
 use std::{
@@ -106,13 +106,13 @@ impl Daemon {
                     .is_some_and(|a| a.state == ActivityState::Working);
             Some((
                 record.id.clone(),
-                finish::target(record.claim.as_ref()?)?,
+                self.target(record.claim.as_ref()?)?,
                 working,
             ))
         });
         let finished = state.finished.values();
         let finished =
-            finished.filter_map(|f| Some((f.claim.id.clone(), finish::target(&f.claim)?, false)));
+            finished.filter_map(|f| Some((f.claim.id.clone(), self.target(&f.claim)?, false)));
         let all: Vec<_> = live.chain(finished).collect();
         let known: BTreeSet<&WorkerId> = all.iter().map(|(id, ..)| id).collect();
         state.counts.wanted.retain(|id| known.contains(id));

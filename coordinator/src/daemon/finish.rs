@@ -1,6 +1,9 @@
 //! The end of workers: stopping, removing, and keeping what must not be lost.
 
-use super::{Daemon, blocking, unix_ms};
+use super::{
+    Daemon, blocking, unix_ms,
+    unproven::{self, Known, unproven_error},
+};
 use crate::{
     fleet::{Event, RemoveCause},
     model::{Isolation, WorkerId},
@@ -83,7 +86,7 @@ impl Daemon {
                     oom: record.session.oom,
                     ended_ms: record.session.ended_ms.unwrap_or_else(unix_ms),
                     why: None,
-                    unapplied: claim.isolation == Isolation::Overlay,
+                    unapplied: claim.may_have_changes(),
                     changes: record.changes,
                     claim,
                 })
@@ -108,8 +111,13 @@ impl Daemon {
             let record = state.records.get(worker);
             record.map(|r| (r.claim.clone(), r.session.clone()))
         };
+        let record_known = record.is_some();
         let (claim, session) = record.unwrap_or_default();
         let claim = claim.or_else(|| self.state_dir.worker(worker).claim());
+        let claim = match claim {
+            None if !record_known => self.changed_without_record(worker).await,
+            claim => claim,
+        };
         let Some(claim) = claim else {
             self.lock().records.remove(worker);
             self.remove_folder(worker).await;
@@ -135,7 +143,7 @@ impl Daemon {
             }
             Err(error) => {
                 tracing::warn!(%worker, %error, "cannot tell whether there are changes: they are kept");
-                (claim.isolation == Isolation::Overlay, None)
+                (claim.may_have_changes(), None)
             }
         };
         let finished = FinishedRecord {
@@ -299,7 +307,7 @@ impl Daemon {
             let news = self.ended.notified();
             tokio::pin!(news);
             news.as_mut().enable();
-            if self.lock().exits.get(&session).is_some()
+            if self.lock().exits.get(worker, &session).is_some()
                 || tokio::time::timeout_at(deadline, news).await.is_err()
             {
                 return;
@@ -386,8 +394,25 @@ impl Daemon {
         live.or_else(|| state.finished.get(id).map(|f| f.claim.clone()))
     }
 
+    /// The claim of a worker of which nothing is left but its folder, where the mounter noted an
+    /// overlay and there are changes in it.
+    async fn changed_without_record(&self, worker: &WorkerId) -> Option<ClaimRecord> {
+        let facts = self.state_dir.worker(worker).mount_facts()?;
+        let mut claim = unproven::claim_of(worker, Known::default(), Some(facts))?;
+        claim.session = worker.to_string();
+        let target = self.target(&claim)?;
+        match self.mounter.changes(target).await {
+            Ok(changes) => (!changes.entries.is_empty()).then_some(claim),
+            // Whether there are any cannot be told: they are kept.
+            Err(_) => Some(claim),
+        }
+    }
+
     async fn changes_of(&self, claim: &ClaimRecord) -> Result<Changes, ApiError> {
-        match target(claim) {
+        if claim.unproven.is_some() {
+            return Err(unproven_error(claim.name.as_str(), claim.unproven.clone()));
+        }
+        match self.target(claim) {
             Some(target) => self.mounter.changes(target).await.map_err(Into::into),
             None => Ok(Changes {
                 project: claim
@@ -411,7 +436,10 @@ impl Daemon {
                 "the worker is not claimed: it has no project",
             )
         })?;
-        let target = target(&claim).ok_or_else(|| {
+        if claim.unproven.is_some() {
+            return Err(unproven_error(claim.name.as_str(), claim.unproven));
+        }
+        let target = self.target(&claim).ok_or_else(|| {
             ApiError::new(
                 ErrorKind::Conflict,
                 format!(
@@ -423,6 +451,35 @@ impl Daemon {
             .hint("only workers spawned with --isolation overlay are reviewed")
         })?;
         Ok((id, target))
+    }
+
+    /// What to apply of a worker, and its id; the claim's record is on disk then.
+    ///
+    /// # Errors
+    /// As [`Self::review_target`]; [`ErrorKind::Conflict`] when the record cannot be written.
+    pub(crate) async fn apply_target(
+        &self,
+        name: &str,
+    ) -> Result<(WorkerId, ReviewTarget), ApiError> {
+        let (id, target) = self.review_target(name)?;
+        self.on_record(&id).await?;
+        Ok((id, target))
+    }
+
+    /// What the mounter has to know to review a claim's changes; `None` when there are none to
+    /// review by its nature.
+    pub(super) fn target(&self, claim: &ClaimRecord) -> Option<ReviewTarget> {
+        if claim.isolation != Isolation::Overlay || claim.unproven.is_some() {
+            return None;
+        }
+        Some(ReviewTarget {
+            worker: claim.id.to_string(),
+            project: claim.project.clone()?,
+            dev: claim.project_dev,
+            ino: claim.project_ino,
+            claimed_at_ns: claim.claimed_ns,
+            policy: self.policy(),
+        })
     }
 
     /// After changes were applied or discarded: a finished worker with none left can go.
@@ -455,17 +512,4 @@ impl Daemon {
         self.stop_guard().await?;
         self.remove_helper(Helper::Mounter).await
     }
-}
-
-pub(super) fn target(claim: &ClaimRecord) -> Option<ReviewTarget> {
-    if claim.isolation != Isolation::Overlay {
-        return None;
-    }
-    Some(ReviewTarget {
-        worker: claim.id.to_string(),
-        project: claim.project.clone()?,
-        dev: claim.project_dev,
-        ino: claim.project_ino,
-        claimed_at_ns: claim.claimed_ns,
-    })
 }

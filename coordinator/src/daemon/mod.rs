@@ -11,8 +11,10 @@ mod claim;
 mod count;
 mod egress;
 mod engine;
+mod exits;
 mod finish;
 mod follow;
+mod hear;
 mod helpers;
 mod log;
 mod mounter;
@@ -32,8 +34,10 @@ mod session;
 mod spec;
 mod start;
 mod stats;
+mod unproven;
 mod upgrade;
 mod view;
+mod writing;
 
 pub use bus::{Bus, BusMessage};
 pub use log::LogReader;
@@ -51,14 +55,15 @@ use crate::{
     fleet::{Action, ClaimId, Event, Fleet, Millis},
     model::WorkerId,
     runtime::{Docker, HostFolders, Image, Own, PullPolicy},
-    store::{AuditLog, FinishedRecord, StateDir},
+    store::{AuditLog, ClaimKey, FinishedRecord, StateDir},
     wire::{ApiError, EngineView, ErrorKind, GuardView, HotMounts},
     workspace::MounterClient,
 };
 use claim::Waiting;
 use count::Counts;
+use exits::ExitLog;
 use record::Record;
-use session::{ExitLog, PendingExecs};
+use session::PendingExecs;
 use stats::ClaimTimes;
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -91,6 +96,10 @@ pub struct Daemon {
     /// Whoever writes or removes finished sessions' records takes turns, so that none that was
     /// removed comes back.
     keeping: tokio::sync::Mutex<()>,
+    /// Seals the claim records that agents carry.
+    claim_key: ClaimKey,
+    /// Woken when a claim's record could not be written.
+    unwritten: Notify,
     /// Who did what.
     audit: AuditLog,
     /// Tells clients what changed.

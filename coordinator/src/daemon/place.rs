@@ -194,12 +194,13 @@ impl Daemon {
             return Err(Fault::request(no_root()));
         }
         egress::holds(&record.egress, record.uid, uid).map_err(Fault::request)?;
+        let session = random_id().map_err(Fault::request)?;
         let claim = ClaimRecord {
             id: worker.clone(),
             name,
             profile: resolved.profile.to_string(),
             image: record.image.clone(),
-            session: worker.to_string(),
+            session,
             project: mounted
                 .map(|m| m.project.clone())
                 .or_else(|| resolved.project.clone()),
@@ -221,8 +222,11 @@ impl Daemon {
             restarts: resolved.restarts,
             note: resolved.note.clone(),
             moving: false,
+            earlier: Vec::new(),
+            unproven: None,
         };
         record.claim = Some(claim.clone());
+        record.written = false;
         Ok(claim)
     }
 
@@ -231,7 +235,9 @@ impl Daemon {
         record: &ClaimRecord,
         resolved: &Resolved,
     ) -> Result<StartSession, ApiError> {
-        let carried = serde_json::to_value(record)
+        let carried = self
+            .claim_key
+            .seal(record)
             .map_err(|e| ApiError::new(ErrorKind::Internal, format!("the claim's record: {e}")))?;
         let home = if record.uid == 0 {
             "/root"
@@ -341,7 +347,7 @@ impl Daemon {
             ToAgentBody::StartWithSecrets(Box::new(start))
         };
         let started = agent.request(body, START_DEADLINE);
-        let pid = match started.await {
+        let pid = match started.await.and_then(|said| said.of(worker)) {
             Ok(Reply::Started { pid, .. }) => pid,
             Ok(other) => {
                 return Err(Fault::worker(format!(
@@ -461,8 +467,8 @@ impl Daemon {
 
     async fn follow_up(self: Arc<Self>, record: ClaimRecord, limits_differ: bool) {
         worker_agent::failpoint!("claim.placed");
-        if let Err(error) = self.write_claim(&record.id).await {
-            tracing::error!(worker = %record.id, %error, "the claim's record is not on disk");
+        if self.write_claim(&record.id).await.is_err() {
+            tracing::debug!(worker = %record.id, "the claim's record is tried again");
         }
         worker_agent::failpoint!("claim.written");
         let container = {

@@ -1,13 +1,14 @@
 //! What the daemon keeps of a worker beside the fleet's own entry.
 
 use crate::{
+    agent::Sessions,
     config::{Network, SecurityProfile},
     model::{Egress, Limits, WorkerId},
     store::ClaimRecord,
     wire::{ChangeCount, EgressDenied, ListeningPort},
 };
 use podbay_protocol::{Activity, AgentError, ExitStatus, Landlock, Readings, SessionInfo, Size};
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 /// One worker that has, or is about to have, a container.
 #[derive(Debug, Clone)]
@@ -41,6 +42,15 @@ pub(super) struct Record {
     pub rehome_tries: usize,
     /// The session that is to follow the main one, while that is being stopped for a restart.
     pub restarting: Option<String>,
+    /// Exec sessions that were started in it and have not ended; the oldest is forgotten beyond
+    /// [`MAX_EXECS`].
+    pub execs: VecDeque<String>,
+    /// Its agent is asked once more to describe itself.
+    pub describing: bool,
+    /// Whether the claim's record is on disk.
+    pub written: bool,
+    /// Why it is not; it is tried again.
+    pub write_error: Option<String>,
     /// Why the last restart came to nothing, for who asked for it.
     pub restart_failed: Option<AgentError>,
     /// What it was made with; known from its label, or else from its profile.
@@ -64,6 +74,34 @@ pub(super) struct Record {
     pub unfollowed: bool,
     /// Whoever writes the claim's record or names the container takes turns.
     pub following: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Exec sessions of a worker that are known at a time.
+const MAX_EXECS: usize = 256;
+
+/// What an agent's main session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recognised {
+    /// The one on record.
+    Main,
+    /// The one that follows it; it is on record now.
+    StartedAgain,
+    /// One that no coordinator started.
+    Unknown,
+}
+
+/// Ids are made here: letters, digits and hyphens, and not long.
+fn is_session_id(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    (1..=64).contains(&text.len()) && text.bytes().all(plain)
+}
+
+impl Sessions for Record {
+    fn has_started(&self, session: &str) -> bool {
+        let claim = self.claim.as_ref();
+        claim.is_some_and(|claim| claim.has_session(session))
+            || self.execs.iter().any(|known| known == session)
+    }
 }
 
 /// The main session as last heard.
@@ -100,6 +138,10 @@ impl Record {
             rehoming: false,
             rehome_tries: 0,
             restarting: None,
+            execs: VecDeque::new(),
+            describing: false,
+            written: false,
+            write_error: None,
             restart_failed: None,
             security: None,
             network: Network::Shared,
@@ -120,6 +162,52 @@ impl Record {
         self.claim.as_ref().map(|claim| claim.session.as_str())
     }
 
+    /// An exec session is about to be started.
+    pub fn exec_starts(&mut self, session: &str) {
+        if self.execs.len() == MAX_EXECS {
+            self.execs.pop_front();
+        }
+        self.execs.push_back(session.to_owned());
+    }
+
+    /// An exec session has ended: whether it was one of this worker's.
+    pub fn exec_ended(&mut self, session: &str) -> bool {
+        let before = self.execs.len();
+        self.execs.retain(|known| known != session);
+        self.execs.len() < before
+    }
+
+    /// Whether the main session that an agent describes is one that a coordinator started: the
+    /// record says so, or what the agent carries, `carried`, and a coordinator sealed. `missing`
+    /// stands for a record that is nowhere.
+    pub fn recognise(
+        &mut self,
+        info: &SessionInfo,
+        carried: Option<ClaimRecord>,
+        missing: Option<ClaimRecord>,
+    ) -> Recognised {
+        let proven = carried.as_ref().is_some_and(|c| c.session == info.session);
+        if self.claim.is_none() {
+            self.claim = carried.or(missing).map(|mut claim| {
+                if claim.session.is_empty() && is_session_id(&info.session) {
+                    claim.session.clone_from(&info.session);
+                }
+                claim
+            });
+        }
+        if self.is_main(&info.session) {
+            return Recognised::Main;
+        }
+        let asked_for = self.restarting.as_ref() == Some(&info.session);
+        let former = |claim: &ClaimRecord| claim.former_successor(&info.session);
+        if proven || asked_for || self.claim.as_ref().is_some_and(former) {
+            // It was started again while nobody listened.
+            self.started_again(&info.session);
+            return Recognised::StartedAgain;
+        }
+        Recognised::Unknown
+    }
+
     /// Whether `session` is the main one.
     pub fn is_main(&self, session: &str) -> bool {
         self.session_id() == Some(session)
@@ -128,7 +216,7 @@ impl Record {
     /// The main session was started again under another id; the terminal keeps its size.
     pub fn started_again(&mut self, session: &str) {
         if let Some(claim) = &mut self.claim {
-            session.clone_into(&mut claim.session);
+            claim.follow_with(session);
             claim.restarts = claim.restarts.saturating_add(1);
             claim.moving = false;
         }

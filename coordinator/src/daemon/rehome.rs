@@ -216,7 +216,8 @@ impl Daemon {
         let body = ToAgentBody::Origin {
             session: session.to_owned(),
         };
-        match self.hub.handle(id)?.request(body, ORIGIN_DEADLINE).await {
+        let asked = self.hub.handle(id)?.request(body, ORIGIN_DEADLINE).await;
+        match asked.and_then(|said| said.of(id)) {
             Ok(Reply::Origin(start)) => Some(*start),
             Ok(other) => {
                 tracing::debug!(worker = %id, other = other.kind(), "no origin");
@@ -346,7 +347,9 @@ impl Daemon {
                 mounted.as_ref(),
             )
             .map_err(|f| f.error)?;
-        record.session = ClaimRecord::session_after(id, resolved.restarts);
+        let session = std::mem::replace(&mut record.session, former.session.clone());
+        record.earlier.clone_from(&former.earlier);
+        record.follow_with(&session);
         record.created_ms = former.created_ms;
         record.claimed_ns = former.claimed_ns;
         record.env_given = former.env_given;

@@ -3,7 +3,7 @@
 //! The claim's record on disk holds the name for the next coordinator; the agent carries a copy,
 //! and the container is named after it as well as the engine allows.
 
-use super::{Daemon, State, blocking, detached};
+use super::{Daemon, State, detached};
 use crate::{
     fleet::Event,
     model::{WorkerId, WorkerName, WorkerState},
@@ -137,25 +137,6 @@ impl Daemon {
         Ok(self.keep_changed(id).await)
     }
 
-    /// Writes the claim's record as it is now.
-    pub(super) async fn write_claim(&self, id: &WorkerId) -> std::io::Result<()> {
-        let following = {
-            let state = self.lock();
-            state.records.get(id).map(|r| r.following.clone())
-        };
-        let Some(following) = following else {
-            return Ok(());
-        };
-        let _turn = following.lock().await;
-        let claim = {
-            let state = self.lock();
-            state.records.get(id).and_then(|r| r.claim.clone())
-        };
-        let Some(claim) = claim else { return Ok(()) };
-        let folder = self.state_dir.worker(id);
-        blocking(move || folder.write_claim(&claim)).await
-    }
-
     /// Has the agent carry the claim's record as it is now.
     pub(super) async fn carry_claim(&self, id: &WorkerId) {
         let claim = {
@@ -163,7 +144,7 @@ impl Daemon {
             state.records.get(id).and_then(|r| r.claim.clone())
         };
         let Some(claim) = claim else { return };
-        let carried = match serde_json::to_value(&claim) {
+        let carried = match self.claim_key.seal(&claim) {
             Ok(carried) => carried,
             Err(error) => {
                 tracing::error!(worker = %id, %error, "the claim's record is no JSON");

@@ -1,16 +1,15 @@
 //! Telling clients what changed, and what agents report.
 
-use super::{Daemon, unix_ms};
+use super::{Daemon, record::Recognised, unix_ms};
 use crate::{
-    agent::{AgentHandle, AgentNotice, AgentRequestError, AgentVersion},
+    agent::{AgentHandle, AgentNotice, AgentRequestError, AgentVersion, FromWorker},
     config::Network,
     fleet::Event,
     model::{WorkerId, WorkerName},
     runtime::RuntimeError,
-    store::ClaimRecord,
     wire::EventBody,
 };
-use podbay_protocol::{ActivityState, AgentEvent, Description, Readings, Reply, ToAgentBody};
+use podbay_protocol::{Description, Readings, Reply, ToAgentBody};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
@@ -19,6 +18,8 @@ const READINGS_INTERVAL: Duration = Duration::from_secs(2);
 /// Said of a worker that was started before the parent was.
 const CUT_OFF: &str =
     "its network is gone: the parent was started anew since; `podbay restart` moves it";
+/// Said of a worker whose agent names a main session that nobody started.
+const UNKNOWN_MAIN: &str = "its agent names a main session that the coordinator did not start; `podbay rm --force` removes the worker";
 /// A change of memory below this is no news.
 const MEMORY_STEP: u64 = 1 << 20;
 /// A change of CPU time below this is no news, in microseconds.
@@ -80,22 +81,21 @@ impl Daemon {
                         self.feed(Event::AgentGone(worker));
                     }
                 }
-                AgentNotice::Event { worker, event } => self.hear(&worker, event),
+                AgentNotice::Event { said, slot } => {
+                    self.hear(said);
+                    drop(slot);
+                }
             }
         }
     }
 
     /// Asks a new connection who it is and what it has.
-    async fn greet(self: Arc<Self>, worker: WorkerId, handle: AgentHandle) {
-        match handle
-            .request(ToAgentBody::Describe, super::session::AGENT_DEADLINE)
-            .await
-        {
-            Ok(Reply::Described(description)) => {
-                self.adopt(&worker, handle.version(), &description);
-            }
-            Ok(other) => {
-                tracing::warn!(%worker, other = other.kind(), "the agent does not describe itself")
+    pub(super) async fn greet(self: Arc<Self>, worker: WorkerId, handle: AgentHandle) {
+        let asked = handle.request(ToAgentBody::Describe, super::session::AGENT_DEADLINE);
+        match asked.await.map(FromWorker::described) {
+            Ok(Ok(description)) => self.adopt(handle.version(), description),
+            Ok(Err(kind)) => {
+                tracing::warn!(%worker, other = kind, "the agent does not describe itself")
             }
             Err(error @ AgentRequestError::OtherVersion { .. }) => {
                 let reason = error.to_string();
@@ -105,28 +105,27 @@ impl Daemon {
         }
     }
 
-    fn adopt(
-        self: &Arc<Self>,
-        worker: &WorkerId,
-        version: &AgentVersion,
-        description: &Description,
-    ) {
-        let main = description.sessions.iter().find(|s| s.primary);
-        let carried: Option<ClaimRecord> = main
-            .and_then(|s| s.claim.clone())
-            .and_then(|claim| serde_json::from_value(claim).ok());
+    fn adopt(self: &Arc<Self>, version: &AgentVersion, said: FromWorker<Description>) {
+        let worker = said.worker().clone();
+        let missing = self.missing_record(&worker);
         let mut claimed_as: Option<WorkerName> = None;
         let mut ended = None;
         let mut remove = true;
         let mut again = false;
         let mut follow = None;
         let shares_network;
+        let netns;
+        let main_runs;
         {
-            let mut state = self.lock();
-            let Some(record) = state.records.get_mut(worker) else {
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            let Some((record, description)) = said.own(&mut state.records) else {
                 tracing::debug!(%worker, "an agent of a worker that is not listed yet");
                 return;
             };
+            let main = description.sessions.iter().find(|s| s.primary);
+            main_runs = main.is_some();
+            netns = description.netns;
             record.readings = description.readings;
             record.landlock.clone_from(&description.landlock);
             shares_network = record.network == Network::Shared;
@@ -136,43 +135,47 @@ impl Daemon {
                     // Its session is about to be started.
                     return;
                 }
-                drop(state);
+                drop(guard);
                 self.feed(Event::Lost {
-                    worker: worker.clone(),
+                    worker,
                     reason: super::rehome::CUT_SHORT.to_owned(),
                 });
                 return;
             }
             if main.is_none() && !version.speaks_ours() {
                 // Not for new claims; and of a claimed one it may say the same in other words.
-                drop(state);
+                drop(guard);
                 let reason = format!("its agent is of {version}");
-                self.feed(Event::Lost {
-                    worker: worker.clone(),
-                    reason,
-                });
+                self.feed(Event::Lost { worker, reason });
                 return;
             }
             if main.is_none() && record.claim.is_none() && description.workspace_mounted {
                 // A claim was cut short between its mount and its start: never warm again.
-                drop(state);
+                drop(guard);
                 let reason = "a project was mounted for a claim that was cut short".to_owned();
-                self.feed(Event::Unhealthy {
-                    worker: worker.clone(),
-                    reason,
-                });
+                self.feed(Event::Unhealthy { worker, reason });
                 return;
             }
+            for info in &description.sessions {
+                if let Some(status) = info.exit.filter(|_| record.exec_ended(&info.session)) {
+                    // It ended while nobody listened.
+                    state
+                        .exits
+                        .add(&worker, info.session.clone(), status, false);
+                }
+            }
             if let Some(info) = main {
-                let carried = carried.filter(|claim| claim.id == *worker);
-                if record.claim.is_none() {
-                    record.claim = carried;
-                } else if !record.is_main(&info.session)
-                    && carried.is_some_and(|claim| claim.session == info.session)
-                {
-                    // It was started again while nobody listened.
-                    record.started_again(&info.session);
-                    again = true;
+                let carried = info.claim.clone();
+                let carried = carried.and_then(|claim| self.claim_key.unseal(&worker, claim));
+                match record.recognise(info, carried, missing) {
+                    Recognised::Main => {}
+                    Recognised::StartedAgain => again = true,
+                    Recognised::Unknown => {
+                        drop(guard);
+                        let reason = UNKNOWN_MAIN.to_owned();
+                        self.feed(Event::Lost { worker, reason });
+                        return;
+                    }
                 }
                 record.hear(info);
                 record.session.ended_ms = info
@@ -188,16 +191,13 @@ impl Daemon {
                 }
                 ended = info.exit.map(|status| (info.session.clone(), status));
             }
-            if ended.is_some()
-                && let Some(record) = state.records.get_mut(worker)
-            {
-                record.restarting = None;
-            }
             if let Some((session, status)) = &ended {
-                let oom = state.records.get(worker).is_some_and(|r| r.session.oom);
-                state.exits.add(session.clone(), *status, oom);
+                record.restarting = None;
+                let oom = record.session.oom;
+                state.exits.add(&worker, session.clone(), *status, oom);
             }
         }
+        let worker = &worker;
         if again {
             self.follow_restart(worker);
         }
@@ -205,8 +205,8 @@ impl Daemon {
             self.follow_adopted(claim);
         }
         let has_ended = ended.is_some();
-        let cut_off = !has_ended && shares_network && self.cut_off(description.netns);
-        if cut_off && main.is_none() {
+        let cut_off = !has_ended && shares_network && self.cut_off(netns);
+        if cut_off && !main_runs {
             self.lose(worker);
             return;
         }
@@ -245,103 +245,6 @@ impl Daemon {
         });
     }
 
-    fn hear(self: &Arc<Self>, worker: &WorkerId, event: AgentEvent) {
-        match event {
-            AgentEvent::Exited {
-                session,
-                status,
-                oom,
-            } => {
-                let main = {
-                    let mut state = self.lock();
-                    state.exits.add(session.clone(), status, oom);
-                    let record = state
-                        .records
-                        .get_mut(worker)
-                        .filter(|r| r.is_main(&session));
-                    record.map(|record| {
-                        record.restarting = None;
-                        record.session.exit = Some(status);
-                        record.session.oom = oom;
-                        record.session.ended_ms = Some(unix_ms());
-                        record.claim.as_ref().is_none_or(|claim| claim.remove)
-                    })
-                };
-                self.ended.notify_waiters();
-                if let Some(remove) = main {
-                    self.feed(Event::SessionEnded {
-                        worker: worker.clone(),
-                        remove,
-                    });
-                    self.want_count(worker);
-                    self.tell_worker(worker);
-                }
-            }
-            AgentEvent::Restarted {
-                session,
-                next,
-                outcome,
-            } => self.restarted(worker, &session, &next, outcome),
-            AgentEvent::Activity { session, activity } => {
-                let working = activity.state == ActivityState::Working;
-                let mut rests = false;
-                self.update_session(worker, &session, |s| {
-                    let was = s.activity.replace(activity);
-                    rests = !working && was.is_some_and(|a| a.state == ActivityState::Working);
-                });
-                if rests {
-                    self.want_count(worker);
-                } else if working {
-                    self.counting.notify_one();
-                }
-            }
-            AgentEvent::Title { session, title } => {
-                self.update_session(worker, &session, |s| s.title = title);
-            }
-            AgentEvent::Resized { session, size } => {
-                self.update_session(worker, &session, |s| s.size = Some(size));
-            }
-            AgentEvent::Detached {
-                session, clients, ..
-            } => {
-                self.update_session(worker, &session, |s| s.clients = clients);
-            }
-            AgentEvent::Notification { text, .. } => {
-                let name = {
-                    let state = self.lock();
-                    let claim = state.records.get(worker).and_then(|r| r.claim.as_ref());
-                    claim.map_or_else(|| worker.to_string(), |c| c.name.to_string())
-                };
-                self.bus
-                    .send(EventBody::Notification { worker: name, text });
-            }
-            AgentEvent::ScreenRebuilt { session, reason } => {
-                tracing::warn!(%worker, session, reason, "the screen model was rebuilt");
-            }
-        }
-    }
-
-    fn update_session(
-        &self,
-        worker: &WorkerId,
-        session: &str,
-        change: impl FnOnce(&mut super::record::SessionView),
-    ) {
-        let changed = {
-            let mut state = self.lock();
-            match state.records.get_mut(worker).filter(|r| r.is_main(session)) {
-                Some(record) => {
-                    change(&mut record.session);
-                    true
-                }
-                None => false,
-            }
-        };
-        if changed {
-            self.tell_worker(worker);
-        }
-    }
-
     /// Takes the readings of claimed workers now and then.
     pub(super) async fn read_meters(self: Arc<Self>) {
         let mut interval = tokio::time::interval(READINGS_INTERVAL);
@@ -360,9 +263,8 @@ impl Daemon {
                 let Some(agent) = self.hub.handle(&worker) else {
                     continue;
                 };
-                if let Ok(Reply::Readings(readings)) = agent
-                    .request(ToAgentBody::Readings, super::session::AGENT_DEADLINE)
-                    .await
+                let asked = agent.request(ToAgentBody::Readings, super::session::AGENT_DEADLINE);
+                if let Ok(Reply::Readings(readings)) = asked.await.and_then(|said| said.of(&worker))
                     && self.note_readings(&worker, readings)
                 {
                     self.tell_worker(&worker);

@@ -4,7 +4,9 @@
 //! environment, and a coordinator that dies meanwhile finds a session that runs. Here is only the
 //! waiting; the agent tells the new start before the old end, which so ends nothing.
 
-use super::{Daemon, detached, place::START_DEADLINE, session::AGENT_DEADLINE};
+use super::{
+    Daemon, detached, place::START_DEADLINE, session::AGENT_DEADLINE, unproven::unproven_error,
+};
 use crate::{
     agent::AgentRequestError,
     model::{Isolation, WorkerId, WorkerState},
@@ -41,6 +43,11 @@ impl Daemon {
             let view = daemon.worker(id.as_str())?;
             match view.state {
                 WorkerState::Running => daemon.restart_in_place(&id, grace_ms).await,
+                WorkerState::Lost | WorkerState::Exited | WorkerState::Failed
+                    if daemon.unproven(&id).is_some() =>
+                {
+                    Err(unproven_error(&view.name, daemon.unproven(&id)))
+                }
                 WorkerState::Lost => daemon.rehome_lost(&id).await,
                 WorkerState::Exited | WorkerState::Failed => daemon.claim_again(&id, &view).await,
                 state @ (WorkerState::Creating
@@ -64,7 +71,8 @@ impl Daemon {
     ) -> Result<WorkerView, ApiError> {
         self.agent_back(id).await;
         let agent = self.agent(id)?;
-        let (session, next, claim, grace) = {
+        let next = super::random_id()?;
+        let (session, claim, grace) = {
             let mut state = self.lock();
             let record = state.records.get_mut(id).filter(|r| !r.removing);
             let running = record.filter(|r| r.session.exit.is_none());
@@ -82,14 +90,16 @@ impl Daemon {
             }
             let mut again = claim.clone();
             again.restarts = again.restarts.saturating_add(1);
-            again.session = ClaimRecord::session_after(id, again.restarts);
-            record.restarting = Some(again.session.clone());
+            again.follow_with(&next);
+            record.restarting = Some(next.clone());
             record.restart_failed = None;
             let grace = self.grace(&record.profile, grace_ms);
-            (claim.session, again.session.clone(), again, grace)
+            (claim.session, again, grace)
         };
         self.tell_worker(id);
-        let carried = serde_json::to_value(&claim)
+        let carried = self
+            .claim_key
+            .seal(&claim)
             .map_err(|e| ApiError::new(ErrorKind::Internal, format!("the claim's record: {e}")))?;
         let body = ToAgentBody::Restart {
             session,
@@ -161,38 +171,6 @@ impl Daemon {
         self.tell_worker(id);
     }
 
-    /// The agent says what came of a restart. Should it be nothing, the session's end follows.
-    pub(super) fn restarted(
-        self: &Arc<Self>,
-        id: &WorkerId,
-        session: &str,
-        next: &str,
-        outcome: Result<i32, AgentError>,
-    ) {
-        let again = {
-            let mut state = self.lock();
-            let record = state.records.get_mut(id).filter(|r| r.is_main(session));
-            let Some(record) = record else { return };
-            match outcome {
-                Ok(pid) => {
-                    record.started_again(next);
-                    record.session.pid = Some(pid);
-                    true
-                }
-                Err(error) => {
-                    tracing::warn!(worker = %id, error = error.message, "not started again");
-                    record.restarting = None;
-                    record.restart_failed = Some(error);
-                    false
-                }
-            }
-        };
-        self.ended.notify_waiters();
-        if again {
-            self.follow_restart(id);
-        }
-    }
-
     /// All that follows a session's new start.
     pub(super) fn follow_restart(self: &Arc<Self>, id: &WorkerId) {
         self.ended.notify_waiters();
@@ -200,8 +178,8 @@ impl Daemon {
         let (daemon, id) = (self.clone(), id.clone());
         tokio::spawn(async move {
             worker_agent::failpoint!("restart.told");
-            if let Err(error) = daemon.write_claim(&id).await {
-                tracing::error!(worker = %id, %error, "the claim's record is not on disk");
+            if daemon.write_claim(&id).await.is_err() {
+                tracing::debug!(worker = %id, "the claim's record is tried again");
             }
             // It may have got another name meanwhile.
             daemon.carry_claim(&id).await;

@@ -1,17 +1,13 @@
 //! `podbay serve`: from the arguments to the drain.
 
-use super::{
-    Bus, Daemon, State,
-    count::Counts,
-    session::{ExitLog, PendingExecs},
-};
+use super::{Bus, Daemon, State, count::Counts, exits::ExitLog, session::PendingExecs};
 use crate::{
     agent::AgentHub,
     config::{Config, LogConfig, LogFormat},
     egress::GuardClient,
     fleet::Fleet,
     runtime::{Docker, PullPolicy},
-    store::{AuditLog, StateDir},
+    store::{AuditLog, ClaimKey, StateDir},
     wire::{EngineView, GuardView, HotMounts},
     workspace::MounterClient,
 };
@@ -119,6 +115,8 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
             next_claim: 0,
         }),
         keeping: tokio::sync::Mutex::new(()),
+        claim_key: claim_key(&state_dir)?,
+        unwritten: Notify::new(),
         audit: AuditLog::open(state_dir.join("logs")).context("starting the audit log")?,
         bus: Bus::new(),
         relist: Notify::new(),
@@ -154,6 +152,14 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         tracing::warn!("the last entries of the audit log are missing");
     }
     Ok(())
+}
+
+/// Without room for a key the coordinator works, and what is carried proves nothing to the next one.
+fn claim_key(state_dir: &StateDir) -> anyhow::Result<ClaimKey> {
+    ClaimKey::open(state_dir).or_else(|error| {
+        tracing::error!(%error, "no key for claim records on disk; this coordinator has its own");
+        ClaimKey::passing().context("making a key for claim records")
+    })
 }
 
 async fn wait_for_signals(

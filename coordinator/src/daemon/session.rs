@@ -11,7 +11,7 @@ use podbay_protocol::{
     Attach, AttachMode, ExitStatus, Reply, SessionIo, Size, StartSession, ToAgentBody, paths,
 };
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -27,8 +27,6 @@ pub(super) const STREAM_DEADLINE: Duration = Duration::from_secs(5);
 const EXEC_DEADLINE: Duration = Duration::from_secs(10);
 /// Exec sessions that wait for their client.
 const EXECS: usize = 256;
-/// Ends of sessions that are remembered for clients that ask a moment later.
-const EXITS: usize = 1024;
 /// From the end of a stream to the word on how the session ended.
 const EXIT_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -43,6 +41,8 @@ pub struct Attached {
     pub stream: String,
     /// Whether its input is heard.
     pub writer: bool,
+    /// It was asked for to watch only, and is noted so: nothing of the client reaches the session.
+    pub read_only: bool,
     /// Input and output (stdout on pipes).
     pub out: RawStream,
     /// Stderr, on pipes.
@@ -63,6 +63,7 @@ impl Attached {
             session,
             stream,
             writer,
+            read_only: false,
             out,
             err,
         }
@@ -88,29 +89,6 @@ pub enum SessionEnd {
 /// Exec sessions that wait for their client.
 #[derive(Debug, Default)]
 pub(super) struct PendingExecs(HashMap<String, (WorkerId, ExecRequest, Instant)>);
-
-/// The ends of the last sessions.
-#[derive(Debug, Default)]
-pub(super) struct ExitLog(VecDeque<(String, ExitStatus, bool)>);
-
-impl ExitLog {
-    pub fn add(&mut self, session: String, status: ExitStatus, oom: bool) {
-        if self.0.iter().any(|(known, ..)| *known == session) {
-            return;
-        }
-        if self.0.len() == EXITS {
-            self.0.pop_front();
-        }
-        self.0.push_back((session, status, oom));
-    }
-
-    pub fn get(&self, session: &str) -> Option<(ExitStatus, bool)> {
-        self.0
-            .iter()
-            .find(|(known, ..)| known == session)
-            .map(|(_, status, oom)| (*status, *oom))
-    }
-}
 
 impl Daemon {
     pub(super) fn agent(&self, worker: &WorkerId) -> Result<AgentHandle, ApiError> {
@@ -149,6 +127,7 @@ impl Daemon {
         self.agent(worker)?
             .request(body, AGENT_DEADLINE)
             .await
+            .and_then(|said| said.of(worker))
             .map_err(agent_error)
     }
 
@@ -171,7 +150,11 @@ impl Daemon {
             return self.start_exec(worker, session, size).await;
         }
         let session = self.main_session(&worker)?;
-        self.attach_session(worker, session, query.mode, size).await
+        let mut attached = self
+            .attach_session(worker, session, query.mode, size)
+            .await?;
+        attached.read_only = query.mode == AttachMode::ReadOnly;
+        Ok(attached)
     }
 
     pub(super) fn main_session(&self, worker: &WorkerId) -> Result<String, ApiError> {
@@ -335,6 +318,9 @@ impl Daemon {
             timeout_s: None,
             secrets: std::collections::BTreeMap::new(),
         };
+        if let Some(record) = self.lock().records.get_mut(&worker) {
+            record.exec_starts(&start.session);
+        }
         let daemon = self.clone();
         detached(async move {
             match daemon
@@ -358,7 +344,7 @@ impl Daemon {
             news.as_mut().enable();
             {
                 let state = self.lock();
-                if let Some((status, oom)) = state.exits.get(session) {
+                if let Some((status, oom)) = state.exits.get(attached_worker, session) {
                     return SessionEnd::Exited { status, oom };
                 }
                 match state.records.get(attached_worker) {

@@ -1,6 +1,9 @@
 //! Views for clients, made from the fleet's entry and the record.
 
-use super::{Daemon, State, egress::egress_words, record::Record, stats::ClaimTimes, unix_ms};
+use super::{
+    Daemon, State, egress::egress_words, record::Record, stats::ClaimTimes, unix_ms,
+    writing::unwritten_words,
+};
 use crate::{
     fleet::PoolNumbers,
     model::{Isolation, Limits, WorkerId, WorkerState},
@@ -48,8 +51,17 @@ impl Daemon {
             }
             None => view.state = WorkerState::Stopping,
         }
-        if view.state == WorkerState::Exited && record.claim.is_some() {
-            view.unapplied = view.isolation == Isolation::Overlay;
+        if let Some(error) = &record.write_error {
+            let words = unwritten_words(error);
+            view.why = Some(match view.why.take() {
+                Some(why) => format!("{why}; {words}"),
+                None => words,
+            });
+        }
+        if view.state == WorkerState::Exited
+            && let Some(claim) = &record.claim
+        {
+            view.unapplied = claim.may_have_changes();
         }
         Some(view)
     }

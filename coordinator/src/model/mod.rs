@@ -6,6 +6,7 @@ mod limits;
 mod name;
 mod nearest;
 mod path;
+mod rate;
 mod state;
 
 pub use egress::{Egress, EgressError, EgressHost, EgressRule, forbidden, normal};
@@ -13,6 +14,7 @@ pub use limits::{LimitError, Limits, parse_bytes, parse_cpus, parse_pids};
 pub use name::{NameError, ProfileName, VARIABLE_RULE, WorkerId, WorkerName, is_variable_name};
 pub use nearest::did_you_mean;
 pub use path::HostPath;
+pub use rate::{Bucket, Summary};
 pub use state::{Isolation, WorkerState};
 
 /// Where the state volume is mounted in a parent, unless `PODBAY_STATE` says otherwise.

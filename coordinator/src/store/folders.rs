@@ -39,6 +39,7 @@ impl StateDir {
             ("workers", 0o711),
             ("sessions", 0o700),
             ("logs", 0o700),
+            ("keys", 0o700),
         ] {
             make_dir(&dir.0.join(name), mode)?;
         }
@@ -69,7 +70,7 @@ impl StateDir {
     /// # Errors
     /// A folder cannot be read, a file not removed.
     pub fn sweep(&self) -> io::Result<()> {
-        for name in ["config", "profiles", "bin", "sessions"] {
+        for name in ["config", "profiles", "bin", "sessions", "keys"] {
             remove_temporary(&self.0.join(name))?;
         }
         for id in self.workers()? {
@@ -350,7 +351,7 @@ pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()>
 }
 
 /// Temporary file, sync, rename, sync of the folder.
-fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+pub(super) fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let temporary = path.with_extension(TEMPORARY);
     absent_is_fine(fs::remove_file(&temporary))?;
     let mut file = fs::OpenOptions::new()
@@ -426,6 +427,8 @@ mod tests {
             restarts: 0,
             note: None,
             moving: false,
+            earlier: Vec::new(),
+            unproven: None,
         }
     }
 

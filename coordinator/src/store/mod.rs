@@ -5,11 +5,14 @@
 //! file that does not parse is reported and passed over. Must never be on a claim's path.
 
 mod audit;
+mod facts;
 mod folders;
 mod record;
+mod seal;
 mod upgrade;
 
 pub use audit::AuditLog;
 pub use folders::{StateDir, WorkerFolder};
 pub use record::{ClaimRecord, FinishedRecord};
+pub use seal::ClaimKey;
 pub use upgrade::{Upgrade, base, become_current};

@@ -80,6 +80,33 @@ pub struct Mounted {
     pub took_us: u64,
 }
 
+/// What the mounter notes of a mount in the worker's folder of the state volume: who claims what it
+/// is, whatever the worker's agent says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountFacts {
+    /// The worker's id.
+    pub worker: String,
+    /// The project, canonical, as in [`Mounted`].
+    pub project: HostPath,
+    /// Device of the project's folder on the host.
+    pub dev: u64,
+    /// Inode of the project's folder on the host.
+    pub ino: u64,
+    /// How it got in.
+    pub mode: MountMode,
+    /// What the session runs as, as in [`Mounted`].
+    pub uid: u32,
+    /// The same for the group.
+    pub gid: u32,
+    /// Unix nanoseconds of the first mount of this folder into this worker.
+    pub claimed_ns: i64,
+}
+
+impl MountFacts {
+    /// The file's name in the worker's folder.
+    pub const FILE: &str = "mount.json";
+}
+
 /// What this mounter can do, tried at its start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MounterCaps {
@@ -107,6 +134,9 @@ pub struct ReviewTarget {
     pub ino: u64,
     /// Unix nanoseconds of the claim: what changed in the project after it is a conflict.
     pub claimed_at_ns: i64,
+    /// Which folders may be projects: the claim was judged by it, and so is each review.
+    #[serde(default)]
+    pub policy: Policy,
 }
 
 /// Why the mounter refused.

@@ -324,6 +324,7 @@ impl Stage {
             claimed_at_ns: i64::try_from(now.as_nanos())
                 .unwrap()
                 .max(worker.claimed_at_ns),
+            policy: Policy::default(),
         }
     }
 }

@@ -428,12 +428,8 @@ impl Down<'_> {
         let before = std::mem::replace(&mut self.target, self.targets.borrow_and_update().clone());
         match (before.write, self.target.write) {
             (Some(_), None) => return Some(End::Again),
-            // There is a message for taking over, none for being the writer if nobody is.
-            (None, Some(_)) if !self.target.takeover => return Some(End::Again),
-            (None, Some(size)) => {
-                self.tell(Say::Resize(size));
-                self.take_over();
-            }
+            // What watches cannot become a writer: the audit log notes who types.
+            (None, Some(_)) => return Some(End::Again),
             (Some(then), Some(now)) => {
                 if then != now {
                     self.tell(Say::Resize(now));

@@ -6,13 +6,15 @@
 
 use crate::workspace::{mounter::Host, tree::Tree};
 use rustix::{
-    fs::{AtFlags, Mode, OFlags, openat, unlinkat},
+    fs::{AtFlags, FlockOperation, Mode, OFlags, flock, openat, unlinkat},
     io::Errno,
 };
 use serde::{Deserialize, Serialize};
 use std::{
     io::{self, Read, Write},
+    os::fd::OwnedFd,
     path::Path,
+    time::{Duration, Instant},
 };
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -23,6 +25,37 @@ struct MountedIn {
 }
 
 const FILE: &str = "mounted.json";
+/// How long a mount waits for a change to the upper folder that is under way.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+const LOCK_STEP: Duration = Duration::from_millis(20);
+
+/// Keeps whoever changes the upper folder away until dropped.
+pub(crate) struct Lock(#[expect(dead_code, reason = "closing it gives the lock back")] OwnedFd);
+
+/// Takes the lock that a change to the upper folder takes, for a mount; waits [`LOCK_WAIT`] for
+/// one that is under way.
+///
+/// # Errors
+/// `WouldBlock` when it is still under way.
+pub(crate) fn lock(worker: &Tree) -> io::Result<Lock> {
+    let dir = worker.dir(Path::new("changes"))?;
+    let until = Instant::now() + LOCK_WAIT;
+    loop {
+        match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Lock(dir)),
+            Err(Errno::WOULDBLOCK) if Instant::now() < until => pause(),
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread of the mounter, which has no executor; flock has no deadline"
+)]
+fn pause() {
+    std::thread::sleep(LOCK_STEP);
+}
 
 /// Records the worker's PID 1 as the one that has the overlay.
 pub(crate) fn record(host: &Host, worker: &Tree, pid: i32) -> io::Result<()> {

@@ -71,13 +71,15 @@ pub(super) struct Review {
 impl Review {
     fn open(place: &mut Place, target: &ReviewTarget, change: bool) -> Result<Self> {
         let worker = place.host.worker(&target.worker)?;
-        let project = reopen(place, &target.project, target.dev, target.ino)?;
-        let live = live::is_live(&place.host, &worker);
+        let project = reopen(place, target)?;
         let changes = worker
             .sub(Path::new("changes"))
             .map_err(|e| system("opening the worker's changes/", e))?;
         let owner = (project.meta.uid, project.meta.gid);
-        Self::new(target, &changes, Tree::new(project.fd), owner, live, change)
+        let mut review = Self::new(target, &changes, Tree::new(project.fd), owner, true, change)?;
+        // With the lock that a mount takes as well: nothing is mounted behind a change's back.
+        review.live = live::is_live(&place.host, &worker);
+        Ok(review)
     }
 
     fn new(

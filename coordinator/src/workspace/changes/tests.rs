@@ -107,6 +107,7 @@ impl Case {
             dev: 0,
             ino: 0,
             claimed_at_ns: self.claimed,
+            policy: crate::workspace::Policy::default(),
         };
         let (changes, lower) = (open(self.dir.path()), open(&self.project("")));
         Review::new(&target, &changes, lower, (OWNER, OWNER), self.live, true).unwrap()

@@ -6,6 +6,7 @@
 //! delays a claim. It must never act on a path it did not open itself.
 
 mod browse;
+mod facts;
 mod folders;
 mod host;
 mod idmap;

@@ -10,6 +10,7 @@
 //! and programs copy instead. The upper folder alone says what changed.
 
 use super::{
+    facts,
     host::{Host, Place, hold, open_plain},
     idmap::IdPair,
     project::{self, Project},
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::model::HostPath;
 use crate::workspace::{
-    MountMode, MountRequest, Mounted, MounterError,
+    MountFacts, MountMode, MountRequest, Mounted, MounterError,
     changes::live,
     error::{bad_target, system, unsupported},
     tree::{Meta, Tree},
@@ -34,7 +35,7 @@ use rustix::{
 use std::{
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 type Result<T> = std::result::Result<T, MounterError>;
@@ -82,6 +83,16 @@ fn try_mount(
     } else {
         (owner_uid, owner_gid)
     };
+    // Until the overlay is recorded as mounted, nobody changes its upper folder.
+    let _lock = match request.mode {
+        MountMode::Bind => None,
+        MountMode::Overlay => Some(live::lock(&worker).map_err(|e| {
+            system(
+                "waiting for a change to the worker's upper folder; try again",
+                e,
+            )
+        })?),
+    };
     let mount = match request.mode {
         MountMode::Bind => clone,
         MountMode::Overlay => {
@@ -96,14 +107,25 @@ fn try_mount(
         }
     };
     worker_agent::failpoint!("mounter.mount.made");
-    place.enter_worker(&process, &worker)?;
-    attach(&mount)?;
-    worker_agent::failpoint!("mounter.mount.moved");
-    if request.mode == MountMode::Overlay
-        && let Err(e) = live::record(&place.host, &worker, request.pid)
-    {
-        tracing::warn!(error = %e, "the overlay's process is not recorded");
+    let facts = MountFacts {
+        worker: request.worker.clone(),
+        project: HostPath::new(project.path.as_path()),
+        dev: project.meta.dev,
+        ino: project.meta.ino,
+        mode: request.mode,
+        uid: session_uid,
+        gid: session_gid,
+        claimed_ns: unix_ns(),
+    };
+    let first = facts::record(&worker, facts).map_err(|e| system("noting what is mounted", e))?;
+    let attached = note_live(place, &worker, request)
+        .and_then(|()| place.enter_worker(&process, &worker))
+        .and_then(|()| attach(&mount));
+    if let Err(e) = attached {
+        unnote(&worker, request.mode, first);
+        return Err(e);
     }
+    worker_agent::failpoint!("mounter.mount.moved");
     Ok(Mounted {
         project: HostPath::new(project.path),
         dev: project.meta.dev,
@@ -116,6 +138,31 @@ fn try_mount(
         idmap_reason,
         took_us: u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
     })
+}
+
+/// Where an overlay is about to be mounted: without it somebody might write to its upper folder.
+fn note_live(place: &Place, worker: &Tree, request: &MountRequest) -> Result<()> {
+    if request.mode == MountMode::Overlay {
+        live::record(&place.host, worker, request.pid)
+            .map_err(|e| system("noting where the overlay is mounted", e))?;
+    }
+    Ok(())
+}
+
+/// There is no mount after all.
+fn unnote(worker: &Tree, mode: MountMode, first: bool) {
+    let mut gone = if first { facts::forget(worker) } else { Ok(()) };
+    if mode == MountMode::Overlay {
+        gone = gone.and(live::forget(worker));
+    }
+    if let Err(e) = gone {
+        tracing::warn!(error = %e, "a mount that failed stays noted");
+    }
+}
+
+fn unix_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    i64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// A detached clone: with the mounts inside it for a bind, as the engine does; an overlay's lower

@@ -7,7 +7,7 @@ use super::host::Place;
 use crate::{
     model::HostPath,
     workspace::{
-        MounterError, Policy,
+        MounterError, Policy, ReviewTarget,
         error::{not_a_folder, refused, system},
         policy::{self, Rules},
         tree::Meta,
@@ -75,12 +75,18 @@ pub(super) fn open(place: &mut Place, path: &HostPath, policy: &Policy) -> Resul
     })
 }
 
-/// Opens a project that was judged at its claim, for review: it must be the same folder still.
+/// Opens the project of a claim again, for review: it must be the same folder still, and one that
+/// may be a project by the same rules as at the claim.
 ///
 /// # Errors
-/// `NotAFolder` when it is gone, `Refused` when another folder is there now.
-pub(crate) fn reopen(place: &mut Place, path: &HostPath, dev: u64, ino: u64) -> Result<Project> {
+/// `NotAFolder` when it is gone, `Refused` when another folder is there now or the policy refuses
+/// it.
+pub(crate) fn reopen(place: &mut Place, target: &ReviewTarget) -> Result<Project> {
+    let (path, dev, ino) = (&target.project, target.dev, target.ino);
     place.enter_engine()?;
+    if !path.as_path().is_absolute() {
+        return Err(not_a_folder(format!("{path} is not an absolute path")));
+    }
     let root = place.host.engine_root()?;
     let fd =
         open_in(root, path.as_path(), ResolveFlags::NO_SYMLINKS).map_err(|e| missing(path, e))?;
@@ -90,6 +96,12 @@ pub(crate) fn reopen(place: &mut Place, path: &HostPath, dev: u64, ino: u64) -> 
             "another folder is at {path} than the one that was claimed; move it back to review"
         )));
     }
+    // By where it is, not by what it is called.
+    let canonical = place
+        .host
+        .path_of(&fd)
+        .map_err(|e| system("finding the project's real path", e))?;
+    judge(place, &canonical, &meta, &target.policy)?;
     Ok(Project {
         fd,
         path: path.as_path().to_owned(),

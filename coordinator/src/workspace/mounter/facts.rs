@@ -1,0 +1,99 @@
+//! What was mounted into a worker, noted beside it: `workers/<id>/mount.json`.
+//!
+//! A claim's record is written after its answer, and an agent's copy is only as good as its MAC.
+//! This file is there before the project is: whole or not at all, by a rename, and not synced, so
+//! that a claim does not wait for the disk. No worker sees it.
+
+use crate::workspace::{MountFacts, tree::Tree};
+use rustix::{
+    fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat},
+    io::Errno,
+};
+use std::{
+    io::{self, Read, Write},
+    path::Path,
+};
+
+const TEMPORARY: &str = "mount.tmp";
+/// The most of the file that is read, in bytes.
+const MAX_BYTES: u64 = 64 << 10;
+
+/// Notes a mount. One of the same folder in the same way keeps the time of the first: it is the
+/// claim's, however often its container is recreated. Whether there was none before.
+pub(super) fn record(worker: &Tree, mut facts: MountFacts) -> io::Result<bool> {
+    let former = read(worker);
+    if let Some(former) = &former
+        && (former.dev, former.ino, former.mode) == (facts.dev, facts.ino, facts.mode)
+        && former.worker == facts.worker
+    {
+        facts.claimed_ns = former.claimed_ns;
+    }
+    let text = serde_json::to_vec(&facts)?;
+    let dir = worker.dir(Path::new(""))?;
+    match unlinkat(&dir, TEMPORARY, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(e) => return Err(e.into()),
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = openat(&dir, TEMPORARY, flags, Mode::RUSR | Mode::WUSR)?;
+    std::fs::File::from(fd).write_all(&text)?;
+    renameat(&dir, TEMPORARY, &dir, MountFacts::FILE)?;
+    Ok(former.is_none())
+}
+
+/// The mount did not take place, and there was none before.
+pub(super) fn forget(worker: &Tree) -> rustix::io::Result<()> {
+    match unlinkat(
+        worker.dir(Path::new(""))?,
+        MountFacts::FILE,
+        AtFlags::empty(),
+    ) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+fn read(worker: &Tree) -> Option<MountFacts> {
+    let mut text = Vec::new();
+    let file = worker.file(Path::new(MountFacts::FILE)).ok()?;
+    file.take(MAX_BYTES).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{model::HostPath, workspace::MountMode};
+
+    fn facts(ino: u64, claimed_ns: i64) -> MountFacts {
+        MountFacts {
+            worker: "0123456789ab".to_owned(),
+            project: HostPath::new("/p"),
+            dev: 1,
+            ino,
+            mode: MountMode::Overlay,
+            uid: 200_000,
+            gid: 200_000,
+            claimed_ns,
+        }
+    }
+
+    #[test]
+    fn a_mount_is_noted_whole_and_the_claims_time_stays_while_it_is_the_same_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let tree = Tree::new(rustix::fs::open(dir.path(), flags, Mode::empty()).unwrap());
+        std::fs::write(dir.path().join(TEMPORARY), "half").unwrap();
+        assert_eq!(read(&tree), None);
+        assert!(record(&tree, facts(2, 10)).unwrap());
+        assert_eq!(read(&tree), Some(facts(2, 10)));
+        assert!(!record(&tree, facts(2, 20)).unwrap());
+        assert_eq!(read(&tree), Some(facts(2, 10)));
+        record(&tree, facts(3, 20)).unwrap();
+        assert_eq!(read(&tree), Some(facts(3, 20)));
+        assert!(!dir.path().join(TEMPORARY).exists());
+        forget(&tree).unwrap();
+        forget(&tree).unwrap();
+        assert_eq!(read(&tree), None);
+    }
+}
