@@ -93,6 +93,8 @@ pub struct Daemon {
     keeping: tokio::sync::Mutex<()>,
     /// Who did what.
     audit: AuditLog,
+    /// Clients that read logs.
+    readers: log::Readers,
     /// Tells clients what changed.
     bus: Bus,
     /// Woken when a relist is wanted now.

@@ -120,6 +120,7 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         }),
         keeping: tokio::sync::Mutex::new(()),
         audit: AuditLog::open(state_dir.join("logs")).context("starting the audit log")?,
+        readers: super::log::Readers::default(),
         bus: Bus::new(),
         relist: Notify::new(),
         returned: Notify::new(),

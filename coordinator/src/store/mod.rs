@@ -5,11 +5,16 @@
 //! file that does not parse is reported and passed over. Must never be on a claim's path.
 
 mod audit;
+mod audit_reader;
 mod folders;
+mod lines;
 mod record;
+mod recording;
 mod upgrade;
 
 pub use audit::AuditLog;
+pub use audit_reader::AuditReader;
 pub use folders::{StateDir, WorkerFolder};
 pub use record::{ClaimRecord, FinishedRecord};
+pub use recording::{Piece, Recording, RecordingQuery};
 pub use upgrade::{Upgrade, base, become_current};
