@@ -8,25 +8,26 @@ use super::{
 };
 use crate::{
     daemon::Daemon,
+    store::AuditReader,
     wire::{ApiError, AuditEntry, AuditQuery, ErrorKind, SpawnRequest, SpawnResponse, Who},
 };
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     extract::{MatchedPath, Query, Request, State},
     http::{HeaderMap, Method, StatusCode},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use std::{
+    io,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
-use tokio::sync::mpsc;
 
 /// Longest name or path that is noted, in characters.
 const LONGEST: usize = 1024;
-/// Lines of an answer that wait for a slow client.
-const QUEUE: usize = 256;
+/// What was recorded before a reader came is written by then, or missing.
+const FLUSH_DEADLINE: Duration = Duration::from_secs(2);
 
 /// One entry in the making; written when it is told how it went, or dropped.
 #[derive(Debug, Clone)]
@@ -257,23 +258,29 @@ pub(super) async fn read(
     let since = query
         .since_s
         .and_then(|seconds| SystemTime::now().checked_sub(Duration::from_secs(seconds)));
-    let (lines, mut waiting) = mpsc::channel::<Vec<u8>>(QUEUE);
+    let slot = daemon.audit_slot()?;
     let log = daemon.audit().clone();
-    tokio::task::spawn_blocking(move || {
-        if !log.flush(Duration::from_secs(2)) {
+    let open = move |(): &mut ()| {
+        if !log.flush(FLUSH_DEADLINE) {
             tracing::warn!("the audit log lags behind");
         }
-        if let Err(error) = log.read(since, |line| lines.blocking_send(line).is_ok()) {
-            tracing::warn!(%error, "the audit log cannot be read");
-        }
-    });
-    let stream = futures_util::stream::poll_fn(move |context| {
-        waiting
-            .poll_recv(context)
-            .map(|line| line.map(Ok::<_, std::convert::Infallible>))
+        log.reader(since, query.tail)
+    };
+    let ((), reader) = slot.read((), open).await.map_err(unreadable)?;
+    let stream = futures_util::stream::try_unfold(Some((slot, reader)), async |state| {
+        let Some((slot, reader)) = state else {
+            return Ok::<_, io::Error>(None);
+        };
+        let (reader, piece) = slot.read(reader, AuditReader::read).await?;
+        Ok(piece.map(|piece| (Bytes::from(piece), Some((slot, reader)))))
     });
     let kind = [("content-type", "application/x-ndjson")];
     Ok((kind, Body::from_stream(stream)).into_response())
+}
+
+fn unreadable(error: io::Error) -> ApiError {
+    let message = format!("the audit log cannot be read: {error}");
+    ApiError::new(ErrorKind::Internal, message)
 }
 
 #[cfg(test)]

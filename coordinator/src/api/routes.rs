@@ -200,7 +200,7 @@ async fn logs(
     Path(name): Path<String>,
     Query(query): Query<LogsQuery>,
 ) -> Result<Response, Failure> {
-    let reader = daemon.logs(&name, &query)?;
+    let reader = daemon.logs(&name, &query).await?;
     let stream = futures_util::stream::unfold(reader, |mut reader| async move {
         let next = reader.next().await?;
         Some((next.map(Bytes::from), reader))

@@ -15,6 +15,9 @@ pub struct AuditArgs {
     /// Only what is younger, such as 1h.
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     since: Option<Duration>,
+    /// Only the last entries.
+    #[arg(long, value_name = "N")]
+    tail: Option<u64>,
     /// Print the entries as they are: a JSON object a line.
     #[arg(long)]
     pub json: bool,
@@ -23,6 +26,7 @@ pub struct AuditArgs {
 pub(super) async fn run(globals: &Globals, args: &AuditArgs) -> Result<ExitCode, Failure> {
     let query = AuditQuery {
         since_s: args.since.map(|since| since.as_secs()),
+        tail: args.tail,
     };
     let mut pieces = globals.client()?.audit(query).await?;
     let mut rest = Vec::new();

@@ -102,6 +102,8 @@ pub struct Daemon {
     unwritten: Notify,
     /// Who did what.
     audit: AuditLog,
+    /// Clients that read logs.
+    readers: log::Readers,
     /// Tells clients what changed.
     bus: Bus,
     /// Woken when a relist is wanted now.

@@ -118,6 +118,7 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         claim_key: claim_key(&state_dir)?,
         unwritten: Notify::new(),
         audit: AuditLog::open(state_dir.join("logs")).context("starting the audit log")?,
+        readers: super::log::Readers::default(),
         bus: Bus::new(),
         relist: Notify::new(),
         returned: Notify::new(),

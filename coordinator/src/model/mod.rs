@@ -3,6 +3,7 @@
 mod egress;
 pub mod keys;
 mod limits;
+mod log_limit;
 mod name;
 mod nearest;
 mod path;
@@ -11,6 +12,7 @@ mod state;
 
 pub use egress::{Egress, EgressError, EgressHost, EgressRule, forbidden, normal};
 pub use limits::{LimitError, Limits, parse_bytes, parse_cpus, parse_pids};
+pub use log_limit::{LeftOut, LogLimit, Verdict};
 pub use name::{NameError, ProfileName, VARIABLE_RULE, WorkerId, WorkerName, is_variable_name};
 pub use nearest::did_you_mean;
 pub use path::HostPath;

@@ -4,10 +4,11 @@
 //! or while the disk takes nothing, entries are counted, and the next one that is written says how
 //! many were lost.
 
+use super::audit_reader::AuditReader;
 use crate::wire::AuditEntry;
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{
@@ -23,9 +24,9 @@ const QUEUE: usize = 1024;
 /// A file is rotated before it grows over so many bytes.
 const ROTATE_AT: u64 = 8 << 20;
 /// Rotated files that are kept.
-const KEEP: u32 = 4;
+pub(super) const KEEP: u32 = 4;
 /// Longest entry, in bytes; names and paths are bounded before they come here.
-const LONGEST: usize = 64 << 10;
+pub(super) const MAX_ENTRY: usize = 64 << 10;
 /// After a failure the file is not tried again for so long.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -48,7 +49,7 @@ impl std::fmt::Debug for Job {
     }
 }
 
-fn path(folder: &Path, number: u32) -> PathBuf {
+pub(super) fn path(folder: &Path, number: u32) -> PathBuf {
     match number {
         0 => folder.join("audit.jsonl"),
         n => folder.join(format!("audit.{n}.jsonl")),
@@ -105,44 +106,13 @@ impl AuditLog {
             .is_ok()
     }
 
-    /// Gives the whole lines that are there, the oldest first, until `take` says no more. What is
-    /// no entry (the rest of a line that was torn) is left out.
+    /// Reads the entries that are there, the oldest first: those younger than `since`, and of them
+    /// the last `tail`. Blocks.
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn read(
-        &self,
-        since: Option<SystemTime>,
-        mut take: impl FnMut(Vec<u8>) -> bool,
-    ) -> io::Result<()> {
-        for number in (0..=KEEP).rev() {
-            let file = match File::open(path(&self.folder, number)) {
-                Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-            let mut reader = BufReader::new(file);
-            let mut line = Vec::new();
-            loop {
-                line.clear();
-                let most = LONGEST as u64 + 1;
-                if (&mut reader).take(most).read_until(b'\n', &mut line)? == 0 {
-                    break;
-                }
-                let Ok(entry) = serde_json::from_slice::<AuditEntry>(&line) else {
-                    continue;
-                };
-                let young =
-                    |since| humantime::parse_rfc3339(&entry.time).is_ok_and(|time| time >= since);
-                if line.last() == Some(&b'\n')
-                    && since.is_none_or(young)
-                    && !take(std::mem::take(&mut line))
-                {
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
+    pub fn reader(&self, since: Option<SystemTime>, tail: Option<u64>) -> io::Result<AuditReader> {
+        AuditReader::open(&self.folder, since, tail)
     }
 }
 
@@ -176,7 +146,7 @@ impl Writer {
         let line = serde_json::to_vec(&entry).map_err(io::Error::other);
         let written = line.and_then(|mut line| {
             line.push(b'\n');
-            if line.len() > LONGEST {
+            if line.len() > MAX_ENTRY {
                 return Err(io::Error::other("an entry is too long"));
             }
             self.append(&line)
@@ -274,12 +244,17 @@ mod tests {
 
     fn all(log: &AuditLog) -> Vec<AuditEntry> {
         assert!(log.flush(Duration::from_secs(10)));
+        read(log, None, None)
+    }
+
+    fn read(log: &AuditLog, since: Option<SystemTime>, tail: Option<u64>) -> Vec<AuditEntry> {
+        let mut reader = log.reader(since, tail).unwrap();
         let mut found = Vec::new();
-        log.read(None, |line| {
-            found.push(serde_json::from_slice(&line).unwrap());
-            true
-        })
-        .unwrap();
+        while let Some(piece) = reader.read().unwrap() {
+            assert!(piece.len() < 130 << 10, "a bounded piece");
+            let lines = piece.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+            found.extend(lines.map(|line| serde_json::from_slice(line).unwrap()));
+        }
         found
     }
 
@@ -294,8 +269,7 @@ mod tests {
         let mode = fs::metadata(path(folder.path(), 0)).unwrap().mode();
         assert_eq!(mode & 0o777, 0o600);
         let later = SystemTime::now() + Duration::from_secs(60);
-        log.read(Some(later), |_| panic!("nothing is that young"))
-            .unwrap();
+        assert_eq!(read(&log, Some(later), None), [], "nothing is that young");
     }
 
     #[test]
@@ -362,6 +336,11 @@ mod tests {
         let log = AuditLog::open(folder.path().to_owned()).unwrap();
         let whats: Vec<String> = all(&log).into_iter().map(|e| e.what).collect();
         assert_eq!(whats.last().unwrap(), "n199");
+        let last = read(&log, None, Some(12)).into_iter().map(|e| e.what);
+        let wanted: Vec<String> = (188..200).map(|n| format!("n{n}")).collect();
+        assert_eq!(last.collect::<Vec<_>>(), wanted, "over files");
+        assert_eq!(read(&log, None, Some(0)), []);
+        assert_eq!(read(&log, None, Some(1 << 40)).len(), whats.len());
         assert!(whats.len() > 20 && whats.is_sorted_by_key(|w| w[1..].parse::<u32>().unwrap()));
     }
 }

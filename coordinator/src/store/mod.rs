@@ -6,13 +6,18 @@
 
 mod audit;
 mod facts;
+mod audit_reader;
 mod folders;
+mod lines;
 mod record;
 mod seal;
+mod recording;
 mod upgrade;
 
 pub use audit::AuditLog;
+pub use audit_reader::AuditReader;
 pub use folders::{StateDir, WorkerFolder};
 pub use record::{ClaimRecord, FinishedRecord};
 pub use seal::ClaimKey;
+pub use recording::{Piece, Recording, RecordingQuery};
 pub use upgrade::{Upgrade, base, become_current};

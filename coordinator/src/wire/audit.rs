@@ -78,4 +78,7 @@ pub struct AuditQuery {
     /// Only what is younger, in seconds.
     #[serde(default)]
     pub since_s: Option<u64>,
+    /// Only the last entries.
+    #[serde(default)]
+    pub tail: Option<u64>,
 }

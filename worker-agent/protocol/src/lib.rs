@@ -20,11 +20,13 @@
 //! ## Frames
 //! Four bytes of big-endian length, then that many bytes of JSON, at most [`MAX_FRAME`] bytes.
 
+mod bounds;
 mod frame;
 mod message;
 mod name;
 mod secret;
 
+pub use bounds::{MAX_ID, MAX_NOTICE, MAX_REASON, MAX_TITLE, cut, shorten};
 pub use frame::{FrameDecoder, FrameError, MAX_FRAME, encode};
 pub use message::*;
 pub use secret::{MAX_SECRET, SHORTEST_REDACTED, Secret, SecretText};
