@@ -121,6 +121,8 @@ main() {
     filter=(-E 'not (binary(e2e) or binary(faults) or binary(cli_relay) or binary(cli_up) or binary(workspace_mount)
       or binary(container) or test(any_bytes_pass_both_ways))')
   fi
+  # Compiled in for tests of faults only, so the whole run below does not have it.
+  step "failpoints" cargo test --locked --quiet -p worker-agent --features faults --lib faults::
   step "documentation tests" cargo test --locked --doc --workspace --quiet
 
   say "everything before the tests: $(seconds $(($(now_ms) - start))) s"

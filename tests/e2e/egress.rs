@@ -42,10 +42,8 @@ impl Outside {
         };
         let first = serve(keep.clone());
         let second = serve(keep);
-        let format = "{{range .IPAM.Config}}{{.Gateway}}{{end}}";
-        let gateway = engine::docker(&["network", "inspect", "bridge", "-f", format]);
         Self {
-            gateway,
+            gateway: engine::bridge_address(),
             first,
             second,
             kept,

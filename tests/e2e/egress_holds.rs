@@ -84,13 +84,7 @@ struct Bay {
 
 impl Bay {
     fn start() -> Self {
-        let bridge = engine::docker(&[
-            "network",
-            "inspect",
-            "bridge",
-            "-f",
-            "{{(index .IPAM.Config 0).Gateway}}",
-        ]);
+        let bridge = engine::bridge_address();
         let (outside, other) = (Outside::start(&bridge), Outside::start(&bridge));
         let port = outside.port;
         let listed = format!(

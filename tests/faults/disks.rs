@@ -158,16 +158,20 @@ fn row_17_a_full_engine_disk_is_told_and_outlived_by_making_anew() {
     for id in &before {
         instance.engine.docker(&["kill", id]);
     }
-    let failure = wait::until("creating to fail", SLOW, || {
+    // That young workers died is the first thing to tell, and the truth; once the engine has
+    // refused a new one, the full disk is told, and stays so.
+    let told = || {
         let failure = instance.pool("default")?["last_failure"].clone();
-        (!failure.is_null() && !failure["retry_in_ms"].is_null()).then_some(failure)
-    });
-    let reason = failure["reason"].as_str().unwrap_or_default().to_owned();
-    assert!(
-        reason.contains("space"),
-        "the reason is not told: {failure}"
-    );
+        let reason = failure["reason"].as_str()?.to_owned();
+        (!failure["retry_in_ms"].is_null() && reason.contains("space")).then_some(reason)
+    };
+    let reason = wait::until("the full disk to be told", SLOW, told);
     counting.goes_on(5);
+    assert!(
+        told().is_some(),
+        "no longer told: {}",
+        instance.pool("default").unwrap()
+    );
     assert!(counting.lives());
     make_room(&data);
     let began = Instant::now();

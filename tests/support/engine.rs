@@ -72,6 +72,28 @@ impl Engine {
     }
 }
 
+/// Address of this machine on the engine's default bridge: what containers there have as gateway.
+///
+/// It is read from the interface. An engine that was installed and not yet restarted leaves the
+/// gateway out of what it says of the network.
+///
+/// # Panics
+/// The bridge has no interface here, or that has no IPv4 address.
+#[must_use]
+pub fn bridge_address() -> String {
+    let option = "{{index .Options \"com.docker.network.bridge.name\"}}";
+    let bridge = docker(&["network", "inspect", "bridge", "-f", option]);
+    let said = Command::new("ip")
+        .args(["-4", "-o", "addr", "show", "dev", &bridge])
+        .output()
+        .expect("ip is part of iproute2");
+    let said = String::from_utf8_lossy(&said.stdout);
+    let mut words = said.split_whitespace().skip_while(|word| *word != "inet");
+    let address = words.nth(1).and_then(|net| net.split('/').next());
+    let found = address.unwrap_or_else(|| panic!("no address of {bridge:?} in {said:?}"));
+    found.to_owned()
+}
+
 /// Runs `docker` on the machine's own engine and gives its trimmed stdout.
 ///
 /// # Panics

@@ -56,11 +56,14 @@ mod on {
         let Some(file) = FOLDER.get().map(|folder| folder.join("failpoints")) else {
             return;
         };
+        // Before the look at the file: a warm claim and the refill it causes reach their points at
+        // the same moment, and the one that finds no file any more must not go on before the other
+        // has carried the orders out.
+        let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(meta) = fs::metadata(&file) else {
             return;
         };
         let which = (meta.ino(), meta.ctime(), meta.ctime_nsec());
-        let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.replace(which) == Some(which) {
             return;
         }
@@ -111,4 +114,47 @@ pub fn wall_clock() -> std::time::SystemTime {
     return clock_offset(std::time::SystemTime::now());
     #[cfg(not(feature = "faults"))]
     std::time::SystemTime::now()
+}
+
+#[cfg(all(test, feature = "faults"))]
+mod tests {
+    use super::{begin, here};
+    use std::{
+        fs,
+        sync::atomic::{AtomicBool, Ordering},
+        thread,
+    };
+
+    /// Row 2 waited in vain for a death at `claim.assigned` when the refill's `create.entered` was
+    /// reached at the same moment.
+    #[test]
+    fn a_point_that_is_reached_while_another_takes_the_orders_waits_for_them() {
+        const NAMES: usize = 500;
+        let folder = tempfile::tempdir().unwrap();
+        begin(folder.path());
+        let file = folder.path().join("failpoints");
+        let over = AtomicBool::new(false);
+        let missed = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    here("the.other");
+                }
+            });
+            let mut missed = 0;
+            for round in 0..NAMES {
+                let fresh = folder.path().join("fresh");
+                fs::write(&fresh, format!("point.{round}=off\n")).unwrap();
+                fs::rename(&fresh, &file).unwrap();
+                while file.exists() {
+                    std::hint::spin_loop();
+                }
+                here("this.one");
+                let name = format!("point.{round}");
+                missed += usize::from(!fail::list().iter().any(|(known, _)| *known == name));
+            }
+            over.store(true, Ordering::Relaxed);
+            missed
+        });
+        assert_eq!(missed, 0, "orders that were gone and not carried out");
+    }
 }

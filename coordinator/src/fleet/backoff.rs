@@ -54,11 +54,25 @@ pub struct Failure {
     pub retry_at: Option<Millis>,
 }
 
+/// What kind of failure a pool has to back off from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FailureKind {
+    /// The engine refused, and said why.
+    Refused,
+    /// The container is there, and its worker never became ready: a symptom.
+    Silent,
+    /// A worker died right after it was ready: a symptom.
+    EarlyDeath,
+}
+
 /// Circuit breaker with slow start, one per pool. Open: nothing is created until `retry_at`; then
 /// one, and after each success twice as many at once as before.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Breaker {
     last: Option<Failure>,
+    /// What the engine said when it refused last, until a worker lives on: whatever is only a
+    /// symptom meanwhile is told behind it, and never instead of it.
+    cause: Option<String>,
     /// Steps of the back-off since the last success.
     level: u32,
     /// Workers that died right after they were ready; a worker that lives on resets it.
@@ -93,7 +107,7 @@ impl Breaker {
         now: Millis,
         started: Millis,
         reason: &str,
-        early_death: bool,
+        kind: FailureKind,
         rng: &mut Rng,
     ) {
         let before = self.last.as_ref();
@@ -101,7 +115,7 @@ impl Breaker {
         let in_a_row = before.map_or(0, |last| last.in_a_row).saturating_add(1);
         let mut retry_at = before.and_then(|last| last.retry_at);
         if !same_burst || retry_at.is_none() {
-            if early_death {
+            if kind == FailureKind::EarlyDeath {
                 self.early_deaths = self.early_deaths.saturating_add(1);
             } else {
                 self.level = self.level.saturating_add(1);
@@ -110,8 +124,16 @@ impl Breaker {
             retry_at = Some(now.saturating_add(delay(attempt, rng)));
         }
         self.window = Some(1);
+        let reason = match (kind, &self.cause) {
+            (FailureKind::Refused, _) => {
+                self.cause = Some(reason.to_owned());
+                reason.to_owned()
+            }
+            (_, Some(cause)) => format!("{cause}; since then, of another worker: {reason}"),
+            (_, None) => reason.to_owned(),
+        };
         self.last = Some(Failure {
-            reason: reason.to_owned(),
+            reason,
             at: now,
             in_a_row,
             retry_at,
@@ -133,6 +155,7 @@ impl Breaker {
 
     /// A worker has lived long enough for its image to be sound.
     pub(super) fn proven(&mut self) {
+        self.cause = None;
         self.early_deaths = 0;
     }
 
@@ -167,7 +190,7 @@ mod tests {
     fn failures_of_one_burst_lengthen_the_wait_once() {
         let (mut breaker, mut rng) = (Breaker::default(), Rng::new(2));
         for _ in 0..4 {
-            breaker.failed(1_000, 900, "no such image", false, &mut rng);
+            breaker.failed(1_000, 900, "no such image", FailureKind::Refused, &mut rng);
         }
         let last = breaker.last().unwrap();
         assert_eq!(last.in_a_row, 4);
@@ -180,7 +203,7 @@ mod tests {
     fn after_a_failure_it_goes_on_by_one_two_four() {
         let (mut breaker, mut rng) = (Breaker::default(), Rng::new(3));
         assert_eq!(breaker.allows(0), u32::MAX);
-        breaker.failed(0, 0, "x", false, &mut rng);
+        breaker.failed(0, 0, "x", FailureKind::Refused, &mut rng);
         let mut seen = Vec::new();
         for _ in 0..4 {
             seen.push(breaker.allows(10_000));
@@ -194,14 +217,57 @@ mod tests {
         let (mut breaker, mut rng) = (Breaker::default(), Rng::new(4));
         let mut now = 0;
         for round in 0..5 {
-            breaker.failed(now + 1, now + 1, "agent died", true, &mut rng);
+            breaker.failed(
+                now + 1,
+                now + 1,
+                "agent died",
+                FailureKind::EarlyDeath,
+                &mut rng,
+            );
             let wait = breaker.last().unwrap().retry_at.unwrap() - now - 1;
             assert!(wait >= FIRST << round, "round {round}: {wait}");
             now += 100_000;
             breaker.succeeded(4);
         }
         breaker.proven();
-        breaker.failed(now + 1, now + 1, "agent died", true, &mut rng);
+        breaker.failed(
+            now + 1,
+            now + 1,
+            "agent died",
+            FailureKind::EarlyDeath,
+            &mut rng,
+        );
         assert!(breaker.last().unwrap().retry_at.unwrap() <= now + 1 + 750);
+    }
+
+    #[test]
+    fn what_the_engine_said_is_not_hidden_by_what_followed_from_it() {
+        let (mut breaker, mut rng) = (Breaker::default(), Rng::new(5));
+        let mut reasons = Vec::new();
+        let mut fail = |breaker: &mut Breaker, now, reason: &str, kind| {
+            breaker.failed(now, now, reason, kind, &mut rng);
+            reasons.push(breaker.last().unwrap().reason.clone());
+        };
+        fail(&mut breaker, 1, "agent died", FailureKind::EarlyDeath);
+        fail(&mut breaker, 2, "no space left", FailureKind::Refused);
+        fail(&mut breaker, 3, "agent died", FailureKind::EarlyDeath);
+        fail(&mut breaker, 4, "does not answer", FailureKind::Silent);
+        // One more could be made, and died of the same cause.
+        breaker.succeeded(4);
+        fail(&mut breaker, 5, "agent died", FailureKind::EarlyDeath);
+        breaker.succeeded(4);
+        breaker.proven();
+        fail(&mut breaker, 6, "agent died", FailureKind::EarlyDeath);
+        assert_eq!(
+            reasons,
+            [
+                "agent died",
+                "no space left",
+                "no space left; since then, of another worker: agent died",
+                "no space left; since then, of another worker: does not answer",
+                "no space left; since then, of another worker: agent died",
+                "agent died",
+            ]
+        );
     }
 }

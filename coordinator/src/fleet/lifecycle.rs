@@ -1,5 +1,6 @@
 //! What happens to one worker: created, ready, sick, ended, removed.
 
+use super::backoff::FailureKind;
 use super::event::{Action, Millis, RejectReason, RemoveCause};
 use super::worker::{Container, WorkerEntry};
 use super::{Fleet, backoff};
@@ -48,27 +49,27 @@ impl Fleet {
         let worker = self.workers.get(id).cloned();
         self.bury(id);
         if let Some(worker) = worker {
-            self.creation_failed(&worker, reason);
+            self.creation_failed(&worker, reason, FailureKind::Refused);
         }
     }
 
     /// Books a creation that came to nothing; `worker` is as it was before.
-    fn creation_failed(&mut self, worker: &WorkerEntry, reason: &str) {
+    fn creation_failed(&mut self, worker: &WorkerEntry, reason: &str, kind: FailureKind) {
         if worker.removal.is_some() || worker.adopted.is_some() {
             return;
         }
         if let (true, Some(claim)) = (worker.cold, worker.claim) {
             self.cold_failed(claim, reason);
         } else if self.engine_down.is_none() {
-            self.pool_failed(&worker.profile, worker.created, reason, false);
+            self.pool_failed(&worker.profile, worker.created, reason, kind);
         }
     }
 
-    fn pool_failed(&mut self, profile: &str, started: Millis, reason: &str, early_death: bool) {
+    fn pool_failed(&mut self, profile: &str, started: Millis, reason: &str, kind: FailureKind) {
         let now = self.now;
         if let Some(pool) = self.pools.get_mut(profile) {
             pool.breaker
-                .failed(now, started, reason, early_death, &mut self.rng);
+                .failed(now, started, reason, kind, &mut self.rng);
         }
     }
 
@@ -196,7 +197,7 @@ impl Fleet {
         };
         if own_fault && !worker.proven && worker.adopted.is_none() && self.engine_down.is_none() {
             let (profile, started) = (worker.profile.clone(), worker.created);
-            self.pool_failed(&profile, started, reason, true);
+            self.pool_failed(&profile, started, reason, FailureKind::EarlyDeath);
         }
         self.with(id, |w, now| {
             w.remove(now, RemoveCause::Unhealthy(reason.to_owned()));
@@ -219,7 +220,7 @@ impl Fleet {
                 w.remove(now, RemoveCause::Unhealthy(reason.to_owned()));
             }
         });
-        self.creation_failed(&before, reason);
+        self.creation_failed(&before, reason, FailureKind::Silent);
     }
 
     pub(super) fn session_ended(&mut self, id: &WorkerId, remove: bool) {

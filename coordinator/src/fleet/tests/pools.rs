@@ -47,6 +47,30 @@ fn a_failing_pool_backs_off_keeps_the_reason_and_starts_slowly() {
 }
 
 #[test]
+fn a_full_disk_is_told_and_not_that_the_agents_are_gone() {
+    let mut bench = Bench::warm(2);
+    let young = bench.in_state(WorkerState::Warm);
+    bench.tell(Event::AgentGone(young[0].clone()));
+    assert_eq!(
+        bench.pool().last_failure.unwrap().reason,
+        "its agent is gone"
+    );
+    let next = created(&bench.after(1_000));
+    bench.tell(Event::CreateFailed {
+        worker: next[0].clone(),
+        reason: "no space left on device".into(),
+    });
+    // The other one's death is noticed later than the engine's answer.
+    bench.tell(Event::AgentGone(young[1].clone()));
+    let told = bench.pool().last_failure.unwrap();
+    assert!(
+        told.reason.starts_with("no space left on device"),
+        "{told:?}"
+    );
+    assert!(told.retry_at.is_some(), "{told:?}");
+}
+
+#[test]
 fn one_profile_that_fails_does_not_hold_up_another() {
     let mut bench = Bench::new(vec![spec("bad", 2, 2), spec("default", 2, 2)]);
     let bad: Vec<_> = bench
