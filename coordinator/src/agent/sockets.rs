@@ -19,7 +19,7 @@ pub(super) const MAX_UNIDENTIFIED: usize = 16;
 const MAX_STREAMS: usize = 256;
 /// Connections accepted of one worker at once, and a second; more wait in the kernel's queue, which
 /// is bounded.
-const MAX_ACCEPTS: (u32, f64) = (512, 500.0);
+const MAX_ACCEPTS: (u32, f64) = (512, 1_000.0);
 /// Control connections of one worker at once, and a second; more are closed at once. An agent dials
 /// again when its connection broke, which is rare.
 const MAX_CONTROLS: (u32, f64) = (8, 0.5);
