@@ -302,9 +302,9 @@ impl Daemon {
                 self.update_session(worker, &session, |s| s.size = Some(size));
             }
             AgentEvent::Detached {
-                session, clients, ..
+                session, stream, ..
             } => {
-                self.update_session(worker, &session, |s| s.clients = clients);
+                self.update_session(worker, &session, |s| s.clients.left(&stream));
             }
             AgentEvent::Notification { text, .. } => {
                 let name = {
@@ -321,7 +321,7 @@ impl Daemon {
         }
     }
 
-    fn update_session(
+    pub(super) fn update_session(
         &self,
         worker: &WorkerId,
         session: &str,
