@@ -23,8 +23,11 @@ const LINGER: Duration = Duration::from_secs(10);
 const INPUT_HIGH: usize = 256 << 10;
 /// When it is read again.
 const INPUT_LOW: usize = 64 << 10;
+/// Bytes that may wait for the program in all: what is over, of clients that went away and left more
+/// in their sockets than it reads, is thrown away.
+const MAX_INPUT: usize = 2 * INPUT_HIGH;
 /// Clients of one session.
-const MOST_CLIENTS: usize = 64;
+const MAX_CLIENTS: usize = 64;
 
 impl Session {
     /// Dials the client that comes with the start.
@@ -62,10 +65,10 @@ impl Session {
                 format!("stream {} is attached already", attach.stream),
             ));
         }
-        if self.clients.len() >= MOST_CLIENTS {
+        if self.clients.len() >= MAX_CLIENTS {
             return Err(refuse(
                 ErrorCode::System,
-                format!("{MOST_CLIENTS} clients are attached already"),
+                format!("{MAX_CLIENTS} clients are attached already"),
             ));
         }
         let mut client = Self::dial_first(self.key, attach, dialer, reactor)?;
@@ -272,8 +275,9 @@ impl Session {
         };
         match channel.receive(buffer) {
             Ok(Received::Bytes(count)) => {
+                let room = MAX_INPUT.saturating_sub(self.pump.waiting());
                 if self.writer == Some(key) && lane == Lane::Main {
-                    self.typed(buffer.get(..count).unwrap_or_default(), reactor);
+                    self.typed(buffer.get(..count.min(room)).unwrap_or_default(), reactor);
                 }
                 true
             }
@@ -295,8 +299,25 @@ impl Session {
         }
     }
 
+    /// Bytes for the program, from whoever is not attached.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Exhausted`] when the program has not read what was typed before.
+    pub fn type_in(&mut self, bytes: &[u8], reactor: &mut Reactor) -> Result<(), AgentError> {
+        let waiting = self.pump.waiting();
+        if waiting > 0 && waiting + bytes.len() > INPUT_HIGH {
+            let message = format!(
+                "the session's program has not read {waiting} bytes that were typed before; \
+                 nothing of this was typed"
+            );
+            return Err(refuse(ErrorCode::Exhausted, message));
+        }
+        self.typed(bytes, reactor);
+        Ok(())
+    }
+
     /// Bytes for the program.
-    pub fn typed(&mut self, bytes: &[u8], reactor: &mut Reactor) {
+    fn typed(&mut self, bytes: &[u8], reactor: &mut Reactor) {
         self.pump.write(bytes, reactor);
         let changed = self.tracker.input(reactor.now, unix_ms());
         self.tell_activity(changed, reactor);

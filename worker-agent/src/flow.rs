@@ -19,6 +19,8 @@ use std::time::Duration;
 const TITLE_EVERY: Duration = Duration::from_millis(200);
 /// Equal notifications are told at most this often, others ten times as often.
 const NOTICE_EVERY: Duration = Duration::from_secs(1);
+/// Bytes that wait for the program beside which its terminal's answers are not queued.
+const MAX_REPLIES: usize = 64 << 10;
 /// The last look at a terminal that others still hold reads at most so often.
 const LAST_READS: usize = 8;
 
@@ -181,7 +183,8 @@ impl Session {
                 }
                 ScreenEvent::Progress(state) => self.tracker.progress(state, attached, now, ms),
                 ScreenEvent::Reply(bytes) => {
-                    if seen.answer {
+                    // A program that asks and does not read gets no more answers than this.
+                    if seen.answer && self.pump.waiting() + bytes.len() <= MAX_REPLIES {
                         self.pump.write(&bytes, reactor);
                     }
                     false

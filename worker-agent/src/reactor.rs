@@ -186,9 +186,11 @@ impl Reactor {
         self.sources.get(&token).copied()
     }
 
-    /// Sets a deadline.
+    /// Sets a deadline. One beyond the clock's end is never due, so it is not kept.
     pub fn after(&mut self, wait: Duration, timer: Timer) {
-        self.timers.push(Reverse((self.now + wait, timer)));
+        if let Some(at) = self.now.checked_add(wait) {
+            self.timers.push(Reverse((at, timer)));
+        }
     }
 
     /// The next deadline that has passed.
@@ -215,4 +217,20 @@ pub fn unix_ms() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_beyond_the_end_of_time_is_no_panic_and_never_due() {
+        let mut reactor = Reactor::new().unwrap();
+        for wait in [Duration::MAX, Duration::from_secs(u64::MAX)] {
+            reactor.after(wait, Timer::Redial);
+        }
+        assert_eq!(reactor.due(), None);
+        reactor.after(Duration::ZERO, Timer::Stop);
+        assert_eq!(reactor.due(), Some(Timer::Stop));
+    }
 }

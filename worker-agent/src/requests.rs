@@ -33,14 +33,7 @@ impl Agent {
             .get("id")
             .and_then(serde_json::Value::as_u64)
             .unwrap_or(0);
-        let result = match serde_json::from_value::<ToAgent>(frame) {
-            Ok(request) => self.carry_out(request.body, arrived),
-            // An operation, or a choice inside one, that a newer coordinator knows.
-            Err(error) if error.to_string().starts_with("unknown variant") => {
-                Err(refuse(ErrorCode::Unsupported, error.to_string()))
-            }
-            Err(error) => Err(refuse(ErrorCode::Invalid, error.to_string())),
-        };
+        let result = read(frame).and_then(|request| self.carry_out(request.body, arrived));
         let mut response = FromAgent::Response(Response { id, result });
         if let Err(error) = encode(&response) {
             // Every request has an answer, or the coordinator would wait for it.
@@ -118,7 +111,7 @@ impl Agent {
             ToAgentBody::Input { session, data } => {
                 let key = self.session(&session)?.key;
                 if let Some(session) = self.sessions.get_mut(&key) {
-                    session.typed(&data, &mut self.reactor);
+                    session.type_in(&data, &mut self.reactor)?;
                 }
             }
             ToAgentBody::Screen { session } => {
@@ -233,6 +226,18 @@ impl Agent {
             readings: self.cgroup.readings(),
         }
     }
+}
+
+/// Reads a request, its operation first: one that this agent does not know is told from one that it
+/// knows and that makes no sense.
+fn read(frame: serde_json::Value) -> Result<ToAgent, AgentError> {
+    let op = frame.get("op").and_then(serde_json::Value::as_str);
+    if let Some(op) = op.filter(|op| !ToAgentBody::OPERATIONS.contains(op)) {
+        let op: String = op.escape_debug().take(SESSION_ID).collect();
+        let message = format!("this agent knows no operation {op}");
+        return Err(refuse(ErrorCode::Unsupported, message));
+    }
+    serde_json::from_value(frame).map_err(|error| refuse(ErrorCode::Invalid, error.to_string()))
 }
 
 fn no_stream(stream: &str) -> AgentError {

@@ -14,6 +14,9 @@ const GIVE_UP: Duration = Duration::from_millis(500);
 /// Clients and the coordinator have this long to take the rest once everything is gone.
 const FLUSH: Duration = Duration::from_millis(200);
 
+/// The longest grace.
+const MAX_GRACE: Duration = Duration::from_secs(24 * 3600);
+
 /// A stop under way.
 #[derive(Debug)]
 pub struct Shutdown {
@@ -26,7 +29,9 @@ pub struct Shutdown {
 impl Agent {
     /// Starts the stop. A second request can only shorten the grace.
     pub(crate) fn shut_down(&mut self, grace: Duration) {
-        let kill_at = self.reactor.now + grace;
+        // A grace beyond the clock's end is one of as long as anybody waits.
+        let now = self.reactor.now;
+        let kill_at = now.checked_add(grace).unwrap_or(now + MAX_GRACE);
         let kill_at = self
             .shutdown
             .as_ref()

@@ -287,6 +287,7 @@ pub(crate) fn kind_of(code: ErrorCode) -> crate::wire::ErrorKind {
         ErrorCode::NoSuchSession => ErrorKind::NotFound,
         ErrorCode::Exists => ErrorKind::Conflict,
         ErrorCode::Invalid => ErrorKind::Invalid,
+        ErrorCode::Exhausted => ErrorKind::Exhausted,
         ErrorCode::Unsupported | ErrorCode::System => ErrorKind::Internal,
     }
 }

@@ -1,10 +1,10 @@
 //! Attach WebSockets: bytes between a client and an agent's stream.
 
-use super::{audit::Ticket, reply::Failure, routes::App};
+use super::{audit::Ticket, reply::Failure, routes::App, uplink::Uplink};
 use crate::{
     daemon::{Attached, Daemon, SessionEnd},
     wire::{
-        ApiError, AttachQuery, ClientMessage, ErrorKind, STDERR_CHANNEL, STDOUT_CHANNEL,
+        ApiError, AttachQuery, ErrorKind, FlowQuery, INPUT_WINDOW, STDERR_CHANNEL, STDOUT_CHANNEL,
         ServerMessage, SpawnRequest,
     },
 };
@@ -24,9 +24,9 @@ use futures_util::{
 use podbay_protocol::AttachMode;
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::unix::{OwnedReadHalf, OwnedWriteHalf},
-    sync::mpsc,
+    io::AsyncReadExt,
+    net::unix::OwnedReadHalf,
+    sync::{mpsc, watch},
 };
 
 /// Bytes read from the agent at once.
@@ -40,6 +40,7 @@ pub(super) async fn attach(
     State(daemon): App,
     Path(name): Path<String>,
     Query(query): Query<AttachQuery>,
+    Query(flow): Query<FlowQuery>,
     Extension(ticket): Extension<Ticket>,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, Failure> {
@@ -54,14 +55,15 @@ pub(super) async fn attach(
     let upgrade = sized(&daemon, upgrade);
     Ok(upgrade.on_upgrade(move |socket| async move {
         let (mut to_client, from_client) = socket.split();
-        if say(&mut to_client, &hello_of(&attached)).await {
-            relay(daemon, attached, to_client, from_client).await;
+        if hello(&mut to_client, &attached, flow).await {
+            relay(daemon, attached, to_client, from_client, flow).await;
         }
     }))
 }
 
 pub(super) async fn spawn(
     State(daemon): App,
+    Query(flow): Query<FlowQuery>,
     Extension(ticket): Extension<Ticket>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
@@ -78,12 +80,12 @@ pub(super) async fn spawn(
         ticket.spawned(spawned.as_ref().map(|placed| &placed.response));
         match spawned {
             Ok(placed) => {
-                let hello = ServerMessage::Spawned(Box::new(placed.response));
-                let told = say(&mut to_client, &hello).await;
+                let spawned = ServerMessage::Spawned(Box::new(placed.response));
+                let told = say(&mut to_client, &spawned).await;
                 if let (true, Some(attached)) = (told, placed.attached)
-                    && say(&mut to_client, &hello_of(&attached)).await
+                    && hello(&mut to_client, &attached, flow).await
                 {
-                    relay(daemon, attached, to_client, from_client).await;
+                    relay(daemon, attached, to_client, from_client, flow).await;
                 }
             }
             Err(error) => finish(&mut to_client, &ServerMessage::Error(error)).await,
@@ -91,11 +93,21 @@ pub(super) async fn spawn(
     })
 }
 
-fn hello_of(attached: &Attached) -> ServerMessage {
-    ServerMessage::Attached {
+/// The first words to an attached client; whether it is still there.
+async fn hello(
+    to_client: &mut SplitSink<WebSocket, Message>,
+    attached: &Attached,
+    flow: FlowQuery,
+) -> bool {
+    let bytes = INPUT_WINDOW;
+    if flow.input_window && !say(to_client, &ServerMessage::Window { bytes }).await {
+        return false;
+    }
+    let hello = ServerMessage::Attached {
         writer: attached.writer,
         pipes: attached.err.is_some(),
-    }
+    };
+    say(to_client, &hello).await
 }
 
 fn sized(daemon: &Arc<Daemon>, upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
@@ -147,6 +159,7 @@ async fn relay(
     attached: Attached,
     mut to_client: SplitSink<WebSocket, Message>,
     from_client: SplitStream<WebSocket>,
+    flow: FlowQuery,
 ) {
     let Attached {
         worker,
@@ -161,16 +174,17 @@ async fn relay(
     let (out_reader, agent_writer) = out.socket.into_split();
     let (messages, mut outgoing) = mpsc::channel::<Message>(QUEUE);
 
-    let input = {
-        let client = Client {
-            daemon: daemon.clone(),
-            worker: worker.clone(),
-            session: session.clone(),
-            stream,
-            read_only,
-        };
-        tokio::spawn(client.feed(from_client, agent_writer))
-    };
+    let (taken, mut news) = watch::channel(0);
+    let client = Uplink::new(
+        daemon.clone(),
+        worker.clone(),
+        session.clone(),
+        stream,
+        read_only,
+        agent_writer,
+        flow.input_window.then_some(taken),
+    );
+    let input = tokio::spawn(client.run(from_client));
     let channel = pipes.then_some(STDOUT_CHANNEL);
     let output = tokio::spawn(pump(out.first, out_reader, channel, messages.clone()));
     let errors = err.map(|err| {
@@ -187,17 +201,34 @@ async fn relay(
     let input_abort = input.abort_handle();
     let mut left = Box::pin(input);
     let client_left = loop {
-        tokio::select! {
-            message = outgoing.recv() => match message {
-                Some(message) => {
-                    if to_client.send(message).await.is_err() {
+        let message = tokio::select! {
+            biased;
+            _ = &mut left => break true,
+            () = daemon.stopped() => break true,
+            Ok(()) = news.changed(), if flow.input_window => {
+                let total = *news.borrow_and_update();
+                match serde_json::to_string(&ServerMessage::Taken { total }) {
+                    Ok(text) => Message::Text(text.into()),
+                    Err(error) => {
+                        tracing::error!(%error, "a message cannot be written");
                         break true;
                     }
                 }
+            }
+            message = outgoing.recv() => match message {
+                Some(message) => message,
                 None => break false,
             },
-            _ = &mut left => break true,
-            () = daemon.stopped() => break true,
+        };
+        // A client that does not read is left all the same when it goes.
+        let sent = tokio::select! {
+            biased;
+            sent = to_client.send(message) => sent.is_ok(),
+            _ = &mut left => false,
+            () = daemon.stopped() => false,
+        };
+        if !sent {
+            break true;
         }
     };
     input_abort.abort();
@@ -245,61 +276,6 @@ async fn pump(
         match reader.read_buf(&mut (&mut buffer).limit(CHUNK)).await {
             Ok(0) | Err(_) => return,
             Ok(_) => fresh = true,
-        }
-    }
-}
-
-struct Client {
-    daemon: Arc<Daemon>,
-    worker: crate::model::WorkerId,
-    session: String,
-    stream: String,
-    read_only: bool,
-}
-
-impl Client {
-    /// Carries the client's input and wishes to the agent; returns when the client leaves.
-    async fn feed(self, mut from_client: SplitStream<WebSocket>, mut agent: OwnedWriteHalf) {
-        while let Some(Ok(message)) = from_client.next().await {
-            match message {
-                Message::Binary(_) if self.read_only => {}
-                Message::Binary(bytes) => {
-                    if agent.write_all(&bytes).await.is_err() {
-                        // The session has ended; what the client still types has no reader.
-                        continue;
-                    }
-                }
-                Message::Text(text) => match serde_json::from_str(&text) {
-                    // It is noted as watching: its client attaches again, and that is noted, too.
-                    Ok(ClientMessage::Takeover) if self.read_only => return,
-                    Ok(wish) => self.wish(wish, &mut agent).await,
-                    Err(error) => tracing::debug!(%error, "a client's message is not understood"),
-                },
-                Message::Close(_) => return,
-                Message::Ping(_) | Message::Pong(_) => {}
-            }
-        }
-    }
-
-    async fn wish(&self, wish: ClientMessage, agent: &mut OwnedWriteHalf) {
-        match wish {
-            ClientMessage::Signal { .. } | ClientMessage::Eof if self.read_only => {
-                tracing::debug!(worker = %self.worker, "a client that only watches wants more");
-            }
-            ClientMessage::Resize { size } => {
-                self.daemon.resize(&self.worker, &self.stream, size).await;
-            }
-            ClientMessage::Takeover => self.daemon.takeover(&self.worker, &self.stream).await,
-            ClientMessage::Signal { signal } => {
-                self.daemon
-                    .signal(&self.worker, &self.session, signal)
-                    .await;
-            }
-            ClientMessage::Eof => {
-                if let Err(error) = agent.shutdown().await {
-                    tracing::debug!(%error, "the session closed first");
-                }
-            }
         }
     }
 }

@@ -15,5 +15,6 @@ mod reply;
 mod review;
 mod routes;
 mod tcp;
+mod uplink;
 
 pub use listen::listen;

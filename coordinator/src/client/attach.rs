@@ -7,8 +7,8 @@ use super::{
     http::{Call, within},
 };
 use crate::wire::{
-    AttachQuery, ClientMessage, STDERR_CHANNEL, STDOUT_CHANNEL, ServerMessage, SpawnRequest,
-    SpawnResponse,
+    AttachQuery, ClientMessage, INPUT_WINDOW, INPUT_WINDOW_PARAM, STDERR_CHANNEL, STDOUT_CHANNEL,
+    ServerMessage, SpawnRequest, SpawnResponse,
 };
 use bytes::{Buf, Bytes};
 use futures_util::{
@@ -18,6 +18,8 @@ use futures_util::{
 use hyper::{Method, StatusCode, header, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
 use podbay_protocol::{AttachMode, SessionIo, Size};
+use std::{collections::VecDeque, future::poll_fn, task::ready};
+use tokio::sync::watch;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -53,10 +55,17 @@ impl AttachStream {
     }
 }
 
-/// The direction to the session.
+/// The direction to the session. What is said waits in a queue until [`Self::progress`] has sent it;
+/// input is at its end, and never more than the session's worker has room for.
 pub struct AttachSender {
     sink: SplitSink<Socket, Message>,
     target: Target,
+    queue: VecDeque<Message>,
+    /// Whether something queued is not sent altogether.
+    busy: bool,
+    /// Input that was queued, and how much may have been; bytes since the start.
+    input: u64,
+    limit: watch::Receiver<u64>,
 }
 
 /// The direction from the session.
@@ -65,6 +74,9 @@ pub struct AttachReceiver {
     target: Target,
     pipes: bool,
     ended: bool,
+    /// What the session's worker has room for.
+    window: Option<u32>,
+    limit: watch::Sender<u64>,
 }
 
 /// What comes from a session.
@@ -79,68 +91,167 @@ pub enum Incoming {
 }
 
 impl AttachSender {
-    async fn send(&mut self, message: Message) -> Result<(), ClientError> {
-        self.sink
-            .send(message)
-            .await
-            .map_err(|error| self.target.unreachable(chain(&error)))
-    }
-
-    async fn say(&mut self, message: &ClientMessage) -> Result<(), ClientError> {
+    fn say(&mut self, message: &ClientMessage) -> Result<(), ClientError> {
         let text = serde_json::to_string(message).map_err(protocol)?;
-        self.send(Message::text(text)).await
+        self.control(Message::text(text));
+        Ok(())
     }
 
-    /// Input bytes, as typed.
+    /// Queues what passes input by.
+    fn control(&mut self, message: Message) {
+        let input = |queued: &Message| queued.is_binary();
+        let at = self.queue.iter().position(input);
+        self.queue.insert(at.unwrap_or(self.queue.len()), message);
+        self.busy = true;
+    }
+
+    /// Whether [`Self::progress`] has something to send.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.busy
+    }
+
+    /// How much input [`Self::queue_input`] would take now; bytes.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        // One piece at a time: what is said meanwhile goes before the next.
+        if self.queue.iter().any(Message::is_binary) {
+            return 0;
+        }
+        let room = self.limit.borrow().saturating_sub(self.input);
+        usize::try_from(room).unwrap_or(usize::MAX).min(MAX_INPUT)
+    }
+
+    /// Queues input, as typed; says how much of it there was room for.
+    pub fn queue_input(&mut self, bytes: &[u8]) -> usize {
+        let piece = bytes.get(..self.room()).unwrap_or(bytes);
+        if !piece.is_empty() {
+            self.input += piece.len() as u64;
+            let piece = Bytes::copy_from_slice(piece);
+            self.queue.push_back(Message::Binary(piece));
+            self.busy = true;
+        }
+        piece.len()
+    }
+
+    /// Sends what is queued; with nothing queued, waits for room for input. Safe to drop.
     ///
     /// # Errors
-    /// [`ClientError::Unreachable`] when the connection is gone; the input may be lost.
-    pub async fn input(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
-        for piece in bytes.chunks(MAX_INPUT) {
-            self.send(Message::binary(Bytes::copy_from_slice(piece)))
-                .await?;
+    /// [`ClientError::Unreachable`] when the connection is gone; what was queued may be lost.
+    pub async fn progress(&mut self) -> Result<(), ClientError> {
+        if self.busy {
+            return self.flush().await;
+        }
+        let input = self.input;
+        // The receiver is gone only when nobody reads this connection any more.
+        let waited = self.limit.wait_for(|limit| *limit > input).await.is_ok();
+        if !waited {
+            std::future::pending::<()>().await;
         }
         Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), ClientError> {
+        let sent = poll_fn(|cx| {
+            while !self.queue.is_empty() {
+                ready!(self.sink.poll_ready_unpin(cx))?;
+                if let Some(next) = self.queue.pop_front() {
+                    self.sink.start_send_unpin(next)?;
+                }
+            }
+            self.sink.poll_flush_unpin(cx)
+        });
+        sent.await
+            .map_err(|error: Error| self.target.unreachable(chain(&error)))?;
+        self.busy = false;
+        Ok(())
+    }
+
+    /// Sends all of this input, as typed; waits for room for it.
+    ///
+    /// # Errors
+    /// As [`Self::progress`].
+    pub async fn input(&mut self, mut bytes: &[u8]) -> Result<(), ClientError> {
+        while !bytes.is_empty() {
+            let taken = self.queue_input(bytes);
+            bytes = bytes.get(taken..).unwrap_or_default();
+            self.progress().await?;
+        }
+        Ok(())
+    }
+
+    /// Queues the size that the client's terminal has now.
+    ///
+    /// # Errors
+    /// [`ClientError::Protocol`], when it cannot be written as JSON.
+    pub fn queue_resize(&mut self, size: Size) -> Result<(), ClientError> {
+        self.say(&ClientMessage::Resize { size })
     }
 
     /// The client's terminal has this size now.
     ///
     /// # Errors
-    /// As [`Self::input`].
+    /// As [`Self::progress`].
     pub async fn resize(&mut self, size: Size) -> Result<(), ClientError> {
-        self.say(&ClientMessage::Resize { size }).await
+        self.queue_resize(size)?;
+        self.flush().await
     }
 
     /// Makes this client the writer.
     ///
     /// # Errors
-    /// As [`Self::input`].
+    /// As [`Self::progress`].
     pub async fn takeover(&mut self) -> Result<(), ClientError> {
-        self.say(&ClientMessage::Takeover).await
+        self.say(&ClientMessage::Takeover)?;
+        self.flush().await
+    }
+
+    /// Queues the end of the input.
+    ///
+    /// # Errors
+    /// [`ClientError::Protocol`], when it cannot be written as JSON.
+    pub fn queue_eof(&mut self) -> Result<(), ClientError> {
+        let text = serde_json::to_string(&ClientMessage::Eof).map_err(protocol)?;
+        // It does not pass input by.
+        self.queue.push_back(Message::text(text));
+        self.busy = true;
+        Ok(())
     }
 
     /// No more input.
     ///
     /// # Errors
-    /// As [`Self::input`].
+    /// As [`Self::progress`].
     pub async fn eof(&mut self) -> Result<(), ClientError> {
-        self.say(&ClientMessage::Eof).await
+        self.queue_eof()?;
+        self.flush().await
+    }
+
+    /// Queues a signal for the session's process group.
+    ///
+    /// # Errors
+    /// [`ClientError::Protocol`], when it cannot be written as JSON.
+    pub fn queue_signal(&mut self, signal: i32) -> Result<(), ClientError> {
+        self.say(&ClientMessage::Signal { signal })
     }
 
     /// Sends a signal to the session's process group.
     ///
     /// # Errors
-    /// As [`Self::input`].
+    /// As [`Self::progress`].
     pub async fn signal(&mut self, signal: i32) -> Result<(), ClientError> {
-        self.say(&ClientMessage::Signal { signal }).await
+        self.queue_signal(signal)?;
+        self.flush().await
     }
 
-    /// Detaches; the session goes on.
+    /// Detaches; the session goes on. What was queued is sent before.
     ///
     /// # Errors
-    /// As [`Self::input`].
+    /// As [`Self::progress`].
     pub async fn close(&mut self) -> Result<(), ClientError> {
-        self.send(Message::Close(None)).await
+        self.queue.push_back(Message::Close(None));
+        self.busy = true;
+        self.flush().await
     }
 }
 
@@ -153,9 +264,12 @@ impl AttachReceiver {
             match self.stream.next().await {
                 Some(Ok(Message::Binary(bytes))) => return Some(self.output(bytes)),
                 Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
+                    Ok(ServerMessage::Window { bytes }) => self.window = Some(bytes),
+                    Ok(ServerMessage::Taken { total }) => self.taken(total),
                     Ok(message) => {
-                        if let ServerMessage::Attached { pipes: true, .. } = &message {
-                            self.pipes = true;
+                        if let ServerMessage::Attached { pipes, .. } = &message {
+                            self.pipes |= *pipes;
+                            self.taken(0);
                         }
                         return Some(Ok(Incoming::Message(message)));
                     }
@@ -174,6 +288,19 @@ impl AttachReceiver {
             }
         }
         None
+    }
+
+    /// So much input was taken: there is room for the window's bytes beyond it.
+    fn taken(&self, total: u64) {
+        // A coordinator that grants no window takes what it is sent.
+        let limit = self
+            .window
+            .map_or(u64::MAX, |window| total.saturating_add(window.into()));
+        self.limit.send_if_modified(|now| {
+            let more = limit > *now;
+            *now = limit.max(*now);
+            more
+        });
     }
 
     fn end(&mut self, error: Option<ClientError>) -> Option<Result<Incoming, ClientError>> {
@@ -231,6 +358,7 @@ impl Client {
             .maybe("cols", query.cols)
             .maybe("rows", query.rows)
             .maybe("session", query.session.as_ref())
+            .pair(INPUT_WINDOW_PARAM, b"true")
             .done();
         self.open_websocket(format!(
             "/v1/workers/{}/attach{params}",
@@ -247,10 +375,12 @@ impl Client {
         &self,
         request: &SpawnRequest,
     ) -> Result<(SpawnResponse, AttachStream), ClientError> {
-        let stream = self.open_websocket("/v1/spawn".into()).await?;
+        let params = Query::default().pair(INPUT_WINDOW_PARAM, b"true").done();
+        let stream = self.open_websocket(format!("/v1/spawn{params}")).await?;
         let mut stream = stream.on_pipes(request.io == SessionIo::Pipes);
         let text = serde_json::to_string(request).map_err(protocol)?;
-        stream.sender.send(Message::text(text)).await?;
+        stream.sender.control(Message::text(text));
+        stream.sender.flush().await?;
         let spawned = within(self.deadlines().spawn, "GET /v1/spawn", async {
             match stream.receiver.next().await {
                 Some(Ok(Incoming::Message(ServerMessage::Spawned(response)))) => Ok(*response),
@@ -299,16 +429,23 @@ impl Client {
             WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, Some(config))
                 .await;
         let (sink, stream) = socket.split();
+        let (limit, room) = watch::channel(INPUT_WINDOW.into());
         Ok(AttachStream {
             sender: AttachSender {
                 sink,
                 target: target.clone(),
+                queue: VecDeque::new(),
+                busy: false,
+                input: 0,
+                limit: room,
             },
             receiver: AttachReceiver {
                 stream,
                 target,
                 pipes: false,
                 ended: false,
+                window: None,
+                limit,
             },
         })
     }

@@ -171,8 +171,8 @@ fn take(record: &mut Record, exits: &mut ExitLog, event: AgentEvent) -> Heard {
             record.session.size = Some(size);
             Heard::Shown
         }
-        AgentEvent::Detached { clients, .. } => {
-            record.session.clients = clients;
+        AgentEvent::Detached { stream, .. } => {
+            record.session.clients.left(&stream);
             Heard::Shown
         }
     }

@@ -339,6 +339,7 @@ impl Daemon {
                 size,
                 restore: false,
             });
+            self.client_opens(worker, &session, &stream);
             expected = Some((stream, out, err));
         }
         let body = if start.secrets.is_empty() {
@@ -372,7 +373,9 @@ impl Daemon {
         {
             record.session.pid = Some(pid);
             record.session.size = size;
-            record.session.clients = u32::from(expected.is_some());
+            if let Some((stream, ..)) = &expected {
+                record.session.clients.opened(stream);
+            }
         }
         let Some((stream, out, err)) = expected else {
             return Ok(None);

@@ -8,7 +8,10 @@ use crate::{
     wire::{ChangeCount, EgressDenied, ListeningPort},
 };
 use podbay_protocol::{Activity, AgentError, ExitStatus, Landlock, Readings, SessionInfo, Size};
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 /// One worker that has, or is about to have, a container.
 #[derive(Debug, Clone)]
@@ -111,10 +114,45 @@ pub(super) struct SessionView {
     pub activity: Option<Activity>,
     pub title: String,
     pub size: Option<Size>,
-    pub clients: u32,
+    pub clients: Clients,
     pub exit: Option<ExitStatus>,
     pub oom: bool,
     pub ended_ms: Option<u64>,
+}
+
+/// The clients of the main session, by their streams: each is dialled to this coordinator alone. It
+/// is counted from its arrival to the agent's word that it left, in whichever order the two come.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Clients(BTreeMap<String, bool>);
+
+impl Clients {
+    /// A stream is about to be asked for.
+    pub fn opening(&mut self, stream: &str) {
+        self.0.insert(stream.to_owned(), false);
+    }
+
+    /// It arrived; no news if the agent has said meanwhile that it left.
+    pub fn opened(&mut self, stream: &str) {
+        if let Some(open) = self.0.get_mut(stream) {
+            *open = true;
+        }
+    }
+
+    /// It left, or did not come.
+    pub fn left(&mut self, stream: &str) {
+        self.0.remove(stream);
+    }
+
+    /// The agent was away, which left all that were open.
+    pub fn all_left(&mut self) {
+        self.0.retain(|_, open| !*open);
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        let open = self.0.values().filter(|open| **open).count();
+        u32::try_from(open).unwrap_or(u32::MAX)
+    }
 }
 
 impl Record {
@@ -233,7 +271,39 @@ impl Record {
         self.session.activity = Some(info.activity.clone());
         self.session.title.clone_from(&info.title);
         self.session.size = info.size;
-        self.session.clients = info.clients;
+        if info.clients == 0 {
+            self.session.clients.all_left();
+        }
         self.session.exit = info.exit;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_counted_in_whichever_order_they_come_and_go() {
+        let mut clients = Clients::default();
+        clients.opening("a");
+        assert_eq!(clients.count(), 0);
+        clients.opened("a");
+        // The word that one has left overtakes its arrival.
+        clients.opening("b");
+        clients.left("b");
+        clients.opened("b");
+        assert_eq!(clients.count(), 1);
+        // One leaves while another is on its way.
+        clients.opening("c");
+        clients.left("a");
+        clients.opened("c");
+        assert_eq!(clients.count(), 1);
+        clients.opening("d");
+        clients.all_left();
+        clients.opened("d");
+        assert_eq!(clients.count(), 1);
+        clients.left("d");
+        assert_eq!(clients.count(), 0);
+        assert!(clients.0.is_empty());
     }
 }

@@ -245,6 +245,27 @@ impl Daemon {
         });
     }
 
+    pub(super) fn update_session(
+        &self,
+        worker: &WorkerId,
+        session: &str,
+        change: impl FnOnce(&mut super::record::SessionView),
+    ) {
+        let changed = {
+            let mut state = self.lock();
+            match state.records.get_mut(worker).filter(|r| r.is_main(session)) {
+                Some(record) => {
+                    change(&mut record.session);
+                    true
+                }
+                None => false,
+            }
+        };
+        if changed {
+            self.tell_worker(worker);
+        }
+    }
+
     /// Takes the readings of claimed workers now and then.
     pub(super) async fn read_meters(self: Arc<Self>) {
         let mut interval = tokio::time::interval(READINGS_INTERVAL);

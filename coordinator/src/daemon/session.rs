@@ -197,27 +197,37 @@ impl Daemon {
             size,
             restore: true,
         });
-        let writer = match self.ask(&worker, body).await? {
-            Reply::Attached { writer } => writer,
-            other => return Err(unexpected(&other)),
+        self.client_opens(&worker, &session, &stream);
+        let arrived = async {
+            let writer = match self.ask(&worker, body).await? {
+                Reply::Attached { writer } => writer,
+                other => return Err(unexpected(&other)),
+            };
+            let missing =
+                || ApiError::new(ErrorKind::Internal, "the agent did not open the stream");
+            let out = out.arrive(STREAM_DEADLINE).await.ok_or_else(missing)?;
+            let err = match err {
+                Some(err) => Some(err.arrive(STREAM_DEADLINE).await.ok_or_else(missing)?),
+                None => None,
+            };
+            Ok((writer, out, err))
         };
-        let missing = || ApiError::new(ErrorKind::Internal, "the agent did not open the stream");
-        let out = out.arrive(STREAM_DEADLINE).await.ok_or_else(missing)?;
-        let err = match err {
-            Some(err) => Some(err.arrive(STREAM_DEADLINE).await.ok_or_else(missing)?),
-            None => None,
-        };
-        self.count_client(&worker, &session);
+        let arrived = arrived.await;
+        self.update_session(&worker, &session, |s| match &arrived {
+            Ok(_) => s.clients.opened(&stream),
+            Err(_) => s.clients.left(&stream),
+        });
+        let (writer, out, err) = arrived?;
         Ok(Attached::new(worker, session, stream, writer, out, err))
     }
 
-    fn count_client(self: &Arc<Self>, worker: &WorkerId, session: &str) {
-        if let Some(record) = self.lock().records.get_mut(worker)
-            && record.is_main(session)
-        {
-            record.session.clients += 1;
+    /// Takes note of a client before its stream is asked for: it may have left before it is counted.
+    pub(super) fn client_opens(&self, worker: &WorkerId, session: &str, stream: &str) {
+        let mut state = self.lock();
+        let record = state.records.get_mut(worker);
+        if let Some(record) = record.filter(|record| record.is_main(session)) {
+            record.session.clients.opening(stream);
         }
-        self.tell_worker(worker);
     }
 
     /// Prepares an exec; it starts when its client attaches, so that no byte is missed.

@@ -256,7 +256,7 @@ fn of_record(record: &Record) -> WorkerView {
     view.activity.clone_from(&record.session.activity);
     view.title.clone_from(&record.session.title);
     view.size = record.session.size;
-    view.clients = record.session.clients;
+    view.clients = record.session.clients.count();
     view.readings = record.readings;
     view.exit = record.session.exit;
     view.oom = record.session.oom;

@@ -234,7 +234,9 @@ impl Input {
             }
             let Some((unit, length)) = self.unit() else {
                 if self.late {
-                    self.leave.flush(&mut out);
+                    self.leave.expire(&mut out);
+                    // The rest of the keys has its own time.
+                    self.late = false;
                 }
                 break;
             };

@@ -404,6 +404,7 @@ impl Runner {
         let lent = Lent {
             pieces,
             beside: self.input.take_rest(),
+            lost: 0,
             writer: true,
         };
         let (client, keys) = (self.client.clone(), self.keys.clone());
@@ -417,6 +418,9 @@ impl Runner {
         self.pieces = Some(lent.pieces);
         self.anew()?;
         self.take(Msg::ZoomEnded(end))?;
+        if let Some(said) = attach::thrown_away(lent.lost) {
+            self.state.refuse(said);
+        }
         self.input.feed(&lent.beside);
         self.typed()
     }

@@ -10,7 +10,7 @@ use nix::{
     sys::{
         signal::{Signal, killpg},
         stat::Mode,
-        termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr},
+        termios::{FlushArg, SetArg, Termios, cfmakeraw, tcflush, tcgetattr, tcsetattr},
     },
     unistd::{getpgrp, getpid, getsid, write},
 };
@@ -194,6 +194,8 @@ fn restore() {
     if TITLE_KEPT.swap(false, Ordering::SeqCst) {
         drop(write_all(OLD_TITLE));
     }
+    // What was typed ahead is for nobody: a shell would run it.
+    tcflush(io::stdin(), FlushArg::TCIFLUSH).unwrap_or_default();
     tcsetattr(io::stdin(), SetArg::TCSANOW, &modes).unwrap_or_default();
 }
 

@@ -3,6 +3,13 @@
 //! Client to server: binary = input bytes; text = [`ClientMessage`].
 //! Server to client: text = [`ServerMessage`]; binary = output bytes. For a session on pipes the
 //! first byte of each binary message is its channel, [`STDOUT_CHANNEL`] or [`STDERR_CHANNEL`].
+//!
+//! Input has a window of its own, when the client asks for one by [`INPUT_WINDOW_PARAM`] in the query
+//! and the server grants one by [`ServerMessage::Window`]: no more input than that is on its way
+//! without [`ServerMessage::Taken`], so that input the program does not read never fills the socket,
+//! and what is said as text, a close included, is heard at once. Without a window, input that is not
+//! read holds up what is said behind it.
+//!
 //! A socket that closes without `Exited` or `Error` means that the coordinator went away, not the
 //! session: attach again.
 
@@ -14,6 +21,19 @@ use serde::{Deserialize, Serialize};
 pub const STDOUT_CHANNEL: u8 = 1;
 /// Channel byte of stderr for sessions on pipes.
 pub const STDERR_CHANNEL: u8 = 2;
+
+/// Name of the query parameter with which a client asks for a window.
+pub const INPUT_WINDOW_PARAM: &str = "input_window";
+/// The window that this version grants, and what a client may send before it was told one; bytes.
+pub const INPUT_WINDOW: u32 = 64 << 10;
+
+/// What a client may ask for in the query of any attach WebSocket.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct FlowQuery {
+    /// Whether it counts its input: see [`ServerMessage::Window`].
+    #[serde(default)]
+    pub input_window: bool,
+}
 
 /// Query of `GET /v1/workers/{w}/attach`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -59,6 +79,17 @@ pub enum ClientMessage {
 pub enum ServerMessage {
     /// `GET /v1/spawn` only: the worker that was claimed.
     Spawned(Box<SpawnResponse>),
+    /// Before `Attached`, to a client that asked: the client may have so many bytes of input on their
+    /// way that [`Self::Taken`] has not counted.
+    Window {
+        /// Bytes.
+        bytes: u32,
+    },
+    /// The session's worker has taken so much input, and there is room for more.
+    Taken {
+        /// Bytes, counted from the start of this connection.
+        total: u64,
+    },
     /// Attached; output follows.
     Attached {
         /// Whether this client's input is heard.

@@ -12,7 +12,10 @@ mod spawn;
 mod status;
 mod worker;
 
-pub use attach::{AttachQuery, ClientMessage, STDERR_CHANNEL, STDOUT_CHANNEL, ServerMessage};
+pub use attach::{
+    AttachQuery, ClientMessage, FlowQuery, INPUT_WINDOW, INPUT_WINDOW_PARAM, STDERR_CHANNEL,
+    STDOUT_CHANNEL, ServerMessage,
+};
 pub use audit::{AuditEntry, AuditQuery, Who};
 pub use changes::{
     ApplyRequest, ApplyResult, Change, ChangeCount, ChangeKind, Changes, Conflict, DiscardRequest,

@@ -1,6 +1,6 @@
 //! The terminal in raw mode, and back on every way out.
 
-use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use nix::sys::termios::{FlushArg, SetArg, Termios, cfmakeraw, tcflush, tcgetattr, tcsetattr};
 use std::{
     io,
     sync::{Mutex, Once, PoisonError},
@@ -58,6 +58,8 @@ fn restore() {
     };
     // Nothing can be done about a terminal that is gone.
     drop(super::output::write_terminal(reset_sequence()));
+    // What was typed ahead is for nobody: a shell would run it.
+    tcflush(io::stdin(), FlushArg::TCIFLUSH).ok();
     tcsetattr(io::stdin(), SetArg::TCSANOW, &modes).ok();
 }
 

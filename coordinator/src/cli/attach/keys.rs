@@ -9,8 +9,11 @@ use std::time::Duration;
 /// The default sequences.
 pub(crate) const DEFAULT: [&str; 2] = ["ctrl-p,ctrl-q", "ctrl-\\"];
 
-/// How long a begun sequence of keys is held before it goes to the session.
-const HOLD_KEYS: Duration = Duration::from_millis(700);
+/// How long a key that may begin a sequence is held before it goes to the session: a person who
+/// meant the key alone must not feel it wait.
+const HOLD_KEYS: Duration = Duration::from_millis(80);
+/// How long the next key of a sequence may take. The keys before it have gone to the session by then.
+const NEXT_KEY: Duration = Duration::from_millis(700);
 /// The same for the beginning of an escape sequence: it comes in one piece, a lone Escape must not
 /// be felt to wait.
 const HOLD_ESCAPE: Duration = Duration::from_millis(15);
@@ -76,7 +79,10 @@ pub(crate) enum Fed {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Matcher {
     patterns: Vec<Vec<u8>>,
+    /// The beginning of a sequence.
     held: Vec<u8>,
+    /// How many bytes of it were passed on already.
+    passed: usize,
 }
 
 impl Matcher {
@@ -93,46 +99,87 @@ impl Matcher {
         Ok(Self {
             patterns,
             held: Vec::new(),
+            passed: 0,
         })
     }
 
     /// Takes input; what is certainly not part of a sequence is appended to `out`. Says how many
     /// bytes were taken: what came after the keys was not.
     pub(crate) fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) -> (Fed, usize) {
-        for (at, &byte) in input.iter().enumerate() {
-            self.held.push(byte);
+        let mut at = 0;
+        while let Some(rest) = input.get(at..).filter(|rest| !rest.is_empty()) {
+            if self.held.is_empty() {
+                let plain = rest.iter().take_while(|byte| !self.begins(**byte)).count();
+                out.extend_from_slice(rest.get(..plain).unwrap_or_default());
+                at += plain;
+                if plain == rest.len() {
+                    break;
+                }
+            }
+            self.held.extend(input.get(at));
+            at += 1;
             loop {
                 if self.patterns.contains(&self.held) {
-                    self.held.clear();
-                    return (Fed::Detach, at + 1);
+                    self.forget();
+                    return (Fed::Detach, at);
                 }
                 if self.held.is_empty() || self.patterns.iter().any(|p| p.starts_with(&self.held)) {
                     break;
                 }
-                out.push(self.held.remove(0));
+                let first = self.held.remove(0);
+                match self.passed.checked_sub(1) {
+                    Some(left) => self.passed = left,
+                    None => out.push(first),
+                }
             }
         }
         (Fed::Forward, input.len())
     }
 
-    /// How long to wait for more before [`Self::flush`]; `None` when nothing is held.
+    /// Whether a sequence may begin with this byte.
+    fn begins(&self, byte: u8) -> bool {
+        self.patterns.iter().any(|p| p.first() == Some(&byte))
+    }
+
+    /// How long to wait for more before [`Self::expire`]; `None` when no sequence has begun.
     pub(crate) fn hold(&self) -> Option<Duration> {
-        match self.held.as_slice() {
-            [] => None,
-            // A whole first key and more to come, or a part of an escape sequence.
-            held => Some(
-                if held.first() == Some(&0x1b) && !held.ends_with(b"u") && !held.ends_with(b"~") {
-                    HOLD_ESCAPE
-                } else {
-                    HOLD_KEYS
-                },
-            ),
+        match self.held.len() {
+            0 => None,
+            length if length == self.passed => Some(NEXT_KEY),
+            _ if self.cut() => Some(HOLD_ESCAPE),
+            // A whole first key and more to come.
+            _ => Some(HOLD_KEYS),
         }
     }
 
-    /// Gives up on a begun sequence: what was held goes on to the session.
+    /// Whether what is held ends within an escape sequence.
+    fn cut(&self) -> bool {
+        let held = self.held.as_slice();
+        held.first() == Some(&0x1b) && !held.ends_with(b"u") && !held.ends_with(b"~")
+    }
+
+    /// Nothing more has come for [`Self::hold`]: what is held goes on to the session. The sequence
+    /// may still be completed within [`NEXT_KEY`] of whole keys; after the second call it may not.
+    pub(crate) fn expire(&mut self, out: &mut Vec<u8>) {
+        let held = self.held.get(self.passed..).unwrap_or_default();
+        if held.is_empty() || self.cut() {
+            out.extend_from_slice(held);
+            self.forget();
+        } else {
+            out.extend_from_slice(held);
+            self.passed = self.held.len();
+        }
+    }
+
+    /// Gives up on a begun sequence: what is held goes on to the session.
     pub(crate) fn flush(&mut self, out: &mut Vec<u8>) {
-        out.append(&mut self.held);
+        out.extend_from_slice(self.held.get(self.passed..).unwrap_or_default());
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        self.held.clear();
+        self.passed = 0;
     }
 }
 
@@ -222,6 +269,37 @@ mod tests {
         assert_eq!((out, matcher.hold()), (b"\x10".to_vec(), None));
         feed(&mut matcher, b"\x1b");
         assert_eq!(matcher.hold(), Some(HOLD_ESCAPE));
+    }
+
+    #[test]
+    fn a_key_that_waits_is_passed_on_soon_and_the_sequence_may_still_be_completed() {
+        assert!(HOLD_KEYS < Duration::from_millis(100));
+        let begun = |matcher: &mut Matcher| {
+            let mut out = Vec::new();
+            assert_eq!(feed(matcher, b"\x10").0, b"");
+            matcher.expire(&mut out);
+            assert_eq!((out, matcher.hold()), (b"\x10".to_vec(), Some(NEXT_KEY)));
+        };
+        let mut matcher = Matcher::new(&DEFAULT).unwrap();
+        begun(&mut matcher);
+        assert_eq!(feed(&mut matcher, b"\x11"), (Vec::new(), Fed::Detach));
+        // What was passed on is not passed on twice.
+        begun(&mut matcher);
+        assert_eq!(feed(&mut matcher, b"a"), (b"a".to_vec(), Fed::Forward));
+        begun(&mut matcher);
+        assert_eq!(
+            feed(&mut matcher, b"\x10a"),
+            (b"\x10a".to_vec(), Fed::Forward)
+        );
+        // The next key came too late.
+        begun(&mut matcher);
+        let mut out = Vec::new();
+        matcher.expire(&mut out);
+        assert_eq!((out.len(), matcher.hold()), (0, None));
+        assert_eq!(
+            feed(&mut matcher, b"\x11"),
+            (b"\x11".to_vec(), Fed::Forward)
+        );
     }
 
     #[test]

@@ -1,13 +1,19 @@
 //! `podbay attach`, and attaching for `spawn` and `exec`.
 
+mod brackets;
+mod drain;
 mod guard;
 mod input;
+mod keyboard;
 mod keys;
 mod output;
 mod session;
+mod shown;
+mod signals;
 mod typed;
 mod untold;
 
+pub(crate) use drain::thrown_away;
 pub(crate) use input::Input;
 pub(crate) use keys::{Fed, Matcher};
 pub(crate) use session::{End, Lent, Opened, Session};

@@ -3,11 +3,15 @@
 
 use super::{
     TermGuard,
+    drain::thrown_away,
     input::Input,
+    keyboard::Keyboard,
     keys::Matcher,
-    output::{Output, Stream},
+    output::Stream,
     raw_terminal,
-    typed::{Typed, uplink},
+    shown::Shown,
+    signals::Signals,
+    typed::{How, Typed, uplink},
 };
 use crate::{
     cli::{Failure, term},
@@ -18,11 +22,9 @@ use bytes::Bytes;
 use podbay_protocol::{AttachMode, ExitStatus};
 use std::{process::ExitCode, time::Duration};
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
     sync::{Notify, mpsc::Receiver},
     time::{Instant, timeout},
 };
-use worker_agent::hygiene::OutputFilter;
 
 /// How long a coordinator that went away is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,10 +36,8 @@ const GREETING: Duration = Duration::from_secs(10);
 const LAST_OUTPUT: Duration = Duration::from_secs(1);
 /// How long what was typed meanwhile waits for the first output of a new connection.
 const PROOF: Duration = Duration::from_millis(500);
-/// How long the other side may take to read what was typed before the keys that detach.
-const LAST_INPUT: Duration = Duration::from_millis(500);
-/// Input kept while there is no connection.
-const MAX_PENDING: usize = 64 << 10;
+/// How long the other side may take to close after the keys that detach.
+const LAST_WORD: Duration = Duration::from_millis(250);
 
 /// A session to be attached to.
 pub(crate) struct Session {
@@ -104,9 +104,11 @@ fn code(code: i32) -> ExitCode {
 pub(crate) struct Lent {
     /// What is typed.
     pub(crate) pieces: Receiver<Bytes>,
-    /// Before: what was typed ahead of the attach. After: what was typed behind the keys that ended
-    /// it.
+    /// Before: what was typed ahead of the attach. After: a single key that was typed behind the
+    /// keys that ended it.
     pub(crate) beside: Vec<u8>,
+    /// After: how many other bytes were typed or pasted ahead, and thrown away.
+    pub(crate) lost: usize,
     /// After: whether input was heard.
     pub(crate) writer: bool,
 }
@@ -116,50 +118,6 @@ pub(super) enum Over {
     End(End),
     /// The coordinator went away.
     Gone,
-}
-
-struct Signals {
-    resize: Signal,
-    resumed: Signal,
-    /// `None` when others look after them.
-    ends: Option<Ends>,
-}
-
-type Ends = [(i32, Signal); 4];
-
-impl Signals {
-    fn new(lent: bool) -> std::io::Result<Self> {
-        let one = |kind: SignalKind| Ok::<_, std::io::Error>((kind.as_raw_value(), signal(kind)?));
-        Ok(Self {
-            resize: signal(SignalKind::window_change())?,
-            resumed: signal(SignalKind::from_raw(
-                nix::sys::signal::Signal::SIGCONT as i32,
-            ))?,
-            ends: match lent {
-                true => None,
-                false => Some([
-                    one(SignalKind::interrupt())?,
-                    one(SignalKind::terminate())?,
-                    one(SignalKind::hangup())?,
-                    one(SignalKind::quit())?,
-                ]),
-            },
-        })
-    }
-
-    /// The next signal that asks for an end.
-    async fn end(ends: &mut Option<Ends>) -> i32 {
-        let Some(ends) = ends else {
-            return std::future::pending().await;
-        };
-        let [(a, int), (b, term), (c, hup), (d, quit)] = ends;
-        tokio::select! {
-            _ = int.recv() => *a,
-            _ = term.recv() => *b,
-            _ = hup.recv() => *c,
-            _ = quit.recv() => *d,
-        }
-    }
 }
 
 impl Session {
@@ -196,34 +154,32 @@ impl Session {
             Some(_) => None,
             None => Some(Input::start(guard.is_some())?),
         };
-        let (mut heard, mut beside) = (true, Vec::new());
-        let (pieces, beside, heard) = match (lent, &mut own) {
-            (Some(lent), _) => (&mut lent.pieces, &mut lent.beside, &mut lent.writer),
-            (None, Some(own)) => (&mut own.pieces, &mut beside, &mut heard),
+        let (mut heard, mut beside, mut lost) = (true, Vec::new(), 0);
+        let (pieces, beside, heard, lost) = match (lent, &mut own) {
+            (Some(lent), _) => (
+                &mut lent.pieces,
+                &mut lent.beside,
+                &mut lent.writer,
+                &mut lent.lost,
+            ),
+            (None, Some(own)) => (&mut own.pieces, &mut beside, &mut heard, &mut lost),
             // One of them is there.
             (None, None) => return Err(Failure::new(1, "nothing to read from")),
         };
-        let ahead = std::mem::take(beside);
-        let mut typed = Typed {
+        let mut shown = Shown::new(self.clipboard, terminal, notices)?;
+        shown.quiet = opened.announced;
+        shown.bracket().await?;
+        let mut typed = Typed::new(
             pieces,
-            ahead: (!ahead.is_empty()).then(|| ahead.into()),
-            behind: Vec::new(),
-            keys: std::mem::take(&mut self.keys),
-            pending: Vec::new(),
-            ended: false,
-            terminal,
-            pipes: self.pipes,
-            ignored: self.mode == AttachMode::ReadOnly,
-        };
-        let mut shown = Shown {
-            output: Output::start()?,
-            filter: OutputFilter::new(self.clipboard),
-            terminal,
-            notices,
-            quiet: opened.announced,
-            writer: None,
-            again: false,
-        };
+            std::mem::take(beside),
+            Keyboard::new(std::mem::take(&mut self.keys)),
+            shown.wanted.clone(),
+            How {
+                terminal,
+                pipes: self.pipes,
+                ignored: self.mode == AttachMode::ReadOnly,
+            },
+        );
         let mut link = Link {
             sender,
             receiver,
@@ -254,10 +210,9 @@ impl Session {
             }
             shown.quiet = true;
             shown.again = true;
-            shown.filter = OutputFilter::new(self.clipboard);
+            shown.fresh();
         };
         *heard = shown.writer.unwrap_or(true);
-        *beside = std::mem::take(&mut typed.behind);
         let exited = matches!(end, Ok(End::Exited { .. }));
         let end = tokio::select! {
             () = shown.output.drain() => end,
@@ -265,7 +220,20 @@ impl Session {
             () = tokio::time::sleep(LAST_OUTPUT), if !exited => end,
             number = Signals::end(&mut signals.ends) => Ok(End::Signal(number)),
         };
+        if terminal {
+            let key = matches!(end, Ok(End::Detached)).then(|| typed.single_key());
+            *lost = typed.throw_away().await;
+            if let Some(Some(key)) = key.filter(|_| *lost == 1) {
+                (*beside, *lost) = (vec![key], 0);
+            }
+        }
+        let said = thrown_away(*lost).filter(|_| guard.is_some());
+        // Nothing reads the terminal any more when it goes back.
+        drop(own);
         drop(guard);
+        if let Some(said) = said {
+            term::note(&format!("[podbay: {said}]"));
+        }
         end
     }
 
@@ -293,11 +261,13 @@ impl Session {
         // all the way: it may be over before it began.
         let proven = Notify::new();
         let waits = shown.again;
+        let on = shown.brackets_on();
         let up = async {
             if waits {
                 drop(timeout(PROOF, proven.notified()).await);
             }
-            uplink(&mut sender, typed, resize, resumed, guard, &mut said).await
+            let terminal = (guard, on);
+            uplink(&mut sender, typed, (resize, resumed), terminal, &mut said).await
         };
         let down = self.downlink(first, &mut receiver, shown, &proven);
         let end = async {
@@ -321,7 +291,7 @@ impl Session {
         if let Ok(Over::End(End::Detached)) = over {
             // A connection that is closed with output unread could take along what was typed last.
             let rest = async { while receiver.next().await.is_some() {} };
-            drop(timeout(LAST_INPUT, rest).await);
+            drop(timeout(LAST_WORD, rest).await);
         }
         over
     }
@@ -362,7 +332,12 @@ impl Session {
                     watching = unasked && shown.terminal && news;
                     shown.writer = Some(writer);
                 }
-                Ok(Incoming::Message(ServerMessage::Spawned(_))) => {}
+                // The connection's own.
+                Ok(Incoming::Message(
+                    ServerMessage::Spawned(_)
+                    | ServerMessage::Window { .. }
+                    | ServerMessage::Taken { .. },
+                )) => {}
                 Err(error) if error.is_transient() => return Ok(Over::Gone),
                 Err(error) => return Err(error.into()),
             }
@@ -386,7 +361,7 @@ impl Session {
                 tokio::select! {
                     result = &mut attempt => break result,
                     number = Signals::end(&mut signals.ends) => return Ok(Err(End::Signal(number))),
-                    detached = typed.more(), if typed.pending.len() < MAX_PENDING => if detached {
+                    detached = typed.more() => if detached {
                         return Ok(Err(End::Detached));
                     },
                 }
@@ -453,45 +428,4 @@ async fn greeting(receiver: &mut AttachReceiver) -> Option<Result<Incoming, Clie
     tokio::time::timeout(GREETING, receiver.next())
         .await
         .unwrap_or(None)
-}
-
-/// What is shown, across connections.
-struct Shown {
-    output: Output,
-    filter: OutputFilter,
-    terminal: bool,
-    /// Where Podbay's own words go.
-    notices: Stream,
-    quiet: bool,
-    /// Whether input was heard at the last attach.
-    writer: Option<bool>,
-    /// Whether this is not the first connection.
-    again: bool,
-}
-
-impl Shown {
-    /// Without what could make the caller's terminal speak for the user.
-    fn safe(&mut self, bytes: &[u8]) -> Bytes {
-        let mut out = Vec::with_capacity(bytes.len());
-        self.filter.filter(bytes, &mut out);
-        out.into()
-    }
-
-    /// Says in the last row, and moves nothing by it, why nothing that is typed is heard.
-    async fn watching(&self) -> std::io::Result<()> {
-        let text = "someone else types here: you are watching; --takeover changes that";
-        let line = format!("\x1b7\x1b[9999;1H\x1b[2m[podbay: {text}]\x1b[22m\x1b8");
-        self.output.write(self.notices, line.into()).await
-    }
-
-    /// A dim line of Podbay's own.
-    async fn notice(&self, text: &str) -> std::io::Result<()> {
-        let (start, end) = if self.terminal {
-            ("\r\n\x1b[2m", "\x1b[22m\r\n")
-        } else {
-            ("", "\n")
-        };
-        let line = Bytes::from(format!("{start}[podbay: {text}]{end}"));
-        self.output.write(self.notices, line).await
-    }
 }

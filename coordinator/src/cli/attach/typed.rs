@@ -1,140 +1,269 @@
-//! What is typed in an attach: detach keys are found in it, it is kept while there is no connection,
-//! and sent.
+//! What is typed in an attach: detach keys are found in it, it is kept while it cannot be sent, and
+//! sent. Nothing here waits for the session's program: signals, sizes and the keys that detach act
+//! however much input there is that it does not read.
 
 use super::{
     TermGuard,
-    keys::{Fed, Matcher},
+    drain::drain,
+    keyboard::Keyboard,
+    keys::Fed,
+    output::write_terminal,
     session::{End, Over},
 };
 use crate::{
     cli::term,
     client::{AttachSender, ClientError},
 };
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     signal::unix::{Signal, SignalKind},
     sync::mpsc::Receiver,
+    time::{Instant, sleep_until, timeout},
 };
+
+/// Most bytes of a terminal's input that wait to be sent. Over it the terminal is not read while the
+/// session takes something; when that takes nothing for [`STUCK`], what is typed is thrown away, so
+/// that the keys that detach are still found.
+const MAX_TYPED: usize = 16 << 20;
+const STUCK: Duration = Duration::from_secs(1);
+/// Most bytes of other input that wait: what is not read stays with the pipe or the file.
+const MAX_PIPED: usize = 64 << 10;
+/// How long sending what was typed before the keys that detach, and the word itself, may take.
+const GOODBYE: Duration = Duration::from_millis(50);
 
 /// What is typed, across connections.
 pub(super) struct Typed<'a> {
-    pub(super) pieces: &'a mut Receiver<Bytes>,
+    pieces: &'a mut Receiver<Bytes>,
     /// Typed before the first piece.
-    pub(super) ahead: Option<Bytes>,
+    ahead: Option<Bytes>,
     /// Typed after the keys that detach.
     pub(super) behind: Vec<u8>,
-    pub(super) keys: Matcher,
+    pub(super) keyboard: Keyboard,
+    /// Whether the session's program wants brackets around pastes.
+    wanted: Arc<AtomicBool>,
     /// Taken from the input and not sent yet.
-    pub(super) pending: Vec<u8>,
-    pub(super) ended: bool,
-    pub(super) terminal: bool,
+    pub(super) pending: BytesMut,
+    /// Thrown away; bytes.
+    pub(super) lost: usize,
+    ended: bool,
+    eof_sent: bool,
+    terminal: bool,
     /// Whether its end is passed on.
-    pub(super) pipes: bool,
+    pipes: bool,
     /// Whether nothing but the detach keys counts.
+    ignored: bool,
+    /// When something was last read, and when the session last took something.
+    read: Instant,
+    taken: Instant,
+}
+
+/// How what is typed is treated.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    /// It comes from a terminal: keys and pastes are told apart.
+    pub(super) terminal: bool,
+    /// The session is on pipes: the input's end is passed on.
+    pub(super) pipes: bool,
+    /// Nothing but the detach keys counts.
     pub(super) ignored: bool,
 }
 
-impl Typed<'_> {
-    /// Waits for more input; `true` when the user detached. Safe to drop.
+impl<'a> Typed<'a> {
+    pub(super) fn new(
+        pieces: &'a mut Receiver<Bytes>,
+        ahead: Vec<u8>,
+        keyboard: Keyboard,
+        wanted: Arc<AtomicBool>,
+        how: How,
+    ) -> Self {
+        Self {
+            pieces,
+            ahead: (!ahead.is_empty()).then(|| ahead.into()),
+            behind: Vec::new(),
+            keyboard,
+            wanted,
+            pending: BytesMut::new(),
+            lost: 0,
+            ended: false,
+            eof_sent: false,
+            terminal: how.terminal,
+            pipes: how.pipes,
+            ignored: how.ignored,
+            read: Instant::now(),
+            taken: Instant::now(),
+        }
+    }
+
+    /// Waits for more input, unless there is enough; `true` when the user detached. Safe to drop.
     pub(super) async fn more(&mut self) -> bool {
         if let Some(ahead) = self.ahead.take() {
             return self.feed(&ahead);
         }
-        loop {
-            let hold = self.keys.hold();
-            tokio::select! {
-                piece = self.pieces.recv(), if !self.ended => match piece {
-                    Some(piece) if self.terminal => return self.feed(&piece),
-                    Some(piece) => {
-                        self.pending.extend_from_slice(&piece);
-                        return false;
-                    }
-                    None => {
-                        self.ended = true;
-                        return false;
-                    }
-                },
-                () = tokio::time::sleep(hold.unwrap_or_default()), if hold.is_some() => {
-                    self.keys.flush(&mut self.pending);
-                    return false;
+        let hold = self.keyboard.hold().map(|hold| self.read + hold);
+        let most = if self.terminal { MAX_TYPED } else { MAX_PIPED };
+        let full = self.pending.len() >= most;
+        let stuck = self.taken + STUCK;
+        let read = !self.ended && (!full || (self.terminal && Instant::now() >= stuck));
+        tokio::select! {
+            biased;
+            piece = self.pieces.recv(), if read => match piece {
+                Some(piece) if self.terminal => self.feed(&piece),
+                Some(piece) => {
+                    self.pending.extend_from_slice(&piece);
+                    false
                 }
-                else => std::future::pending().await,
+                None => {
+                    self.ended = true;
+                    false
+                }
+            },
+            () = sleep_until(hold.unwrap_or(stuck)), if hold.is_some() => {
+                let mut out = Vec::new();
+                self.keyboard.expire(&mut out);
+                self.keep(&out);
+                self.read = Instant::now();
+                false
             }
+            () = sleep_until(stuck), if full && self.terminal && !read && !self.ended => false,
+            else => std::future::pending().await,
         }
+    }
+
+    /// The one printable key that was typed behind the keys that detach.
+    pub(super) fn single_key(&self) -> Option<u8> {
+        match *self.behind {
+            [key @ 0x20..=0x7e] => Some(key),
+            _ => None,
+        }
+    }
+
+    /// Throws away what is typed or pasted ahead, until the terminal is quiet, and says how many
+    /// bytes that were, with what was not sent.
+    pub(super) async fn throw_away(&mut self) -> usize {
+        let behind = std::mem::take(&mut self.behind);
+        let ahead = self.ahead.take().unwrap_or_default();
+        let unsent = self.lost + self.pending.len() + ahead.len();
+        unsent + drain(self.pieces, &mut self.keyboard, &behind).await
     }
 
     fn feed(&mut self, piece: &[u8]) -> bool {
-        let (fed, used) = self.keys.feed(piece, &mut self.pending);
+        self.read = Instant::now();
+        let mut out = Vec::with_capacity(piece.len());
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        let (fed, used) = self.keyboard.feed(piece, wanted, &mut out);
+        self.keep(&out);
         self.behind = piece.get(used..).unwrap_or_default().to_vec();
         fed == Fed::Detach
     }
+
+    /// Keeps what the session is to get, as far as there is room.
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.ignored {
+            return;
+        }
+        if self.pending.is_empty() {
+            // Nothing waited: only from now on is the session late.
+            self.taken = Instant::now();
+        }
+        let room = MAX_TYPED.saturating_sub(self.pending.len());
+        let (kept, lost) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
+        self.pending.extend_from_slice(kept);
+        self.lost += lost.len();
+    }
+
+    /// Queues what there is room for.
+    fn send(&mut self, sender: &mut AttachSender) {
+        if self.ignored {
+            self.pending.clear();
+        }
+        let sent = sender.queue_input(&self.pending);
+        if sent > 0 {
+            self.pending.advance(sent);
+            self.taken = Instant::now();
+        }
+    }
 }
 
+/// Carries what is typed, and everything else that is said, to the session.
 pub(super) async fn uplink(
     sender: &mut AttachSender,
     typed: &mut Typed<'_>,
-    resize: &mut Signal,
-    resumed: &mut Signal,
-    guard: &Option<TermGuard>,
-    said: &mut tokio::sync::mpsc::Receiver<i32>,
+    (resize, resumed): (&mut Signal, &mut Signal),
+    (guard, on): (&Option<TermGuard>, &[u8]),
+    said: &mut Receiver<i32>,
 ) -> Over {
-    let mut eof_sent = false;
+    let mut broken = false;
+    typed.eof_sent = false;
     loop {
-        if typed.ignored {
-            typed.pending.clear();
+        if !broken {
+            typed.send(sender);
         }
-        let sent = if !typed.pending.is_empty() {
-            let result = sender.input(&typed.pending).await;
-            if result.is_ok() {
-                typed.pending.clear();
-            }
-            result
-        } else if typed.ended && !eof_sent {
-            eof_sent = true;
+        if typed.ended && typed.pending.is_empty() && !typed.eof_sent {
             if typed.terminal {
                 // The terminal hung up.
                 return Over::End(End::Signal(SignalKind::hangup().as_raw_value()));
             }
+            typed.eof_sent = true;
             if typed.pipes {
-                sender.eof().await
-            } else {
+                broken |= sender.queue_eof().is_err();
+            }
+        }
+        let waits = !typed.pending.is_empty();
+        let said = tokio::select! {
+            biased;
+            Some(number) = said.recv() => sender.queue_signal(number),
+            Some(()) = resize.recv() => announce_size(sender, typed.terminal),
+            Some(()) = resumed.recv() => {
+                if let Some(guard) = guard {
+                    // A terminal that is gone shows at the next read.
+                    drop(guard.again());
+                    drop(write_terminal(on));
+                }
+                announce_size(sender, typed.terminal)
+            }
+            result = sender.progress(), if !broken && (sender.is_busy() || waits) => result,
+            detached = typed.more() => {
+                if detached {
+                    if !broken {
+                        goodbye(sender, typed).await;
+                    }
+                    return Over::End(End::Detached);
+                }
                 Ok(())
             }
-        } else {
-            tokio::select! {
-                detached = typed.more() => {
-                    if !detached {
-                        Ok(())
-                    } else {
-                        // The keys before the detach sequence still count.
-                        if sender.input(&typed.pending).await.is_ok() {
-                            drop(sender.close().await);
-                        }
-                        return Over::End(End::Detached);
-                    }
-                }
-                Some(()) = resize.recv() => announce_size(sender, typed.terminal).await,
-                Some(()) = resumed.recv() => {
-                    if let Some(guard) = guard {
-                        // A terminal that is gone shows at the next read.
-                        drop(guard.again());
-                    }
-                    announce_size(sender, typed.terminal).await
-                }
-                Some(number) = said.recv() => sender.signal(number).await,
-            }
         };
-        if sent.is_err() {
-            // What is left to read, perhaps how the session ended, decides: the other direction
-            // sees the end too.
-            std::future::pending::<()>().await;
-        }
+        // What is left to read, perhaps how the session ended, decides: the other direction sees the
+        // end too. Until then the keys that detach still do.
+        broken |= said.is_err();
     }
 }
 
-async fn announce_size(sender: &mut AttachSender, terminal: bool) -> Result<(), ClientError> {
+/// Sends what the session has room for, and the goodbye behind it.
+async fn goodbye(sender: &mut AttachSender, typed: &mut Typed<'_>) {
+    let last = async {
+        loop {
+            typed.send(sender);
+            // The keys before the detach sequence still count, as far as they are taken at once.
+            if typed.pending.is_empty() || !sender.is_busy() {
+                return sender.close().await;
+            }
+            sender.progress().await?;
+        }
+    };
+    // A connection that takes nothing is closed by its end.
+    drop(timeout(GOODBYE, last).await);
+}
+
+fn announce_size(sender: &mut AttachSender, terminal: bool) -> Result<(), ClientError> {
     match term::size() {
-        Some(size) if terminal => sender.resize(size).await,
+        Some(size) if terminal => sender.queue_resize(size),
         _ => Ok(()),
     }
 }

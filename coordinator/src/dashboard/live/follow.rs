@@ -6,6 +6,7 @@ use crate::{
     dashboard::event::{LiveBody, LiveTarget, ScrollTo},
     wire::{AttachQuery, ServerMessage},
 };
+use bytes::{Buf, Bytes};
 use podbay_protocol::{AttachMode, Size};
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -207,6 +208,7 @@ impl Follower {
                 let mut up = Up {
                     sender,
                     typed: &mut self.typed,
+                    rest: Bytes::new(),
                     said,
                     writes: target.write.is_some(),
                     writer: None,
@@ -221,9 +223,9 @@ impl Follower {
                     // The user has turned away; what was typed before that counts. A connection
                     // that is closed with output unread could take it along.
                     let last = async {
-                        if up.finish().await.is_ok() {
-                            while receiver.next().await.is_some() {}
-                        }
+                        // Reading goes on: it brings the room for what is left to send.
+                        let rest = async { while receiver.next().await.is_some() {} };
+                        drop(tokio::join!(up.finish(), rest));
                     };
                     if target.write.is_some() {
                         drop(timeout(LAST_TYPED, last).await);
@@ -417,7 +419,11 @@ impl Down<'_> {
                     last: true,
                 }))
             }
-            Some(Ok(Incoming::Message(ServerMessage::Spawned(_)))) => Ok(None),
+            Some(Ok(Incoming::Message(
+                ServerMessage::Spawned(_)
+                | ServerMessage::Window { .. }
+                | ServerMessage::Taken { .. },
+            ))) => Ok(None),
             Some(Err(error)) => Err(End::Broken(error.to_string())),
             None => Err(End::Broken("the coordinator went away".to_owned())),
         }
@@ -487,6 +493,8 @@ impl Down<'_> {
 struct Up<'a> {
     sender: AttachSender,
     typed: &'a mut Pieces,
+    /// What is left of the piece that is being sent.
+    rest: Bytes,
     said: mpsc::UnboundedReceiver<Say>,
     /// Whether this attach is for typing; what is typed waits for one that is.
     writes: bool,
@@ -495,14 +503,21 @@ struct Up<'a> {
 }
 
 impl Up<'_> {
-    /// Sends what is typed; returns when there is no one left who could type.
+    /// Sends what is typed, as far as the worker has room for it; returns when there is no one left
+    /// who could type. What else is said never waits for that.
     async fn run(&mut self) {
         loop {
+            self.type_in();
+            let waits = !self.rest.is_empty();
             let sent = tokio::select! {
                 biased;
                 Some(what) = self.said.recv() => self.pass_on(what).await,
-                piece = self.typed.next(), if self.writes && self.writer.is_some() => match piece {
-                    Some(piece) => self.type_in(&piece).await,
+                sent = self.sender.progress(), if waits || self.sender.is_busy() => sent,
+                piece = self.typed.next(), if !waits && self.writes && self.writer.is_some() => match piece {
+                    Some(piece) => {
+                        self.rest = piece.into();
+                        Ok(())
+                    }
                     None => return,
                 },
             };
@@ -527,11 +542,14 @@ impl Up<'_> {
         }
     }
 
-    async fn type_in(&mut self, piece: &[u8]) -> Result<(), ClientError> {
+    fn type_in(&mut self) {
         match self.writer {
-            Some(true) => self.sender.input(piece).await,
+            Some(true) => {
+                let sent = self.sender.queue_input(&self.rest);
+                self.rest.advance(sent);
+            }
             // Someone else types; the user was told.
-            _ => Ok(()),
+            _ => self.rest.clear(),
         }
     }
 
@@ -541,11 +559,15 @@ impl Up<'_> {
             self.pass_on(what).await?;
         }
         // Before it is known whether input is heard, it waits for the next attach.
-        while self.writes
-            && self.writer.is_some()
-            && let Some(piece) = self.typed.waiting()
-        {
-            self.type_in(&piece).await?;
+        while self.writes && self.writer.is_some() {
+            self.type_in();
+            if self.sender.is_busy() || !self.rest.is_empty() {
+                self.sender.progress().await?;
+            } else if let Some(piece) = self.typed.waiting() {
+                self.rest = piece.into();
+            } else {
+                break;
+            }
         }
         self.sender.close().await
     }
