@@ -9,7 +9,7 @@ mod support;
 use coordinator::{
     model::HostPath,
     wire::{ApplyRequest, ChangeCount, ChangeKind},
-    workspace::{MountMode, MounterErrorKind, Policy},
+    workspace::{MountFacts, MountMode, MounterErrorKind, Policy},
 };
 use std::{
     ffi::OsStr,
@@ -466,4 +466,84 @@ async fn paths_on_the_host_are_completed_without_what_no_project_may_be_in() {
     let many = many.unwrap();
     assert_eq!((many.folders.len(), many.truncated), (200, true));
     assert_eq!(many.folders[0].path.as_path(), base.join("many/000"));
+}
+
+#[tokio::test]
+async fn a_review_is_judged_by_the_whole_policy_again() {
+    use MounterErrorKind::Refused;
+    let stage = stage!();
+    let worker = stage.worker().await;
+    let project = stage.project("judged", 1234);
+    let mounted = stage
+        .mount(&worker, &project, MountMode::Overlay)
+        .await
+        .unwrap();
+    worker.sh("echo x > /workspace/new");
+    let good = stage.target(&worker, &mounted);
+    let mut elsewhere = good.clone();
+    elsewhere.policy.roots = vec![HostPath::new("/srv")];
+    let mut state = good.clone();
+    state.policy.refuse = vec![(HostPath::new(stage.dir.path()), "state volume".into())];
+    // A record that names another folder, with all that is true of that folder.
+    let mut forged = good.clone();
+    let etc = fs::metadata("/etc").unwrap();
+    (forged.project, forged.dev, forged.ino) = (HostPath::new("/etc"), etc.dev(), etc.ino());
+    let all = ApplyRequest::default();
+    for target in [elsewhere, state, forged] {
+        let refused = [
+            stage.client.changes(target.clone()).await.err(),
+            stage.client.diff(target.clone(), None).await.err(),
+            stage.client.apply(target.clone(), all.clone()).await.err(),
+            stage
+                .client
+                .discard(target.clone(), Default::default())
+                .await
+                .err(),
+        ];
+        for error in refused {
+            assert_eq!(error.map(|e| e.kind), Some(Refused), "{target:?}");
+        }
+    }
+    assert!(!project.join("new").exists() && !Path::new("/etc/new").exists());
+    let applied = stage.client.apply(good, all).await.unwrap();
+    assert_eq!(applied.applied.len(), 1);
+    assert!(project.join("new").exists());
+}
+
+#[tokio::test]
+async fn a_mount_is_noted_first_and_waits_for_a_change_to_the_upper_folder() {
+    let stage = stage!();
+    let worker = stage.worker().await;
+    let project = stage.project("noted", 1234);
+    let own = stage.state.join("workers").join(&worker.id);
+    let mount = || stage.mount(&worker, &project, MountMode::Overlay);
+
+    // Somebody changes the upper folder.
+    let changes = fs::File::open(own.join("changes")).unwrap();
+    rustix::fs::flock(&changes, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let e = mount().await.unwrap_err();
+    assert!(e.message.contains("try again"), "{e:?}");
+    drop(changes);
+
+    // What is mounted cannot be noted: then nothing is.
+    fs::create_dir_all(own.join("mount.json/in-the-way")).unwrap();
+    let e = mount().await.unwrap_err();
+    assert!(e.message.contains("noting what is mounted"), "{e:?}");
+    assert_eq!(worker.sh("ls /workspace"), "");
+    assert!(!own.join("changes/mounted.json").exists());
+    fs::remove_dir_all(own.join("mount.json")).unwrap();
+
+    let mounted = mount().await.unwrap();
+    let facts = fs::read(own.join("mount.json")).unwrap();
+    let facts: MountFacts = serde_json::from_slice(&facts).unwrap();
+    assert_eq!(facts.worker, worker.id);
+    assert_eq!(facts.project, mounted.project);
+    assert_eq!((facts.dev, facts.ino), (mounted.dev, mounted.ino));
+    assert_eq!(facts.mode, MountMode::Overlay);
+    assert_eq!(facts.uid, mounted.session_uid);
+    assert!(facts.claimed_ns > 0);
+    let mode = fs::metadata(own.join("mount.json")).unwrap().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(own.join("changes/mounted.json").exists());
+    assert!(!worker.sh("ls -R /.podbay").contains("mount.json"));
 }

@@ -25,6 +25,7 @@ mod impostor;
 mod no_engine;
 mod overlay;
 mod pool;
+mod records;
 mod rename;
 mod restart;
 mod secrets;

@@ -5,7 +5,7 @@
 
 use super::{Daemon, exits::ExitLog, record::Record, unix_ms};
 use crate::{agent::FromWorker, fleet::Event, model::WorkerId, wire::EventBody};
-use podbay_protocol::{ActivityState, AgentError, AgentEvent};
+use podbay_protocol::{ActivityState, AgentError, AgentEvent, ExitStatus};
 use std::sync::Arc;
 
 /// What follows a report.
@@ -55,17 +55,7 @@ impl Daemon {
                 self.tell_worker(&worker);
                 self.counting.notify_one();
             }
-            Heard::Ended(main) => {
-                self.ended.notify_waiters();
-                if let Some(remove) = main {
-                    self.feed(Event::SessionEnded {
-                        worker: worker.clone(),
-                        remove,
-                    });
-                    self.want_count(&worker);
-                    self.tell_worker(&worker);
-                }
-            }
+            Heard::Ended(main) => self.after_end(&worker, main),
             Heard::Restarted(Ok(())) => self.follow_restart(&worker),
             Heard::Restarted(Err(error)) => {
                 tracing::warn!(%worker, error = error.message, "not started again");
@@ -79,6 +69,19 @@ impl Daemon {
         }
     }
 
+    /// What follows a session's end; of the main one, `main` says whether the worker goes with it.
+    fn after_end(self: &Arc<Self>, worker: &WorkerId, main: Option<bool>) {
+        self.ended.notify_waiters();
+        if let Some(remove) = main {
+            self.feed(Event::SessionEnded {
+                worker: worker.clone(),
+                remove,
+            });
+            self.want_count(worker);
+            self.tell_worker(worker);
+        }
+    }
+
     fn describe_again(self: &Arc<Self>, worker: WorkerId) {
         let handle = self.hub.handle(&worker);
         let daemon = self.clone();
@@ -86,11 +89,34 @@ impl Daemon {
             if let Some(handle) = handle {
                 daemon.clone().greet(worker.clone(), handle).await;
             }
-            if let Some(record) = daemon.lock().records.get_mut(&worker) {
+            let main = {
+                let mut guard = daemon.lock();
+                let state = &mut *guard;
+                let Some(record) = state.records.get_mut(&worker) else {
+                    return;
+                };
                 record.describing = false;
+                // The end that was held back is that of the main session after all.
+                let ended = record
+                    .session_id()
+                    .filter(|_| record.session.exit.is_none())
+                    .and_then(|main| state.exits.get(&worker, main));
+                ended.map(|(status, oom)| main_ended(record, status, oom))
+            };
+            if main.is_some() {
+                daemon.after_end(&worker, main);
             }
         });
     }
+}
+
+/// The main session has ended: whether the worker goes with it.
+fn main_ended(record: &mut Record, status: ExitStatus, oom: bool) -> bool {
+    record.restarting = None;
+    record.session.exit = Some(status);
+    record.session.oom = oom;
+    record.session.ended_ms = Some(unix_ms());
+    record.claim.as_ref().is_none_or(|claim| claim.remove)
 }
 
 /// Changes the worker's record by what is said of one of its sessions.
@@ -102,15 +128,10 @@ fn take(record: &mut Record, exits: &mut ExitLog, event: AgentEvent) -> Heard {
             oom,
         } => {
             record.exec_ended(&session);
-            let main = record.is_main(&session);
+            // While its agent is asked what followed it, its end is not yet the worker's.
+            let main = record.is_main(&session) && !record.describing;
             exits.add(&record.id, session, status, oom);
-            Heard::Ended(main.then(|| {
-                record.restarting = None;
-                record.session.exit = Some(status);
-                record.session.oom = oom;
-                record.session.ended_ms = Some(unix_ms());
-                record.claim.as_ref().is_none_or(|claim| claim.remove)
-            }))
+            Heard::Ended(main.then(|| main_ended(record, status, oom)))
         }
         AgentEvent::Restarted {
             session,
