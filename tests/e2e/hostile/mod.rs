@@ -6,6 +6,7 @@
 mod limits;
 mod lists;
 mod probes;
+mod terminal_floods;
 
 use e2e::{
     engine,
