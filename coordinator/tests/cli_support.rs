@@ -446,7 +446,46 @@ async fn attach(
         _ => {}
     }
     let pipes = name == "pipes";
-    upgrade.on_upgrade(move |socket| session(socket, seen, name, pipes))
+    match name.as_str() {
+        "deaf" => upgrade.on_upgrade(move |socket| unread(socket, seen, true)),
+        "stuck" => upgrade.on_upgrade(move |socket| unread(socket, seen, false)),
+        _ => upgrade.on_upgrade(move |socket| session(socket, seen, name, pipes)),
+    }
+}
+
+/// A session that reads nothing of what is typed. With a window, the connection is read all the same;
+/// without one, as a coordinator of an older version has it, nothing of it is.
+async fn unread(mut socket: WebSocket, seen: Seen, window: bool) {
+    if window {
+        say(&mut socket, &ServerMessage::Window { bytes: 64 << 10 }).await;
+    }
+    let (writer, pipes) = (true, false);
+    say(&mut socket, &ServerMessage::Attached { writer, pipes }).await;
+    drop(
+        socket
+            .send(Message::Binary(Bytes::from_static(b"ready\r\n")))
+            .await,
+    );
+    if !window {
+        std::future::pending::<()>().await;
+    }
+    let mut total = 0;
+    while let Some(Ok(message)) = socket.recv().await {
+        match message {
+            Message::Binary(bytes) => {
+                total += bytes.len();
+                assert!(total <= 64 << 10, "more than was granted");
+                seen.add(format!("unread {total}"));
+            }
+            Message::Text(text) => seen.add(text.to_string()),
+            Message::Close(_) => {
+                seen.add("closed");
+                return;
+            }
+            _ => {}
+        }
+    }
+    seen.add("broken off");
 }
 
 async fn spawn_attached(State(seen): State<Seen>, upgrade: WebSocketUpgrade) -> Response {
@@ -480,7 +519,7 @@ async fn say(socket: &mut WebSocket, message: &ServerMessage) {
     );
 }
 
-/// Echoes. `flood` writes 64 MiB first; the byte `q` ends with 7, `Q` breaks off; on pipes, the end
+/// Echoes. `flood` writes 64 MiB first; the byte `q` last, or `END` anywhere, ends with 7, `Q` breaks off; on pipes, the end
 /// of the input ends with the number of bytes read.
 async fn session(mut socket: WebSocket, seen: Seen, name: String, pipes: bool) {
     say(
@@ -520,7 +559,8 @@ async fn session(mut socket: WebSocket, seen: Seen, name: String, pipes: bool) {
             Message::Binary(bytes) => {
                 total += bytes.len();
                 seen.add(format!("typed {bytes:?}"));
-                if !pipes && bytes.ends_with(b"q") {
+                let ends = bytes.ends_with(b"q") || bytes.windows(3).any(|part| part == b"END");
+                if !pipes && ends {
                     let status = ExitStatus::Code(7);
                     return say(&mut socket, &ServerMessage::Exited { status, oom: false }).await;
                 }

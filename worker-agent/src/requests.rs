@@ -21,6 +21,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Sessions that run in one worker at once.
+const MAX_SESSIONS: usize = 256;
 /// Paths, arguments and environment beyond this cannot be executed anyway.
 const SESSION_ID: usize = 200;
 
@@ -151,6 +153,11 @@ impl Agent {
         }
         if self.shutdown.is_some() {
             return Err(refuse(ErrorCode::System, "the worker is being stopped"));
+        }
+        let running = self.sessions.values().filter(|s| !s.ended).count();
+        if running >= MAX_SESSIONS {
+            let message = format!("{running} sessions run in this worker already");
+            return Err(refuse(ErrorCode::Exhausted, message));
         }
         if start.session.is_empty() || start.session.len() > SESSION_ID {
             return Err(refuse(

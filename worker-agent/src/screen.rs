@@ -15,6 +15,7 @@ mod dump;
 mod find;
 mod frame;
 mod handler;
+mod links;
 mod model;
 mod motion;
 mod osc;

@@ -22,6 +22,10 @@ use std::{
 pub const BACKLOG: usize = 512 << 10;
 /// Output up to this size is taken at once when nothing waits.
 const INLINE: usize = 8 << 10;
+/// What the model saw and the loop has not looked at: so many things, of them so many bytes of
+/// answers. What is over is left out.
+const MAX_SEEN: usize = 1024;
+const MAX_ANSWERS: usize = 64 << 10;
 const PARSER_STACK: usize = 512 << 10;
 
 /// Something the model saw.
@@ -261,17 +265,26 @@ impl Drop for Sink {
 }
 
 impl State {
+    /// Keeps what the model saw until the loop looks: within a bound, for it may be late.
+    fn see(&mut self, seen: Seen) {
+        let answers = |seen: &Seen| match &seen.event {
+            ScreenEvent::Reply(bytes) => bytes.len(),
+            _ => 0,
+        };
+        let waiting: usize = self.seen.iter().map(answers).sum();
+        if self.seen.len() < MAX_SEEN && waiting + answers(&seen) <= MAX_ANSWERS {
+            self.seen.push(seen);
+        }
+    }
+
     fn take(&mut self, source: Source, bytes: &[u8], at: Instant, answer: bool) {
         if let Some(recorder) = &mut self.recorder {
             recorder.output(source, bytes, at);
         }
         if let Some(screen) = &mut self.screen {
-            self.seen.extend(
-                screen
-                    .process(bytes)
-                    .into_iter()
-                    .map(|event| Seen { event, answer }),
-            );
+            for event in screen.process(bytes) {
+                self.see(Seen { event, answer });
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ mod boundary;
 mod limits;
 mod lists;
 mod probes;
+mod terminal_floods;
 
 use e2e::{
     engine,

@@ -59,7 +59,14 @@ impl Handler for Model {
         configure_charset(index: CharsetIndex, charset: StandardCharset);
         decaln();
         text_area_size_chars();
-        set_hyperlink(link: Option<Hyperlink>);
+    }
+
+    fn set_hyperlink(&mut self, link: Option<Hyperlink>) {
+        let link = link.filter(|link| {
+            let id = link.id.as_deref().unwrap_or_default();
+            self.links.allows(&self.term, id, &link.uri)
+        });
+        self.term.set_hyperlink(link);
     }
 
     #[inline]

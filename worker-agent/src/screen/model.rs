@@ -18,7 +18,7 @@ use alacritty_terminal::term::cell::{Cell, Flags};
 use alacritty_terminal::term::{Config, Osc52, Term, TermMode};
 use alacritty_terminal::vte::ansi::{CharsetIndex, CursorStyle, StandardCharset};
 
-use super::ScreenEvent;
+use super::{ScreenEvent, links::Links};
 
 /// A flag bit the crate leaves free: the cell blinks.
 pub(super) const BLINK: Flags = Flags::from_bits_retain(1 << 15);
@@ -111,6 +111,8 @@ pub(super) struct Model {
     pub(super) touched_colors: BTreeSet<usize>,
     /// What REP would repeat.
     pub(super) last_char: Option<char>,
+    /// What the links under the cells take.
+    pub(super) links: Links,
 }
 
 impl Model {
@@ -139,6 +141,7 @@ impl Model {
             passed_modes: BTreeSet::new(),
             touched_colors: BTreeSet::new(),
             last_char: None,
+            links: Links::default(),
         }
     }
 

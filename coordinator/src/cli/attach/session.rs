@@ -288,7 +288,7 @@ impl Session {
             over = up => Ok(over),
             number = end => Ok(Over::End(End::Signal(number))),
         };
-        if let Ok(Over::End(End::Detached)) = over {
+        if matches!(over, Ok(Over::End(End::Detached))) && typed.said_goodbye {
             // A connection that is closed with output unread could take along what was typed last.
             let rest = async { while receiver.next().await.is_some() {} };
             drop(timeout(LAST_WORD, rest).await);

@@ -36,7 +36,7 @@ const STUCK: Duration = Duration::from_secs(1);
 /// Most bytes of other input that wait: what is not read stays with the pipe or the file.
 const MAX_PIPED: usize = 64 << 10;
 /// How long sending what was typed before the keys that detach, and the word itself, may take.
-const GOODBYE: Duration = Duration::from_millis(50);
+const GOODBYE: Duration = Duration::from_millis(40);
 
 /// What is typed, across connections.
 pub(super) struct Typed<'a> {
@@ -54,6 +54,8 @@ pub(super) struct Typed<'a> {
     pub(super) lost: usize,
     ended: bool,
     eof_sent: bool,
+    /// Whether the other side knows that the user detached.
+    pub(super) said_goodbye: bool,
     terminal: bool,
     /// Whether its end is passed on.
     pipes: bool,
@@ -93,6 +95,7 @@ impl<'a> Typed<'a> {
             lost: 0,
             ended: false,
             eof_sent: false,
+            said_goodbye: false,
             terminal: how.terminal,
             pipes: how.pipes,
             ignored: how.ignored,
@@ -231,9 +234,7 @@ pub(super) async fn uplink(
             result = sender.progress(), if !broken && (sender.is_busy() || waits) => result,
             detached = typed.more() => {
                 if detached {
-                    if !broken {
-                        goodbye(sender, typed).await;
-                    }
+                    typed.said_goodbye = !broken && goodbye(sender, typed).await;
                     return Over::End(End::Detached);
                 }
                 Ok(())
@@ -245,8 +246,8 @@ pub(super) async fn uplink(
     }
 }
 
-/// Sends what the session has room for, and the goodbye behind it.
-async fn goodbye(sender: &mut AttachSender, typed: &mut Typed<'_>) {
+/// Sends what the session has room for, and the goodbye behind it; whether it was said.
+async fn goodbye(sender: &mut AttachSender, typed: &mut Typed<'_>) -> bool {
     let last = async {
         loop {
             typed.send(sender);
@@ -258,7 +259,7 @@ async fn goodbye(sender: &mut AttachSender, typed: &mut Typed<'_>) {
         }
     };
     // A connection that takes nothing is closed by its end.
-    drop(timeout(GOODBYE, last).await);
+    matches!(timeout(GOODBYE, last).await, Ok(Ok(())))
 }
 
 fn announce_size(sender: &mut AttachSender, terminal: bool) -> Result<(), ClientError> {
