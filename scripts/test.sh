@@ -95,6 +95,19 @@ only_faults() {
   PODBAY_FAULTS=full exec cargo nextest run --locked -p e2e --test faults ${CI:+--profile ci} "${EXTRA[@]}"
 }
 
+# Runs the tests. Where nothing may be skipped it replaces this shell, so that the summary closes the
+# output; elsewhere what was skipped follows, with the reasons.
+run_tests() {
+  local before code=0
+  if [[ -n ${PODBAY_REQUIRE_ALL:-} ]]; then
+    exec "$@"
+  fi
+  before=$(wc -l <"$SKIPPED")
+  "$@" || code=$?
+  tail -n "+$((before + 1))" "$SKIPPED" >&2
+  exit "$code"
+}
+
 main() {
   local filter=() start
   have cargo || fail "cargo is missing; install Rust (https://rustup.rs)"
@@ -125,19 +138,26 @@ main() {
   step "failpoints" cargo test --locked --quiet -p worker-agent --features faults --lib faults::
   step "documentation tests" cargo test --locked --doc --workspace --quiet
 
+  if [[ -z $FAST ]] && ((EUID == 0)); then
+    # Everything is there that a test may need: what is missing all the same is a failure.
+    export PODBAY_REQUIRE_ALL=1
+  fi
+  # Where something may be missing, tests say here what they could not do, and why.
+  export PODBAY_SKIPPED=$SKIPPED
+
   say "everything before the tests: $(seconds $(($(now_ms) - start))) s"
   cat "$SKIPPED" >&2
   say "${BOLD}==> tests${PLAIN}"
   # Last, so that its summary closes the output. In place of this shell, so that its exit code is
   # this script's.
   if have cargo-nextest; then
-    exec cargo nextest run --locked --workspace ${CI:+--profile ci} "${filter[@]}" "${EXTRA[@]}"
+    run_tests cargo nextest run --locked --workspace ${CI:+--profile ci} "${filter[@]}" "${EXTRA[@]}"
   fi
   say "cargo-nextest is not installed: running cargo test, one test at a time"
   if [[ -n $FAST ]]; then
-    exec cargo test --locked --workspace --lib --bins --test tidy "${EXTRA[@]}"
+    run_tests cargo test --locked --workspace --lib --bins --test tidy "${EXTRA[@]}"
   fi
-  exec cargo test --locked --workspace --lib --bins --tests "${EXTRA[@]}" -- --test-threads=1
+  run_tests cargo test --locked --workspace --lib --bins --tests "${EXTRA[@]}" -- --test-threads=1
 }
 
 main

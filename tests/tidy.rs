@@ -12,6 +12,8 @@ mod imports;
 mod layout;
 #[path = "tidy/lex.rs"]
 mod lex;
+#[path = "tidy/passes.rs"]
+mod passes;
 #[path = "tidy/tree.rs"]
 mod tree;
 
@@ -66,6 +68,11 @@ fn files_say_what_they_are_for() {
 fn nothing_unfinished_or_private_is_tracked() {
     keep("forbidden texts", files::forbidden);
     keep("package sources", layout::sources);
+}
+
+#[test]
+fn no_test_passes_without_having_run() {
+    keep("silent passes", passes::silent);
 }
 
 #[test]

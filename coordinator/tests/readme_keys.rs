@@ -68,15 +68,15 @@ fn table() -> String {
 #[test]
 fn the_readme_shows_the_keys_there_are() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let text = std::fs::read_to_string(&path).unwrap();
+    let mut text = std::fs::read_to_string(&path).unwrap();
     let begin = text.find(BEGIN).expect("README.md has keys:begin") + BEGIN.len();
     let end = text.find(END).expect("README.md has keys:end");
     let right = table();
     if std::env::var_os("UPDATE_README").is_some() {
-        let new = format!("{}{right}{}", &text[..begin], &text[end..]);
-        std::fs::write(&path, new).unwrap();
-        return;
+        text.replace_range(begin..end, &right);
+        std::fs::write(&path, &text).unwrap();
     }
+    let end = text.find(END).unwrap();
     assert!(
         text[begin..end] == right,
         "README.md shows other keys. Run with UPDATE_README=1, or put this between the markers:\n{right}"

@@ -160,9 +160,14 @@ fn row_17_a_full_engine_disk_is_told_and_outlived_by_making_anew() {
     }
     // That young workers died is the first thing to tell, and the truth; once the engine has
     // refused a new one, the full disk is told, and stays so.
+    let seen = std::cell::RefCell::new(Vec::<String>::new());
     let told = || {
         let failure = instance.pool("default")?["last_failure"].clone();
         let reason = failure["reason"].as_str()?.to_owned();
+        if seen.borrow().last() != Some(&reason) {
+            println!("told: {reason}");
+            seen.borrow_mut().push(reason.clone());
+        }
         (!failure["retry_in_ms"].is_null() && reason.contains("space")).then_some(reason)
     };
     let reason = wait::until("the full disk to be told", SLOW, told);

@@ -16,6 +16,7 @@ pub mod instance;
 pub mod invariants;
 pub mod loopfs;
 mod measured;
+pub mod needs;
 pub mod private_engine;
 pub mod processes;
 pub mod programs;

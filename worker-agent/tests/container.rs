@@ -1,5 +1,4 @@
 //! The static binary as PID 1 of an image with nothing in it, as unprivileged as workers are.
-//! Runs when `PODBAY_TEST_AGENT` names a static build and an engine answers.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -12,14 +11,35 @@ mod support;
 use podbay_protocol::*;
 use std::{
     io::Write,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
-use support::{Worker, attach, session};
+use support::{Worker, attach, needs, session};
 
-const IMAGE: &str = "podbay-agent-test-scratch";
+/// A name of this test's own, for its image and its container.
+fn unique(test: &str) -> String {
+    format!("podbay-agent-test-{test}-{}", std::process::id())
+}
 
-/// An image of one empty folder; `None` without an engine.
-fn image() -> Option<()> {
+/// The static agent: `PODBAY_TEST_AGENT`, or the one that `scripts/build-images.sh` makes.
+fn agent() -> PathBuf {
+    if let Some(path) = std::env::var_os("PODBAY_TEST_AGENT") {
+        return path.into();
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    target.join(triple).join("release/worker-agent")
+}
+
+/// Whether these tests can run here.
+fn possible() -> bool {
+    let built = std::fs::metadata(agent()).map(drop);
+    needs::engine() && needs::met("the static agent (scripts/build-images.sh)", built)
+}
+
+/// An image of one empty folder.
+fn image(name: &str) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("workspace")).unwrap();
     let tar = Command::new("tar")
@@ -27,21 +47,34 @@ fn image() -> Option<()> {
         .arg(dir.path())
         .args(["-c", "."])
         .output()
-        .ok()?;
+        .unwrap();
     let mut import = Command::new("docker")
-        .args(["import", "-", IMAGE])
+        .args(["import", "-", name])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
-        .ok()?;
-    import.stdin.take()?.write_all(&tar.stdout).ok()?;
-    import.wait().ok()?.success().then_some(())
+        .unwrap();
+    import.stdin.take().unwrap().write_all(&tar.stdout).unwrap();
+    assert!(import.wait().unwrap().success());
 }
 
-fn worker(name: &str, more: &[&str]) -> Option<Worker> {
-    let agent = std::env::var("PODBAY_TEST_AGENT").ok()?;
-    image()?;
-    Some(Worker::start_with(|dir| {
+/// Removes the container and its image when dropped.
+struct Made(String);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for args in [["rm", "-f", &self.0], ["rmi", "-f", &self.0]] {
+            drop(Command::new("docker").args(args).output());
+        }
+    }
+}
+
+/// A worker in a container named `name`, of an image of the same name.
+fn worker(name: &str, more: &[&str]) -> (Made, Worker) {
+    let agent = agent();
+    let made = Made(name.to_owned());
+    image(name);
+    let worker = Worker::start_with(|dir| {
         let mut command = Command::new("docker");
         command
             .args([
@@ -67,11 +100,12 @@ fn worker(name: &str, more: &[&str]) -> Option<Worker> {
             .args(["-e", "PODBAY_AGENT_ETC=/etc"])
             .args(["-v", &format!("{}:/.podbay/run:ro", dir.display())])
             .args(["-v", &format!("{}:/.podbay/log", dir.join("log").display())])
-            .args(["-v", &format!("{agent}:/agent:ro")])
+            .args(["-v", &format!("{}:/agent:ro", agent.display())])
             .args(more)
-            .args([IMAGE, "/agent"]);
+            .args([name, "/agent"]);
         command
-    }))
+    });
+    (made, worker)
 }
 
 fn as_user(id: &str, argv: &[&str]) -> StartSession {
@@ -82,9 +116,11 @@ fn as_user(id: &str, argv: &[&str]) -> StartSession {
 
 #[test]
 fn an_empty_image_is_a_worker() {
-    let Some(mut worker) = worker("podbay-agent-test-1", &[]) else {
+    if !possible() {
         return;
-    };
+    }
+    let name = unique("1");
+    let (_made, mut worker) = worker(&name, &[]);
     let mut start = as_user("s", &["/agent", "--version"]);
     start.attach = Some(attach("s", "c", AttachMode::Write));
     worker.start_session(start);
@@ -102,7 +138,7 @@ fn an_empty_image_is_a_worker() {
     assert_eq!(description.readings.memory_limit_bytes, Some(256 << 20));
     assert!(description.readings.pids.is_some_and(|pids| pids >= 1));
     let passwd = Command::new("docker")
-        .args(["cp", "podbay-agent-test-1:/etc/passwd", "-"])
+        .args(["cp", &format!("{name}:/etc/passwd"), "-"])
         .output();
     assert!(String::from_utf8_lossy(&passwd.unwrap().stdout).contains("dev:x:1000:1000:"));
     // It has no child that could hold it up.
@@ -112,15 +148,17 @@ fn an_empty_image_is_a_worker() {
 
 #[test]
 fn a_read_only_root_is_no_obstacle_and_the_engine_stops_it_cleanly() {
-    let Some(mut worker) = worker("podbay-agent-test-2", &["--read-only"]) else {
+    if !possible() {
         return;
-    };
+    }
+    let name = unique("2");
+    let (_made, mut worker) = worker(&name, &["--read-only"]);
     // Reads its stdin for ever: something to be ended, as another user than the agent's.
     let mut start = as_user("s", &["/agent", "hook"]);
     start.env.insert("PODBAY_SESSION".into(), "s".into());
     worker.start_session(start);
     let stop = Command::new("docker")
-        .args(["stop", "-t", "10", "podbay-agent-test-2"])
+        .args(["stop", "-t", "10", &name])
         .output();
     assert!(stop.unwrap().status.success());
     assert_eq!(worker.exited("s"), ExitStatus::Signal(15));
@@ -129,7 +167,7 @@ fn a_read_only_root_is_no_obstacle_and_the_engine_stops_it_cleanly() {
 
 #[test]
 fn the_oom_killer_takes_the_session_and_is_named() {
-    if !std::path::Path::new("/usr/bin/busybox").exists() {
+    if !possible() || !needs::program("busybox") {
         return;
     }
     let more = [
@@ -137,9 +175,8 @@ fn the_oom_killer_takes_the_session_and_is_named() {
         "/usr/bin/busybox:/bin/busybox:ro",
         "--memory-swap=256m",
     ];
-    let Some(mut worker) = worker("podbay-agent-test-3", &more) else {
-        return;
-    };
+    let name = unique("3");
+    let (_made, mut worker) = worker(&name, &more);
     worker.start_session(as_user("other", &["/bin/busybox", "sleep", "1000"]));
     // `tail` without a newline keeps all of its input.
     let script = "/bin/busybox head -c 2000000000 /dev/zero | /bin/busybox tail -n 1 >/dev/null";

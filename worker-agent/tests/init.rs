@@ -10,7 +10,7 @@ mod support;
 
 use podbay_protocol::*;
 use std::process::Command;
-use support::{Worker, is_root, session, wait_until};
+use support::{Worker, needs, session, wait_until};
 
 /// The agent's own process id here: `unshare` is between.
 fn agent_pid(worker: &Worker) -> i32 {
@@ -28,7 +28,7 @@ fn term(pid: i32) {
 
 #[test]
 fn ten_thousand_orphans_leave_no_zombie() {
-    if !is_root() {
+    if !needs::root() {
         return;
     }
     let mut worker = Worker::start_as_init();
@@ -58,7 +58,7 @@ fn ten_thousand_orphans_leave_no_zombie() {
 
 #[test]
 fn stop_takes_at_most_its_grace_also_with_those_who_ignore_it() {
-    if !is_root() {
+    if !needs::root() {
         return;
     }
     let mut worker = Worker::start_as_init();
@@ -76,7 +76,7 @@ fn stop_takes_at_most_its_grace_also_with_those_who_ignore_it() {
 
 #[test]
 fn shutdown_leaves_at_once_when_all_is_gone() {
-    if !is_root() {
+    if !needs::root() {
         return;
     }
     let mut worker = Worker::start_as_init();

@@ -1,8 +1,10 @@
 //! The screen against two other terminals: tmux, and the plain crate.
 
+#[path = "../../tests/support/needs.rs"]
+mod needs;
 mod streams;
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use alacritty_terminal::event::VoidListener;
 use alacritty_terminal::index::Line;
@@ -15,12 +17,7 @@ use streams::{RECORDINGS, Recording, screen_of};
 /// Feeds restore strings to tmux, an independent terminal, and compares the text.
 #[test]
 fn tmux_shows_the_same_text_after_a_restore() {
-    if Command::new("tmux")
-        .arg("-V")
-        .stdout(Stdio::null())
-        .status()
-        .is_err()
-    {
+    if !needs::program("tmux") {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");

@@ -14,7 +14,7 @@ use std::{
     io::{Read, Write},
     time::{Duration, Instant},
 };
-use support::{BOUND, Stream, Worker, attach, is_root, session, wait_until};
+use support::{BOUND, Stream, Worker, attach, needs, session, wait_until};
 
 #[test]
 fn a_terminal_session_says_everything_and_ends() {
@@ -140,7 +140,7 @@ fn a_script_without_an_interpreter_line_runs_as_in_a_shell() {
 
 #[test]
 fn sessions_run_as_their_user_and_below_the_agent_for_the_oom_killer() {
-    if !is_root() {
+    if !needs::root() {
         return;
     }
     let mut worker = Worker::start();

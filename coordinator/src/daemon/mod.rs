@@ -9,6 +9,7 @@ mod adopt;
 mod bus;
 mod claim;
 mod count;
+mod disk;
 mod egress;
 mod engine;
 mod exits;

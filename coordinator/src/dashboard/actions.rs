@@ -245,12 +245,9 @@ fn back(state: &mut State) {
     }
 }
 
-/// Types into the selected worker, or gives the tab the keys.
+/// Types into the selected worker, whatever tab was shown: who presses Enter in the list goes on
+/// typing, and what is typed must not become commands of a tab.
 pub fn enter(state: &mut State, effects: &mut Vec<Effect>) {
-    if state.tab != Tab::Terminal {
-        state.focus = Focus::Pane;
-        return;
-    }
     let Some(worker) = state.selected_worker() else {
         return;
     };
@@ -259,6 +256,7 @@ pub fn enter(state: &mut State, effects: &mut Vec<Effect>) {
         // Nothing to type into; what there is to see is its output.
         return show_tab(state, Tab::Logs, Focus::Pane);
     }
+    state.tab = Tab::Terminal;
     if state.is_shown(&id) {
         scrollback::leave(state, effects);
         state.typing = Some(id);

@@ -25,7 +25,7 @@ pub fn allowed(state: &State, action: Action) -> Result<(), String> {
             live(state)?;
             session(selected()?)
         }
-        Action::Enter if state.tab == Tab::Terminal && state.focus == Focus::List => {
+        Action::Enter if state.focus == Focus::List => {
             live(state)?;
             let worker = selected()?;
             match worker.view.state {

@@ -27,28 +27,37 @@ async fn next(messages: &mut mpsc::Receiver<Msg>) -> Fetched {
     }
 }
 
-fn pieces(pieces: Vec<Result<&'static str, &'static str>>) -> Response {
+/// Pieces of a stream, each of which leaves when the test allows it.
+fn pieces(
+    gate: Arc<tokio::sync::Semaphore>,
+    pieces: Vec<Result<&'static str, &'static str>>,
+) -> Response {
     let pieces = pieces
         .into_iter()
         .map(|piece| piece.map(Bytes::from).map_err(std::io::Error::other));
-    // Each in a message of its own.
-    let slowly = futures_util::stream::iter(pieces).then(|piece| async {
-        tokio::time::sleep(Duration::from_millis(80)).await;
-        piece
+    let gated = futures_util::stream::iter(pieces).then(move |piece| {
+        let gate = gate.clone();
+        async move {
+            gate.acquire().await.unwrap().forget();
+            piece
+        }
     });
-    Response::new(Body::from_stream(slowly))
+    Response::new(Body::from_stream(gated))
 }
 
 #[tokio::test]
 async fn a_broken_stream_of_output_is_opened_again_and_ends_with_the_session() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
+    let gate = Arc::new(tokio::sync::Semaphore::new(1));
+    let opened = gate.clone();
     let logs = move |RawQuery(query): RawQuery| async move {
         assert_eq!(query.as_deref(), Some("follow=true&tail=5000"));
-        match counted.fetch_add(1, Ordering::SeqCst) {
-            0 => pieces(vec![Ok("one\r\ntw"), Err("gone")]),
-            _ => pieces(vec![Ok("one\r\ntw"), Ok("o\r\n\x1b[1mthree\x1b[m")]),
-        }
+        let said = match counted.fetch_add(1, Ordering::SeqCst) {
+            0 => vec![Ok("one\r\ntw"), Err("gone")],
+            _ => vec![Ok("one\r\ntw"), Ok("o\r\n\x1b[1mthree\x1b[m")],
+        };
+        pieces(opened, said)
     };
     let (mut fetcher, mut messages, _folder) =
         against(Router::new().route("/v1/workers/{w}/logs", get(logs)));
@@ -61,6 +70,8 @@ async fn a_broken_stream_of_output_is_opened_again_and_ends_with_the_session() {
             panic!()
         };
         assert_eq!(worker, "abc");
+        // What came is taken in by itself; now the next piece.
+        gate.add_permits(1);
         match lines {
             Ok(lines) => {
                 known.truncate(known.len().saturating_sub(lines.replace));

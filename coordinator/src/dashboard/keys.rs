@@ -7,6 +7,7 @@ use super::{
     field::Field,
     help::Help,
     keymap::{self, Lookup},
+    late,
     palette::{self, Palette},
     scrollback,
     spawn::{FormKey, SpawnForm},
@@ -17,6 +18,9 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 /// Takes pasted text: into a text field, or nowhere.
 pub fn paste(state: &mut State, pasted: &str, effects: &mut Vec<Effect>) {
+    if late::takes(state) {
+        return;
+    }
     match &mut state.dialog {
         Some(Dialog::Spawn(form)) => effects.extend(form.paste(pasted)),
         Some(Dialog::Line(line)) => line.field.insert(pasted),
@@ -66,7 +70,7 @@ pub fn with_spawn_form(state: &mut State, run: impl FnOnce(&mut SpawnForm)) {
 
 /// Takes a key: for the dialog that is open, a text field, or what the keymap says.
 pub fn on_key(state: &mut State, key: KeyEvent, effects: &mut Vec<Effect>) {
-    if key.kind == KeyEventKind::Release {
+    if key.kind == KeyEventKind::Release || late::takes_key(state, &key) {
         return;
     }
     let ctrl = |c| key.code == KeyCode::Char(c) && key.modifiers == KeyModifiers::CONTROL;

@@ -22,6 +22,7 @@ mod help;
 mod input;
 mod keymap;
 mod keys;
+mod late;
 mod link;
 mod live;
 mod logs;

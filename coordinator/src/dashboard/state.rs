@@ -6,6 +6,7 @@ use super::{
     event::{Failure, LiveTarget, Picture},
     filter,
     keymap::{Action, Chord, Context, Keymap},
+    late::Late,
     logs::LogsTab,
     order::{self, Group, Sort},
     settings::Settings,
@@ -91,6 +92,8 @@ pub struct State {
     pub selecting: Option<Selecting>,
     /// What lies over everything.
     pub dialog: Option<Dialog>,
+    /// Keys are thrown away: they were meant for a worker that no longer takes them.
+    pub late: Option<Late>,
     /// The last message to the user.
     pub notice: Option<Notice>,
     /// The spawn form's last values.
@@ -275,6 +278,7 @@ impl State {
             searching: None,
             selecting: None,
             dialog: None,
+            late: None,
             notice,
             spawn_memory: SpawnMemory::default(),
             recent: Vec::new(),
@@ -481,7 +485,7 @@ impl State {
     }
 
     /// Milliseconds until something shown changes by the passing of time alone: the clock's minute,
-    /// with which every age moves, or the end of a message.
+    /// with which every age moves, the end of a message, or of keys being thrown away.
     pub fn next_change_ms(&self) -> Option<u64> {
         let clock = self
             .status
@@ -492,6 +496,10 @@ impl State {
             .as_ref()
             .and_then(|n| n.until_ms)
             .map(|until| until.saturating_sub(self.now_ms).max(1));
-        clock.into_iter().chain(notice).min()
+        let late = self
+            .late
+            .as_ref()
+            .map(|late| late.until_ms.saturating_sub(self.now_ms).max(1));
+        clock.into_iter().chain(notice).chain(late).min()
     }
 }

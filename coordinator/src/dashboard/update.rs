@@ -6,7 +6,8 @@ use super::{
     event::{
         ActionDone, AttachEnd, Effect, Failure, Fetch, Fetched, LiveBody, LiveMsg, LiveTarget, Msg,
     },
-    keys, mouse,
+    keymap::Action,
+    keys, late, mouse,
     state::{Focus, Link, LiveTerminal, State, Stream, Tab},
     text,
     view::layout,
@@ -18,6 +19,18 @@ use podbay_protocol::Size;
 /// Takes in what happened; says what is to be done.
 pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
     let mut effects = Vec::new();
+    let typed = state
+        .typing_worker()
+        .map(|worker| (worker.view.id.clone(), worker.view.name.clone()));
+    // The user's own doing: whoever does that looks at the dashboard, and not at the worker.
+    let meant = matches!(msg, Msg::Leave | Msg::Mouse(_) | Msg::Key(_));
+    let other_writer = matches!(
+        &msg,
+        Msg::Live(LiveMsg {
+            body: LiveBody::Attached { writer: false },
+            ..
+        })
+    );
     match msg {
         Msg::Key(key) => keys::on_key(state, key, &mut effects),
         Msg::Mouse(event) => mouse::on_mouse(state, event, &mut effects),
@@ -43,6 +56,17 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
     }
     state.arrange();
     settle(state);
+    late::expire(state);
+    if let Some((id, name)) = typed.filter(|_| state.typing.is_none() && !meant) {
+        if other_writer {
+            let hint = format!("{} takes over", state.key(Action::Takeover));
+            let why = format!("someone else types into {name}, you are watching");
+            late::begin(state, why, Some(&hint));
+        } else {
+            let why = late::reason(state, &id, &name);
+            late::begin(state, why, None);
+        }
+    }
     follow(state, &mut effects);
     effects
 }
@@ -225,11 +249,6 @@ fn on_live(state: &mut State, msg: LiveMsg, effects: &mut Vec<Effect>) {
             terminal.writer = writer;
             if !writer && state.typing.as_ref() == Some(&msg.worker) {
                 state.typing = None;
-                let takeover = state.key(super::keymap::Action::Takeover);
-                state.inform(
-                    "someone else types here: you are watching",
-                    Some(format!("{takeover} takes over")),
-                );
             }
         }
         LiveBody::Screen(picture) => terminal.picture = Some(picture),
@@ -332,16 +351,22 @@ fn zoom_ended(state: &mut State, end: AttachEnd, effects: &mut Vec<Effect>) {
     match end {
         AttachEnd::Detached { writer: true } => {}
         AttachEnd::Detached { writer: false } => {
-            let takeover = state.key(super::keymap::Action::Takeover);
+            let takeover = state.key(Action::Takeover);
             state.inform(
                 "you watched only: another client is the writer",
                 Some(format!("{takeover} takes over")),
             );
         }
         AttachEnd::Exited(status) => {
-            state.inform(format!("the session {}", exit_words(status)), None);
+            late::begin(state, format!("the session {}", exit_words(status)), None);
         }
-        AttachEnd::Lost(failure) => state.fail("attach", &failure),
+        AttachEnd::Lost(failure) => {
+            late::begin(
+                state,
+                format!("attach: {}", failure.message),
+                failure.hint.as_deref(),
+            );
+        }
     }
 }
 

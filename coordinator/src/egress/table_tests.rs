@@ -1,7 +1,10 @@
 //! The rules in a kernel: a network namespace of the test's own, sockets of several uids.
 
 use super::*;
-use crate::egress::{count::Counts, nflog, peer};
+use crate::{
+    egress::{count::Counts, nflog, peer},
+    model::needs,
+};
 use nix::{
     sched::{CloneFlags, unshare},
     unistd::{Uid, setfsuid},
@@ -23,11 +26,13 @@ const OWN: &str = "198.51.100.1";
 /// Beyond a link of this namespace: packets leave by it.
 const OUTSIDE: &str = "198.51.100.2";
 
-/// Runs with the rules in force; without root there is nothing to try.
+/// Runs with the rules in effect, which takes root.
 fn in_a_namespace(test: impl FnOnce(&Socket) + Send + 'static) {
     let run = std::thread::spawn(move || {
-        if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
-            eprintln!("not tried: no network namespace of our own: {error}");
+        if !needs::met(
+            "a network namespace of its own",
+            unshare(CloneFlags::CLONE_NEWNET),
+        ) {
             return;
         }
         let link = format!(

@@ -219,6 +219,9 @@ pub enum Event {
     Drain(String),
     /// Bytes of memory the host has to spare, for the memory guard.
     MemoryAvailable(u64),
+    /// That the engine's disk is full, for people; `None` when it is not. A container on it may be
+    /// made and then stop without a word of the engine's why.
+    EngineDisk(Option<String>),
     /// Everything goes: warm and claimed; no new claims.
     Shutdown,
 }

@@ -59,7 +59,8 @@ impl Fleet {
             return;
         }
         if let (true, Some(claim)) = (worker.cold, worker.claim) {
-            self.cold_failed(claim, reason);
+            let reason = self.with_cause(reason);
+            self.cold_failed(claim, &reason);
         } else if self.engine_down.is_none() {
             self.pool_failed(&worker.profile, worker.created, reason, kind);
         }
@@ -67,9 +68,19 @@ impl Fleet {
 
     fn pool_failed(&mut self, profile: &str, started: Millis, reason: &str, kind: FailureKind) {
         let now = self.now;
+        let reason = self.with_cause(reason);
         if let Some(pool) = self.pools.get_mut(profile) {
             pool.breaker
-                .failed(now, started, reason, kind, &mut self.rng);
+                .failed(now, started, &reason, kind, &mut self.rng);
+        }
+    }
+
+    /// A full disk is why a container could not be made, or stopped; said first where the engine
+    /// has not said it itself.
+    fn with_cause(&self, reason: &str) -> String {
+        match &self.engine_disk {
+            Some(full) if !reason.contains("no space left") => format!("{full}: {reason}"),
+            _ => reason.to_owned(),
         }
     }
 

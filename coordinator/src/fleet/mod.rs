@@ -58,6 +58,8 @@ pub struct Fleet {
     stopping: bool,
     /// The last reading, less what workers made since are likely to use.
     spare_memory: Option<u64>,
+    /// That the engine's disk is full.
+    engine_disk: Option<String>,
     /// Gone workers and when they went.
     gone: BTreeMap<WorkerId, Millis>,
     gone_order: VecDeque<WorkerId>,
@@ -87,6 +89,7 @@ impl Fleet {
             listed_at: 0,
             stopping: false,
             spare_memory: None,
+            engine_disk: None,
             gone: BTreeMap::new(),
             gone_order: VecDeque::new(),
             early: BTreeMap::new(),
@@ -254,6 +257,7 @@ impl Fleet {
                     self.book_memory(&profile);
                 }
             }
+            Event::EngineDisk(full) => self.engine_disk = full,
             Event::Shutdown => self.stopping = true,
         }
     }

@@ -6,6 +6,9 @@ mod limits;
 mod log_limit;
 mod name;
 mod nearest;
+#[cfg(test)]
+#[path = "../../../tests/support/needs.rs"]
+pub(crate) mod needs;
 mod path;
 mod rate;
 mod state;

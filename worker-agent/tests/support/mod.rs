@@ -9,6 +9,9 @@
     clippy::disallowed_methods
 )]
 
+#[path = "../../../tests/support/needs.rs"]
+pub mod needs;
+
 use podbay_protocol::*;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -30,10 +33,6 @@ pub fn wait_until(what: &str, mut predicate: impl FnMut() -> bool) {
         assert!(Instant::now() < until, "timed out: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
-}
-
-pub fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
 }
 
 pub fn read_frame(stream: &mut UnixStream) -> Option<Vec<u8>> {

@@ -72,12 +72,15 @@ mod tests {
     /// Tells the process below that it is the one to panic.
     const ON_PURPOSE: &str = "PODBAY_TEST_PANIC_WHILE_RAW";
 
-    /// Run by the test below, in a process of its own with a terminal as stdin.
+    /// The process that the test below starts, with a terminal as stdin.
     #[test]
     fn panics_while_raw() {
-        if std::env::var_os(ON_PURPOSE).is_none() {
-            return;
+        if std::env::var_os(ON_PURPOSE).is_some() {
+            panic_while_raw();
         }
+    }
+
+    fn panic_while_raw() {
         let _guard = TermGuard::raw().unwrap();
         assert!(
             !tcgetattr(io::stdin())

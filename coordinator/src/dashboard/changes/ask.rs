@@ -10,8 +10,8 @@ use crate::dashboard::{
 const NAMED: usize = 8;
 
 impl ChangesTab {
-    /// Carries the marked files over, or all that are listed; asks first where the project's own
-    /// would be lost.
+    /// Applies the marked files, or all that are listed. Only the one file that the cursor is on is
+    /// written without a question, and not over a conflict.
     pub(super) fn apply(&mut self) -> TabOutcome {
         let (worker, files) = match self.ready() {
             Ok(ready) => ready,
@@ -25,11 +25,48 @@ impl ChangesTab {
             force,
         };
         let what = format!("apply {}", self.name);
+        let under_cursor = match (targets.rows.as_slice(), files.selected()) {
+            ([only], Some(selected)) => only.change.path == selected.change.path,
+            _ => false,
+        };
+        if totals.conflicts == 0 && !under_cursor {
+            let marked = which(targets.marked, targets.all);
+            let mut losses = vec![format!(
+                "{}{marked} would be written there:",
+                totals.words()
+            )];
+            let all: Vec<&str> = targets.rows.iter().map(|row| row.name.as_str()).collect();
+            names(&mut losses, &all);
+            return TabOutcome {
+                ask: Some(Confirm {
+                    question: format!(
+                        "Apply {} to {}?",
+                        count(totals.files, "file"),
+                        files.project
+                    ),
+                    losses,
+                    verb: "Apply",
+                    what,
+                    act: call(false),
+                    on_verb: false,
+                }),
+                ..TabOutcome::default()
+            };
+        }
         if totals.conflicts == 0 {
             return TabOutcome {
                 effects: vec![Effect::Act {
                     what,
-                    act: call(false),
+                    act: Act::Apply {
+                        worker: worker.to_owned(),
+                        // By name: what was changed since the list came is not meant.
+                        paths: targets
+                            .rows
+                            .iter()
+                            .map(|row| row.change.path.clone())
+                            .collect(),
+                        force: false,
+                    },
                 }],
                 said: Some(format!(
                     "writing {}{} to {}",

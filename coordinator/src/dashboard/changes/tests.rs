@@ -107,9 +107,11 @@ fn a_refresh_keeps_the_selection_and_the_marks_by_path() {
 }
 
 #[test]
-fn an_apply_without_conflicts_goes_straight_and_says_where_to() {
+fn the_one_file_under_the_cursor_is_applied_without_a_question() {
     let mut tab = listed();
     tab.act(Action::Mark, 10);
+    // Marking went on to the next one.
+    tab.act(Action::Up, 10);
     let outcome = tab.act(Action::Apply, 10);
     let said = outcome.said.unwrap();
     assert!(
@@ -126,6 +128,52 @@ fn an_apply_without_conflicts_goes_straight_and_says_where_to() {
         panic!("{:?}", outcome.effects)
     };
     assert_eq!((paths.len(), force), (1, &false));
+}
+
+#[test]
+fn one_file_that_is_all_there_is_is_applied_by_its_name() {
+    let mut tab = listed();
+    let mut changes = some_changes();
+    changes.entries.truncate(1);
+    let (worker, changes) = (id(), Ok(changes));
+    tab.take(Fetched::Changes { worker, changes });
+    let outcome = tab.act(Action::Apply, 10);
+    // What the session has changed since is not meant.
+    let [
+        Effect::Act {
+            act: Act::Apply { paths, .. },
+            ..
+        },
+    ] = &outcome.effects[..]
+    else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(paths, &[HostPath::new("assets/logo.png")]);
+}
+
+#[test]
+fn an_apply_of_more_than_the_file_under_the_cursor_asks_and_says_how_many_go_where() {
+    let mut tab = listed();
+    let mut changes = some_changes();
+    changes.entries.retain(|change| !change.conflict);
+    let (worker, changes) = (id(), Ok(changes));
+    tab.take(Fetched::Changes { worker, changes });
+    let outcome = tab.act(Action::Apply, 10);
+    assert!(outcome.effects.is_empty() && outcome.said.is_none());
+    let ask = outcome.ask.unwrap();
+    assert_eq!(ask.question, "Apply 5 files to /home/me/shop?");
+    assert!(ask.losses[0].starts_with("5 files (+"), "{:?}", ask.losses);
+    assert!(
+        ask.losses.iter().any(|l| l.contains("docs/old.md")),
+        "{:?}",
+        ask.losses
+    );
+    assert!(!ask.on_verb, "Cancel has the focus");
+
+    // Another one than the cursor is on is marked.
+    tab.act(Action::Mark, 10);
+    let ask = tab.act(Action::Apply, 10).ask.unwrap();
+    assert_eq!(ask.question, "Apply 1 file to /home/me/shop?");
 }
 
 #[test]
@@ -217,8 +265,8 @@ fn a_marked_file_that_the_filter_hides_is_still_meant() {
     tab.text_field().unwrap().insert("cart");
     tab.search_changed();
     tab.search_ended(true);
-    let outcome = tab.act(Action::Apply, 10);
-    assert!(outcome.ask.is_none() && outcome.effects.len() == 1);
+    let ask = tab.act(Action::Apply, 10).ask.unwrap();
+    assert_eq!(ask.question, "Apply 1 file to /home/me/shop?");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Tests of the dashboard as a whole: what it shows, and that no order of events breaks it.
 
 pub mod fixtures;
+mod late;
 mod output;
 mod overlays;
 mod properties;

@@ -126,6 +126,7 @@ fn another_writer_is_not_pushed_away_unasked() {
     live(&mut state, &chosen, LiveBody::Attached { writer: false });
     assert_eq!(state.typing, None);
     assert!(state.notice.as_ref().unwrap().text.contains("someone else"));
+    update(&mut state, code(KeyCode::Esc));
     let effects = press(&mut state, "T");
     assert!(matches!(&effects[..], [Effect::Watch(t)] if t[0].takeover));
 }

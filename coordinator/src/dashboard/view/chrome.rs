@@ -242,6 +242,13 @@ fn footer_keys(state: &State) -> Vec<FooterKey> {
             LineFor::Reply { .. } => plain(&[("Enter", "send"), ("Esc", "cancel")]),
             LineFor::Rename { .. } => plain(&[("Enter", "rename"), ("Esc", "cancel")]),
         },
+        None if state.late.is_some() => {
+            let why = state.late.as_ref().map_or("", |late| late.why.as_str());
+            vec![
+                ("Esc".to_owned(), "goes on".to_owned(), None),
+                (String::new(), format!("keys are ignored: {why}"), None),
+            ]
+        }
         None if state.filtering => plain(&[
             ("Enter", "keep filter"),
             ("Esc", "show all"),
@@ -264,9 +271,21 @@ fn footer_keys(state: &State) -> Vec<FooterKey> {
             .footer(state.contexts())
             .into_iter()
             .filter(|(_, _, action)| allowed(state, *action).is_ok())
-            .map(|(key, label, action)| (key, label.to_owned(), Some(action)))
+            .map(|(key, label, action)| {
+                let label = match action {
+                    Action::Enter if shows_output(state) => "output",
+                    _ => label,
+                };
+                (key, label.to_owned(), Some(action))
+            })
             .collect(),
     }
+}
+
+/// Whether Enter leads to the output: there is no session to type into.
+fn shows_output(state: &State) -> bool {
+    let worker = state.selected_worker();
+    state.focus == Focus::List && worker.is_some_and(|worker| !worker.attachable())
 }
 
 /// The keys that find room, and where.

@@ -96,8 +96,39 @@ fn what_is_no_request_to_a_proxy_is_told_so() {
 
 proptest! {
     #[test]
-    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        drop(read(&bytes));
+    fn a_head_ends_at_its_blank_line_whatever_comes_before_and_behind(
+        parts in prop::collection::vec(
+            prop::sample::select(vec![
+                "GET ", "CONNECT ", "http://a.test/b", "a.test:443", " HTTP/1.1\r\n", "Host: a.test\r\n",
+                "X: y\r\n", "\r\n", "\n", " ", "\0", "\u{e9}", "Content-Length: 1\r\n",
+            ]),
+            0..10,
+        ),
+        behind in prop::collection::vec(any::<u8>(), 0..40),
+    ) {
+        let bytes = parts.concat().into_bytes();
+        let told = read(&bytes);
+        if let Ok(Some((_, length))) = &told {
+            let head = &bytes[..*length];
+            prop_assert!(head.ends_with(b"\n\r\n") || head.ends_with(b"\n\n"));
+            prop_assert_eq!(&read(head), &told);
+        }
+        // What follows a head is not looked at, and makes no head good that was none.
+        let more = read(&[bytes.as_slice(), &behind].concat());
+        if !matches!(told, Ok(None)) {
+            prop_assert_eq!(more, told);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_request_are_refused_or_waited_for(
+        bytes in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
+        match read(&bytes) {
+            Ok(Some(_)) => prop_assert!(bytes.contains(&b'\n')),
+            Ok(None) => {}
+            Err(Bad(status, _)) => prop_assert!((400..500).contains(&status)),
+        }
     }
 
     #[test]

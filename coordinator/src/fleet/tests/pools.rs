@@ -71,6 +71,36 @@ fn a_full_disk_is_told_and_not_that_the_agents_are_gone() {
 }
 
 #[test]
+fn a_container_that_stops_on_a_full_disk_is_told_as_that() {
+    let mut bench = Bench::warm(1);
+    let full = "no space left on the engine's disk (4096 bytes free)";
+    bench.tell(Event::EngineDisk(Some(full.into())));
+    let id = bench.in_state(WorkerState::Warm)[0].clone();
+    bench.tell(Event::AgentGone(id));
+    let told = |bench: &Bench| bench.pool().last_failure.unwrap().reason;
+    assert_eq!(told(&bench), format!("{full}: its agent is gone"));
+    // The engine makes one more, and its listing shows it stopped.
+    let next = created(&bench.after(1_000))[0].clone();
+    bench.tell(Event::Created(next.clone()));
+    bench.ready(&next);
+    let mut stopped = observed(&next);
+    stopped.running = false;
+    bench.list(vec![stopped]);
+    assert_eq!(told(&bench), format!("{full}: its container has stopped"));
+    // Who wants one all the same is told so.
+    bench.claim("cold", WhenEmpty::Cold);
+    let cold = created(&bench.actions.clone())[0].clone();
+    let actions = bench.tell(Event::CreateFailed {
+        worker: cold,
+        reason: "it does not run (exit code 1)".into(),
+    });
+    let [RejectReason::CreateFailed(why)] = &rejected(&actions)[..] else {
+        panic!("{actions:?}")
+    };
+    assert!(why.starts_with(full), "{why}");
+}
+
+#[test]
 fn one_profile_that_fails_does_not_hold_up_another() {
     let mut bench = Bench::new(vec![spec("bad", 2, 2), spec("default", 2, 2)]);
     let bad: Vec<_> = bench

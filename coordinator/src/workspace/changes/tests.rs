@@ -1,5 +1,7 @@
 //! Reviews of upper folders made by hand, hostile ones too. As root, for whiteouts and owners.
 
+pub(super) use crate::model::needs::root;
+
 use super::*;
 use crate::wire::{ChangeKind, Conflict};
 use rustix::fs::{FileType, Mode, OFlags, XattrFlags, makedev, mknodat};
@@ -15,14 +17,6 @@ pub(super) struct Case {
     pub dir: tempfile::TempDir,
     pub claimed: i64,
     live: bool,
-}
-
-pub(super) fn root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!("skipped: needs root");
-    }
-    root
 }
 
 impl Case {

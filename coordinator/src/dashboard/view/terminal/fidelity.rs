@@ -3,18 +3,17 @@
 //! The recordings are those of the agent's screen tests.
 
 use super::{super::pen::Pen, paint};
-use crate::dashboard::{live::model::Model, theme::Theme};
+use crate::{
+    dashboard::{live::model::Model, theme::Theme},
+    model::needs,
+};
 use podbay_protocol::Size;
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
     style::{Color, Modifier},
 };
-use std::{
-    fmt::Write,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{fmt::Write, path::Path, process::Command};
 use unicode_width::UnicodeWidthStr;
 
 /// Recordings of real programs: name, columns, rows.
@@ -264,12 +263,7 @@ fn differences(ours: &Rows, theirs: &Rows) -> Vec<String> {
 
 #[test]
 fn real_programs_look_as_in_tmux() {
-    let there = Command::new("tmux")
-        .arg("-V")
-        .stdout(Stdio::null())
-        .status();
-    if there.is_err() {
-        println!("not compared: there is no tmux");
+    if !needs::program("tmux") {
         return;
     }
     let tmux = Tmux(tempfile::tempdir().unwrap());
