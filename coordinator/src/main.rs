@@ -56,12 +56,21 @@ fn netguard() -> ExitCode {
     report("netguard", egress::serve(&socket).map_err(Into::into))
 }
 
-fn mounter(_args: MounterArgs) -> ExitCode {
+/// What the mounter starts its own program with, for one review.
+const REVIEW: &str = "review";
+
+fn mounter(args: MounterArgs) -> ExitCode {
+    if args.args.iter().any(|arg| arg == REVIEW) {
+        return report("mounter review", workspace::review().map_err(Into::into));
+    }
     let state = state();
     let socket = state.join("run/mounter.sock");
+    let program = workspace::ReviewProgram {
+        args: vec!["mounter".into(), REVIEW.into()],
+    };
     report(
         "mounter",
-        workspace::serve(&state, &socket).map_err(Into::into),
+        workspace::serve(&state, &socket, program).map_err(Into::into),
     )
 }
 

@@ -34,6 +34,15 @@ fn mounter_process() {
 }
 
 #[test]
+fn review_process() {
+    // What that one starts, with a socket as its stdin.
+    let stdin = std::io::stdin();
+    if std::env::var_os("PODBAY_TEST_STATE").is_some() && rustix::net::getpeername(&stdin).is_ok() {
+        support::serve_review();
+    }
+}
+
+#[test]
 fn sigterm_ends_it_at_once() {
     use std::os::unix::{fs::PermissionsExt, process::ExitStatusExt};
     let dir = tempfile::tempdir().unwrap();

@@ -1,69 +1,104 @@
-//! Review of copy-on-write changes.
+//! Review of copy-on-write changes: the mounter's text passes through as it comes.
 
 use super::{
     projects::path_of,
-    reply::{Answer, Body},
+    reply::{Answer, Body, Failure},
     routes::App,
 };
-use crate::wire::{ApiError, ApplyRequest, ApplyResult, Changes, DiscardRequest, FileDiff};
+use crate::{
+    wire::{AnyChanges, ApiError, ApplyRequest, DiscardRequest, TRUNCATED},
+    workspace::ReviewAnswer,
+};
 use axum::{
     Json,
+    body::Bytes,
     extract::{Path, RawQuery, State},
+    http::header,
+    response::{IntoResponse, Response},
 };
 
-pub(super) async fn changes(State(daemon): App, Path(name): Path<String>) -> Answer<Changes> {
+type Text = Result<Response, Failure>;
+
+/// The answer's text as a body. One that breaks on the way ends the connection, so that nobody takes
+/// it for a whole one.
+fn pass(answer: ReviewAnswer) -> Response {
+    let truncated = answer.truncated();
+    let parts = futures_util::stream::unfold(answer, |mut answer| async move {
+        let part = answer.next().await?;
+        Some((part.map(Bytes::from), answer))
+    });
+    let body = axum::body::Body::from_stream(parts);
+    let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
+    if truncated {
+        let yes = header::HeaderValue::from_static("true");
+        response.headers_mut().insert(TRUNCATED, yes);
+    }
+    response
+}
+
+pub(super) async fn changes(
+    State(daemon): App,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Text {
     let (_, target) = daemon.review_target(&name)?;
-    let changes = daemon
-        .reviewer()
-        .changes(target)
-        .await
-        .map_err(ApiError::from)?;
-    Ok(Json(changes))
+    let path = query.as_deref().and_then(path_of);
+    let answer = daemon.reviewer().list(target, path).await;
+    Ok(pass(answer.map_err(ApiError::from)?))
+}
+
+pub(super) async fn any(State(daemon): App, Path(name): Path<String>) -> Answer<AnyChanges> {
+    let (_, target) = daemon.review_target(&name)?;
+    let any = daemon.reviewer().any_changes(target).await;
+    Ok(Json(AnyChanges {
+        any: any.map_err(ApiError::from)?,
+    }))
+}
+
+pub(super) async fn summary(
+    State(daemon): App,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Text {
+    let (_, target) = daemon.review_target(&name)?;
+    let path = query.as_deref().and_then(path_of);
+    let answer = daemon.reviewer().summary(target, path).await;
+    Ok(pass(answer.map_err(ApiError::from)?))
 }
 
 pub(super) async fn diff(
     State(daemon): App,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
-) -> Answer<Vec<FileDiff>> {
+) -> Text {
     let (_, target) = daemon.review_target(&name)?;
     let path = query.as_deref().and_then(path_of);
-    let diffs = daemon
-        .reviewer()
-        .diff(target, path)
-        .await
-        .map_err(ApiError::from)?;
-    Ok(Json(diffs))
+    let answer = daemon.reviewer().show(target, path).await;
+    Ok(pass(answer.map_err(ApiError::from)?))
 }
 
 pub(super) async fn apply(
     State(daemon): App,
     Path(name): Path<String>,
     Body(request): Body<ApplyRequest>,
-) -> Answer<ApplyResult> {
+) -> Text {
     let (id, target) = daemon.apply_target(&name).await?;
-    let result = daemon
-        .reviewer()
-        .apply(target, request)
-        .await
-        .map_err(ApiError::from)?;
+    let answer = daemon.reviewer().carry_over(target, request).await;
+    let answer = answer.map_err(ApiError::from)?;
     worker_agent::failpoint!("review.applied");
-    daemon.reviewed(&id, result.left > 0).await;
-    Ok(Json(result))
+    daemon.reviewed(&id, answer.left() > 0).await;
+    Ok(pass(answer))
 }
 
 pub(super) async fn discard(
     State(daemon): App,
     Path(name): Path<String>,
     Body(request): Body<DiscardRequest>,
-) -> Answer<Changes> {
+) -> Text {
     let (id, target) = daemon.review_target(&name)?;
-    let left = daemon
-        .reviewer()
-        .discard(target, request)
-        .await
-        .map_err(ApiError::from)?;
+    let answer = daemon.reviewer().throw_away(target, request).await;
+    let answer = answer.map_err(ApiError::from)?;
     worker_agent::failpoint!("review.discarded");
-    daemon.reviewed(&id, !left.entries.is_empty()).await;
-    Ok(Json(left))
+    daemon.reviewed(&id, answer.left() > 0).await;
+    Ok(pass(answer))
 }

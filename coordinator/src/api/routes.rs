@@ -47,6 +47,8 @@ pub(super) fn router(daemon: Arc<Daemon>) -> Router {
         .route("/v1/workers/{w}/logs", get(logs))
         .route("/v1/workers/{w}/screen", get(screen))
         .route("/v1/workers/{w}/changes", get(review::changes))
+        .route("/v1/workers/{w}/changes/any", get(review::any))
+        .route("/v1/workers/{w}/changes/summary", get(review::summary))
         .route("/v1/workers/{w}/changes/diff", get(review::diff))
         .route("/v1/workers/{w}/changes/apply", post(review::apply))
         .route("/v1/workers/{w}/changes/discard", post(review::discard))

@@ -50,6 +50,8 @@ pub(super) async fn run(globals: &Globals, args: ApplyArgs) -> Result<ExitCode, 
         }
         let left = if result.left == 0 {
             "nothing left to review".to_owned()
+        } else if result.left_more {
+            format!("more than {} left to review", result.left)
         } else {
             format!("{} left to review", result.left)
         };

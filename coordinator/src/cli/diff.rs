@@ -6,8 +6,9 @@ use super::{
     text,
 };
 use crate::{
+    client::Client,
     model::HostPath,
-    wire::{Change, ChangeKind, FileDiff},
+    wire::{Change, ChangeKind, ChangeSummary, FileDiff},
 };
 use clap::Args;
 use std::{path::PathBuf, process::ExitCode};
@@ -21,8 +22,9 @@ pub struct DiffArgs {
     /// Only these, relative to the project; folders with all below.
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// One line a file, with lines added and removed.
-    #[arg(long, conflicts_with_all = ["name_only", "json"])]
+    /// One line a file, with lines added and removed; one a folder where there are too many. With
+    /// --json always by folder.
+    #[arg(long, conflicts_with = "name_only")]
     stat: bool,
     /// Only the paths.
     #[arg(long, conflicts_with = "json")]
@@ -34,48 +36,113 @@ pub struct DiffArgs {
 
 pub(super) async fn run(globals: &Globals, args: &DiffArgs) -> Result<ExitCode, Failure> {
     let client = globals.client()?;
-    let colours = term::colours();
-    if args.stat || args.name_only {
-        let changes = client.changes(&args.name).await?;
-        let wanted = |change: &&Change| {
-            let path = change.path.as_path();
-            args.paths.is_empty()
-                || args
-                    .paths
-                    .iter()
-                    .any(|below| path.starts_with(relative(below)))
-        };
-        let entries: Vec<&Change> = changes.entries.iter().filter(wanted).collect();
-        let out = if args.stat {
-            stat(&entries, colours)
-        } else {
-            entries
-                .iter()
-                .map(|change| format!("{}\n", change.path))
-                .collect()
-        };
-        term::print(&out)?;
-        return Ok(ExitCode::SUCCESS);
+    let mut paths: Vec<Option<HostPath>> = args
+        .paths
+        .iter()
+        .map(|path| Some(HostPath::new(relative(path))))
+        .collect();
+    if paths.is_empty() {
+        paths.push(None);
     }
-    let mut diffs = Vec::new();
-    if args.paths.is_empty() {
-        diffs = client.diff(&args.name, None).await?;
+    if args.stat {
+        return statistics(&client, args, &paths).await;
     }
-    for path in &args.paths {
-        diffs.extend(
-            client
-                .diff(&args.name, Some(&HostPath::new(relative(path))))
-                .await?,
-        );
-    }
-    if args.json {
-        term::print_json(&diffs)?;
+    let mut truncated = false;
+    if args.name_only {
+        for path in &paths {
+            let changes = client.changes(&args.name, path.as_ref()).await?;
+            truncated |= changes.truncated;
+            let lines = changes.entries.iter().map(|c| format!("{}\n", c.path));
+            term::print(&lines.collect::<String>())?;
+        }
     } else {
-        for diff in &diffs {
-            term::print(&unified(diff, term::stdout_is_tty(), colours))?;
+        let mut all = Vec::new();
+        for path in &paths {
+            let (diffs, cut) = client.diff(&args.name, path.as_ref()).await?;
+            truncated |= cut;
+            if args.json {
+                all.extend(diffs);
+                continue;
+            }
+            for diff in &diffs {
+                term::print(&unified(diff, term::stdout_is_tty(), term::colours()))?;
+            }
+        }
+        if args.json {
+            term::print_json(&all)?;
         }
     }
+    if truncated {
+        return Err(cut(&args.name));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Part of the changes was printed: whoever reads them must not take them for all.
+fn cut(name: &str) -> Failure {
+    Failure::new(
+        1,
+        "there are more changes than can be shown at a time: this was not all of them",
+    )
+    .hint(format!(
+        "`podbay diff --stat {name}` counts them by folder; diff, apply and discard take paths, \
+         and discard without a path takes all"
+    ))
+}
+
+async fn statistics(
+    client: &Client,
+    args: &DiffArgs,
+    paths: &[Option<HostPath>],
+) -> Result<ExitCode, Failure> {
+    let mut sums = Vec::new();
+    for path in paths {
+        if args.json {
+            sums.push(client.change_summary(&args.name, path.as_ref()).await?);
+            continue;
+        }
+        let changes = client.changes(&args.name, path.as_ref()).await?;
+        let out = if changes.truncated {
+            let sums = client.change_summary(&args.name, path.as_ref()).await?;
+            by_folder(&sums, &args.name)
+        } else {
+            stat(&changes.entries, term::colours())
+        };
+        term::print(&out)?;
+    }
+    if args.json {
+        term::print_json(&sums)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What there is of any number of changes.
+fn by_folder(sums: &ChangeSummary, name: &str) -> String {
+    let mut out = String::new();
+    for row in &sums.folders {
+        let at = row.path.to_string();
+        let slash = if at == "." { "" } else { "/" };
+        out.push_str(&format!(
+            "{at}{slash}  {} changed, {}\n",
+            row.changes,
+            text::bytes(row.bytes)
+        ));
+    }
+    if sums.more_folders > 0 {
+        out.push_str(&format!(
+            "and {} more folders with {} changed\n",
+            sums.more_folders, sums.more_changes
+        ));
+    }
+    let least = if sums.truncated { "at least " } else { "" };
+    out.push_str(&format!(
+        "{least}{} changed, {}, too many to list: `podbay diff {} PATH` shows what is below a path, \
+         apply and discard take paths too\n",
+        sums.changes,
+        text::bytes(sums.bytes),
+        text::escape(name),
+    ));
+    out
 }
 
 /// `./src` and `src/` mean `src`.
@@ -95,7 +162,7 @@ pub(super) fn kind(change: &Change) -> (char, Paint) {
     }
 }
 
-fn stat(entries: &[&Change], colours: bool) -> String {
+fn stat(entries: &[Change], colours: bool) -> String {
     let (mut out, mut added, mut removed) = (String::new(), 0, 0);
     for change in entries {
         let (letter, paint) = kind(change);

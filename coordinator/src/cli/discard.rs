@@ -1,7 +1,11 @@
 //! `podbay discard`.
 
 use super::{Failure, Globals, diff, term};
-use crate::{model::HostPath, wire::DiscardRequest};
+use crate::{
+    client::ClientError,
+    model::HostPath,
+    wire::{DiscardRequest, ErrorKind},
+};
 use clap::Args;
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
@@ -22,16 +26,20 @@ pub struct DiscardArgs {
 pub(super) async fn run(globals: &Globals, args: DiscardArgs) -> Result<ExitCode, Failure> {
     let client = globals.client()?;
     if args.paths.is_empty() && !args.yes {
-        let changes = client.changes(&args.name).await?;
-        if changes.entries.is_empty() {
-            term::note("nothing to discard");
-            return Ok(ExitCode::SUCCESS);
-        }
-        let question = format!(
-            "throw away all {} changes of {}?",
-            changes.entries.len(),
-            args.name
-        );
+        // What cannot be counted can be thrown away all the same.
+        let changes = match client.change_summary(&args.name, None).await {
+            Ok(sums) if sums.changes == 0 && !sums.truncated => {
+                term::note("nothing to discard");
+                return Ok(ExitCode::SUCCESS);
+            }
+            Ok(sums) if sums.truncated => format!("more than {} changes", sums.changes),
+            Ok(sums) => format!("{} changes", sums.changes),
+            Err(ClientError::Api(error)) if error.kind == ErrorKind::Internal => {
+                "changes (they could not be counted)".to_owned()
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let question = format!("throw away all {changes} of {}?", args.name);
         if !(term::stdin_is_tty() && term::stderr_is_tty()) {
             return Err(
                 Failure::usage("not asked whether to throw everything away: no terminal")
@@ -55,6 +63,7 @@ pub(super) async fn run(globals: &Globals, args: DiscardArgs) -> Result<ExitCode
         .await?;
     match left.entries.len() {
         0 => term::note("discarded; nothing left to review"),
+        n if left.truncated => term::note(&format!("discarded; more than {n} left to review")),
         n => term::note(&format!("discarded; {n} left to review")),
     }
     Ok(ExitCode::SUCCESS)

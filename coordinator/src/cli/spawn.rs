@@ -277,11 +277,7 @@ fn tell(spawned: &SpawnResponse) {
 /// Says how to review what a copy-on-write session left. Not knowing is no failure of the session.
 async fn review(client: &Client, name: &str) {
     // Not the worker's own flag: just after the session's end that is still being found out.
-    if !client
-        .changes(name)
-        .await
-        .is_ok_and(|changes| !changes.entries.is_empty())
-    {
+    if !client.any_changes(name).await.unwrap_or(false) {
         return;
     }
     let name = text::escape(name);

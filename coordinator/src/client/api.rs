@@ -10,10 +10,9 @@ use super::{
 use crate::{
     model::HostPath,
     wire::{
-        ApplyRequest, ApplyResult, AuditQuery, Changes, DiscardRequest, ExecRequest, ExecResponse,
-        FileDiff, Folders, LogsQuery, PoolView, RecentProjects, RenameRequest, ScaleRequest,
-        ScreenView, SpawnRequest, SpawnResponse, Status, StopRequest, UpgradeRequest, UpgradeView,
-        Version, WorkerView,
+        AuditQuery, ExecRequest, ExecResponse, Folders, LogsQuery, PoolView, RecentProjects,
+        RenameRequest, ScaleRequest, ScreenView, SpawnRequest, SpawnResponse, Status, StopRequest,
+        UpgradeRequest, UpgradeView, Version, WorkerView,
     },
 };
 use bytes::Bytes;
@@ -32,8 +31,10 @@ pub struct Deadlines {
     pub spawn: Duration,
     /// Stopping or removing workers, on top of the grace asked for.
     pub stop: Duration,
-    /// Computing, applying or discarding changes.
+    /// Listing changes.
     pub changes: Duration,
+    /// Applying or discarding them.
+    pub apply: Duration,
     /// Stopping everything.
     pub down: Duration,
 }
@@ -44,7 +45,9 @@ impl Default for Deadlines {
             ordinary: Duration::from_secs(10),
             spawn: Duration::from_secs(180),
             stop: Duration::from_secs(60),
-            changes: Duration::from_secs(120),
+            // The mounter's own, and a little longer: it says why.
+            changes: Duration::from_secs(130),
+            apply: Duration::from_secs(610),
             down: Duration::from_secs(180),
         }
     }
@@ -57,7 +60,7 @@ pub struct Client {
     deadlines: Deadlines,
 }
 
-fn worker_path(name: &str, rest: &str) -> String {
+pub(super) fn worker_path(name: &str, rest: &str) -> String {
     format!("/v1/workers/{}{rest}", encode(name.as_bytes()))
 }
 
@@ -104,7 +107,7 @@ impl Client {
             .await
     }
 
-    async fn post<T: DeserializeOwned>(
+    pub(super) async fn post<T: DeserializeOwned>(
         &self,
         path: impl Into<String>,
         body: &impl Serialize,
@@ -357,71 +360,6 @@ impl Client {
     /// See [`ClientError`].
     pub async fn screen(&self, name: &str) -> Result<ScreenView, ClientError> {
         self.get(worker_path(name, "/screen")).await
-    }
-
-    /// What a copy-on-write worker changed.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn changes(&self, name: &str) -> Result<Changes, ClientError> {
-        let call = Call::new(Method::GET, worker_path(name, "/changes"));
-        self.http.json(&call, self.deadlines.changes).await
-    }
-
-    /// The differences of everything, or below one path relative to the project.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn diff(
-        &self,
-        name: &str,
-        path: Option<&HostPath>,
-    ) -> Result<Vec<FileDiff>, ClientError> {
-        let query = match path {
-            Some(path) => Query::default()
-                .pair("path", path.as_path().as_os_str().as_bytes())
-                .done(),
-            None => String::new(),
-        };
-        let call = Call::new(
-            Method::GET,
-            worker_path(name, &format!("/changes/diff{query}")),
-        );
-        self.http.json(&call, self.deadlines.changes).await
-    }
-
-    /// Carries changes over into the project.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn apply(
-        &self,
-        name: &str,
-        request: &ApplyRequest,
-    ) -> Result<ApplyResult, ClientError> {
-        self.post(
-            worker_path(name, "/changes/apply"),
-            request,
-            self.deadlines.changes,
-        )
-        .await
-    }
-
-    /// Throws changes away; what is left.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn discard(
-        &self,
-        name: &str,
-        request: &DiscardRequest,
-    ) -> Result<Changes, ClientError> {
-        self.post(
-            worker_path(name, "/changes/discard"),
-            request,
-            self.deadlines.changes,
-        )
-        .await
     }
 
     /// Every pool.

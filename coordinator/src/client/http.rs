@@ -5,7 +5,7 @@ use crate::wire::{ApiError, ErrorKind};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
-    Method, Request, Response, StatusCode,
+    HeaderMap, Method, Request, Response, StatusCode,
     body::Incoming,
     client::conn::http1::{self, SendRequest},
     header,
@@ -175,13 +175,24 @@ impl Http {
         call: &Call,
         deadline: Duration,
     ) -> Result<Bytes, ClientError> {
+        self.collect_with_headers(call, deadline)
+            .await
+            .map(|(_, body)| body)
+    }
+
+    async fn collect_with_headers(
+        &self,
+        call: &Call,
+        deadline: Duration,
+    ) -> Result<(HeaderMap, Bytes), ClientError> {
         within(deadline, &call.what(), async {
-            let (answer, link) = self.send(call).await?;
+            let (mut answer, link) = self.send(call).await?;
             let status = answer.status();
+            let headers = std::mem::take(answer.headers_mut());
             let body = self.read(answer, call, &link.notes).await?;
             self.keep(link);
             if status.is_success() {
-                Ok(body)
+                Ok((headers, body))
             } else {
                 Err(api_error(status, &body))
             }
@@ -195,11 +206,22 @@ impl Http {
         call: &Call,
         deadline: Duration,
     ) -> Result<T, ClientError> {
-        let body = self.collect(call, deadline).await?;
-        serde_json::from_slice(&body).map_err(|error| ClientError::Protocol {
+        let (_, value) = self.json_with_headers(call, deadline).await?;
+        Ok(value)
+    }
+
+    /// The same with the answer's headers.
+    pub(super) async fn json_with_headers<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        deadline: Duration,
+    ) -> Result<(HeaderMap, T), ClientError> {
+        let (headers, body) = self.collect_with_headers(call, deadline).await?;
+        let value = serde_json::from_slice(&body).map_err(|error| ClientError::Protocol {
             what: call.what(),
             reason: error.to_string(),
-        })
+        })?;
+        Ok((headers, value))
     }
 
     /// Sends a call whose answer is a stream; only its head has a deadline.

@@ -6,6 +6,7 @@
 
 mod api;
 mod attach;
+mod changes;
 mod discover;
 mod encode;
 pub mod engine;

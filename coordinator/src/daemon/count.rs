@@ -6,7 +6,11 @@
 //! claim's path.
 
 use super::Daemon;
-use crate::{model::WorkerId, wire::ChangeCount, workspace::ReviewTarget};
+use crate::{
+    model::WorkerId,
+    wire::ChangeCount,
+    workspace::{MounterError, MounterErrorKind, ReviewTarget},
+};
 use podbay_protocol::ActivityState;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -15,15 +19,17 @@ use std::{
 };
 
 /// More entries than this are not counted.
-const MOST_ENTRIES: u64 = 20_000;
+const MAX_ENTRIES: u64 = 20_000;
 /// How often a worker that works is counted.
 const WHILE_WORKING: Duration = Duration::from_secs(15);
 /// The shortest pause between two counts of one worker.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// A worker rests for so many times as long as its count took.
 const REST: u32 = 10;
-/// After a count that failed.
+/// After a count that failed; doubled with each further one of the same worker, to at most
+/// [`MAX_PAUSE`].
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(3600);
 
 /// Whose changes are to be counted, and when they were last.
 #[derive(Debug, Default)]
@@ -31,6 +37,8 @@ pub(super) struct Counts {
     wanted: BTreeSet<WorkerId>,
     /// When the last count ended, and how long the next one has to wait from then on.
     last: HashMap<WorkerId, (Instant, Duration)>,
+    /// Failed counts in a row: a tree that cannot be counted is not tried for ever.
+    failures: HashMap<WorkerId, u32>,
 }
 
 impl Counts {
@@ -55,11 +63,20 @@ impl Counts {
 
     fn counted(&mut self, id: &WorkerId, took: Duration, now: Instant) {
         self.wanted.remove(id);
+        self.failures.remove(id);
         let pause = took.saturating_mul(REST).max(SHORTEST_PAUSE);
         self.last.insert(id.clone(), (now, pause));
     }
 
     fn failed(&mut self, id: &WorkerId, now: Instant) {
+        let failures = self.failures.entry(id.clone()).or_default();
+        let pause = AFTER_FAILURE.saturating_mul(1 << (*failures).min(7));
+        *failures = failures.saturating_add(1);
+        self.last.insert(id.clone(), (now, pause.min(MAX_PAUSE)));
+    }
+
+    /// There was no room for it: that says nothing of the worker.
+    fn put_off(&mut self, id: &WorkerId, now: Instant) {
         self.last.insert(id.clone(), (now, AFTER_FAILURE));
     }
 }
@@ -117,6 +134,7 @@ impl Daemon {
         let known: BTreeSet<&WorkerId> = all.iter().map(|(id, ..)| id).collect();
         state.counts.wanted.retain(|id| known.contains(id));
         state.counts.last.retain(|id, _| known.contains(id));
+        state.counts.failures.retain(|id, _| known.contains(id));
         let mut due = Vec::new();
         let mut next: Option<Duration> = None;
         for (id, target, working) in all {
@@ -131,7 +149,7 @@ impl Daemon {
 
     async fn count(self: &Arc<Self>, id: &WorkerId, target: &ReviewTarget) {
         let began = Instant::now();
-        match self.mounter.count(target.clone(), MOST_ENTRIES).await {
+        match self.mounter.count(target.clone(), MAX_ENTRIES).await {
             Ok(count) => {
                 let now = Instant::now();
                 self.lock().counts.counted(id, now - began, now);
@@ -139,7 +157,31 @@ impl Daemon {
             }
             Err(error) => {
                 tracing::debug!(worker = %id, %error, "changes are not counted");
-                self.lock().counts.failed(id, Instant::now());
+                self.not_counted(id, &error);
+            }
+        }
+    }
+
+    fn not_counted(&self, id: &WorkerId, error: &MounterError) {
+        let counts = &mut self.lock().counts;
+        match error.kind {
+            MounterErrorKind::Busy => counts.put_off(id, Instant::now()),
+            _ => counts.failed(id, Instant::now()),
+        }
+    }
+
+    /// One count now, for a worker that ends; `None` when it cannot be counted, or could not be
+    /// a moment ago.
+    pub(super) async fn counted(&self, id: &WorkerId, target: ReviewTarget) -> Option<ChangeCount> {
+        if self.lock().counts.failures.contains_key(id) {
+            return None;
+        }
+        match self.mounter.count(target, MAX_ENTRIES).await {
+            Ok(count) => count,
+            Err(error) => {
+                tracing::debug!(worker = %id, %error, "changes are not counted");
+                self.not_counted(id, &error);
+                None
             }
         }
     }
@@ -199,5 +241,32 @@ mod tests {
         assert_eq!(wait(&counts, true, 30), Some(Duration::from_secs(10)));
         counts.failed(&id, now);
         assert_eq!(wait(&counts, false, 0), Some(AFTER_FAILURE));
+    }
+
+    #[test]
+    fn a_tree_that_cannot_be_counted_is_tried_ever_more_rarely_however_often_it_is_asked_for() {
+        let (mut counts, id) = (Counts::default(), WorkerId::from_bits(1));
+        let mut now = Instant::now();
+        let (mut tries, mut last) = (0, Duration::ZERO);
+        let end = now + Duration::from_secs(24 * 3600);
+        while now < end {
+            counts.want(id.clone());
+            let wait = counts.wait(&id, true, now).unwrap();
+            if wait.is_zero() {
+                counts.failed(&id, now);
+                tries += 1;
+                continue;
+            }
+            assert!(wait >= last && wait <= MAX_PAUSE, "{wait:?} after {last:?}");
+            (last, now) = (wait, now + wait);
+        }
+        assert!(tries < 32, "{tries} tries in a day");
+        // No room says nothing of the worker, and a count that succeeds begins again.
+        counts.put_off(&id, now);
+        assert_eq!(counts.wait(&id, true, now), Some(AFTER_FAILURE));
+        counts.counted(&id, Duration::ZERO, now);
+        counts.failed(&id, now);
+        counts.want(id.clone());
+        assert_eq!(counts.wait(&id, true, now), Some(AFTER_FAILURE));
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     model::{Isolation, WorkerId},
     runtime::Helper,
     store::{ClaimRecord, FinishedRecord},
-    wire::{ApiError, ChangeCount, Changes, ErrorKind, EventBody},
+    wire::{ApiError, ChangeCount, ErrorKind, EventBody},
     workspace::ReviewTarget,
 };
 use podbay_protocol::ToAgentBody;
@@ -135,17 +135,7 @@ impl Daemon {
             (None, RemoveCause::Unhealthy(reason)) => Some(reason.clone()),
             (None, other) => Some(format!("removed: {other:?}")),
         };
-        let (unapplied, changes) = match self.changes_of(&claim).await {
-            Ok(changes) => {
-                let overlay = claim.isolation == Isolation::Overlay;
-                let any = !changes.entries.is_empty();
-                (any, overlay.then(|| ChangeCount::of(changes.entries)))
-            }
-            Err(error) => {
-                tracing::warn!(%worker, %error, "cannot tell whether there are changes: they are kept");
-                (claim.may_have_changes(), None)
-            }
-        };
+        let (unapplied, changes) = self.left_of(&claim).await;
         let finished = FinishedRecord {
             exit: session.exit,
             oom: session.oom,
@@ -378,13 +368,36 @@ impl Daemon {
         Ok(())
     }
 
+    /// Whether a worker has changes; when that cannot be told, it may.
     pub(super) async fn has_changes(&self, id: &WorkerId) -> bool {
-        match self.claim_of(id) {
-            Some(claim) => self
-                .changes_of(&claim)
-                .await
-                .map_or(true, |changes| !changes.entries.is_empty()),
+        let Some(claim) = self.claim_of(id) else {
+            return false;
+        };
+        if claim.unproven.is_some() {
+            return true;
+        }
+        match self.target(&claim) {
+            Some(target) => self.mounter.any_changes(target).await.unwrap_or(true),
             None => false,
+        }
+    }
+
+    /// Whether a worker that ends leaves changes, and how much it changed where that can be counted.
+    async fn left_of(&self, claim: &ClaimRecord) -> (bool, Option<ChangeCount>) {
+        if claim.unproven.is_some() {
+            return (claim.may_have_changes(), None);
+        }
+        let Some(target) = self.target(claim) else {
+            return (false, None);
+        };
+        match self.mounter.any_changes(target.clone()).await {
+            Ok(false) => (false, Some(ChangeCount::default())),
+            Ok(true) => (true, self.counted(&claim.id, target).await),
+            Err(error) => {
+                let worker = &claim.id;
+                tracing::warn!(%worker, %error, "cannot tell whether there are changes: they are kept");
+                (true, None)
+            }
         }
     }
 
@@ -401,27 +414,9 @@ impl Daemon {
         let mut claim = unproven::claim_of(worker, Known::default(), Some(facts))?;
         claim.session = worker.to_string();
         let target = self.target(&claim)?;
-        match self.mounter.changes(target).await {
-            Ok(changes) => (!changes.entries.is_empty()).then_some(claim),
-            // Whether there are any cannot be told: they are kept.
-            Err(_) => Some(claim),
-        }
-    }
-
-    async fn changes_of(&self, claim: &ClaimRecord) -> Result<Changes, ApiError> {
-        if claim.unproven.is_some() {
-            return Err(unproven_error(claim.name.as_str(), claim.unproven.clone()));
-        }
-        match self.target(claim) {
-            Some(target) => self.mounter.changes(target).await.map_err(Into::into),
-            None => Ok(Changes {
-                project: claim
-                    .project
-                    .clone()
-                    .unwrap_or_else(|| crate::model::HostPath::new("")),
-                entries: Vec::new(),
-            }),
-        }
+        // Whether there are any cannot be told: they are kept.
+        let any = self.mounter.any_changes(target).await.unwrap_or(true);
+        any.then_some(claim)
     }
 
     /// What to review of a worker, and its id.

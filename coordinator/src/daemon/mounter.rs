@@ -134,7 +134,8 @@ impl From<MounterError> for ApiError {
         let kind = match error.kind {
             MounterErrorKind::NotAFolder => ErrorKind::Invalid,
             MounterErrorKind::Refused | MounterErrorKind::Unsupported => ErrorKind::Refused,
-            MounterErrorKind::BadTarget => ErrorKind::Conflict,
+            MounterErrorKind::BadTarget | MounterErrorKind::TooMany => ErrorKind::Conflict,
+            MounterErrorKind::Busy => ErrorKind::Exhausted,
             MounterErrorKind::Unreachable | MounterErrorKind::System => ErrorKind::Internal,
         };
         Self::new(kind, error.message)

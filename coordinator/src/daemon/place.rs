@@ -513,7 +513,10 @@ fn mount_fault(error: MounterError) -> Fault {
         MounterErrorKind::Refused | MounterErrorKind::Unsupported => {
             Fault::request(ApiError::new(ErrorKind::Refused, error.message))
         }
-        MounterErrorKind::System => {
+        MounterErrorKind::Busy => {
+            Fault::request(ApiError::new(ErrorKind::Exhausted, error.message))
+        }
+        MounterErrorKind::System | MounterErrorKind::TooMany => {
             Fault::request(ApiError::new(ErrorKind::Internal, error.message))
         }
         MounterErrorKind::BadTarget | MounterErrorKind::Unreachable => Fault::worker(error.message),

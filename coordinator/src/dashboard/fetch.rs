@@ -63,14 +63,15 @@ impl Fetcher {
         match fetch {
             Fetch::Changes { worker } => {
                 tokio::spawn(async move {
-                    let changes = client.changes(&worker).await.map_err(Failure::from);
+                    let changes = client.changes(&worker, None).await;
+                    let changes = changes.map_err(Failure::from);
                     send(&to, Fetched::Changes { worker, changes }).await;
                 });
             }
             Fetch::Diff { worker, path } => {
                 tokio::spawn(async move {
                     let diff = client.diff(&worker, Some(&path)).await;
-                    let diff = diff.map_err(Failure::from);
+                    let diff = diff.map(|(diff, _)| diff).map_err(Failure::from);
                     send(&to, Fetched::Diff { worker, path, diff }).await;
                 });
             }

@@ -287,10 +287,14 @@ fn on_fetched(state: &mut State, fetched: Fetched, effects: &mut Vec<Effect>) {
             }
             if let Fetched::Discarded { left, .. } = &fetched {
                 match left {
-                    Ok(left) => state.inform(
-                        format!("changes dropped; {} left to review", left.entries.len()),
-                        None,
-                    ),
+                    Ok(left) => {
+                        let more = if left.truncated { "more than " } else { "" };
+                        let left = left.entries.len();
+                        state.inform(
+                            format!("changes dropped; {more}{left} left to review"),
+                            None,
+                        );
+                    }
                     Err(failure) => state.fail("discard", failure),
                 }
             }
@@ -309,7 +313,8 @@ fn applied_words(result: &crate::wire::ApplyResult) -> String {
         n => format!(", {n} in conflict and not written"),
     };
     format!(
-        "{files} written to the project{conflicts}, {} left to review",
+        "{files} written to the project{conflicts}, {}{} left to review",
+        if result.left_more { "more than " } else { "" },
         result.left
     )
 }

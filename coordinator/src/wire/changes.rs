@@ -3,6 +3,9 @@
 use crate::model::HostPath;
 use serde::{Deserialize, Serialize};
 
+/// A header of answers about changes: there is more than the answer holds.
+pub const TRUNCATED: &str = "podbay-truncated";
+
 /// What a worker changed in its copy-on-write view of the project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changes {
@@ -10,6 +13,63 @@ pub struct Changes {
     pub project: HostPath,
     /// Sorted by path; folders before what is in them.
     pub entries: Vec<Change>,
+    /// There are more than are listed: `entries` holds some of each top-level folder. A summary
+    /// counts all, and a list of one path has all that is there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+}
+
+/// Whether a worker changed anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnyChanges {
+    /// It did.
+    pub any: bool,
+}
+
+/// What a worker changed, counted by folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeSummary {
+    /// The project on the engine's host.
+    pub project: HostPath,
+    /// Changed paths, folders too.
+    pub changes: u64,
+    /// Bytes of the files that were added or changed.
+    pub bytes: u64,
+    /// Of the changes those in conflict with the project.
+    pub conflicts: u64,
+    /// The folders directly in the one that was asked for, those with the most changes first; what
+    /// is in it by itself is the first, as `.`.
+    pub folders: Vec<FolderChanges>,
+    /// Folders that are not listed.
+    #[serde(default)]
+    pub more_folders: u64,
+    /// The changes in those.
+    #[serde(default)]
+    pub more_changes: u64,
+    /// Counting took too long and was ended: there are more changes than that.
+    #[serde(default)]
+    pub truncated: bool,
+}
+
+/// How much changed at and below one folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FolderChanges {
+    /// Relative to the project.
+    pub path: HostPath,
+    /// Changed paths, folders too.
+    pub changes: u64,
+    /// Bytes of the files that were added or changed.
+    pub bytes: u64,
+}
+
+impl Default for FolderChanges {
+    fn default() -> Self {
+        Self {
+            path: HostPath::new(""),
+            changes: 0,
+            bytes: 0,
+        }
+    }
 }
 
 /// One changed path, relative to the project.
@@ -52,15 +112,19 @@ impl ChangeCount {
     pub fn of(changes: impl IntoIterator<Item = Change>) -> Self {
         let mut count = Self::default();
         for change in changes {
-            let folder =
-                |side: Option<EntryType>| side.is_none_or(|side| side == EntryType::Directory);
-            if !(folder(change.before) && folder(change.after)) {
-                count.files += 1;
-            }
-            count.added += change.added.unwrap_or_default();
-            count.removed += change.removed.unwrap_or_default();
+            count.add(&change);
         }
         count
+    }
+
+    /// Counts one more.
+    pub fn add(&mut self, change: &Change) {
+        let folder = |side: Option<EntryType>| side.is_none_or(|side| side == EntryType::Directory);
+        if !(folder(change.before) && folder(change.after)) {
+            self.files += 1;
+        }
+        self.added += change.added.unwrap_or_default();
+        self.removed += change.removed.unwrap_or_default();
     }
 }
 
@@ -124,6 +188,9 @@ pub struct ApplyResult {
     pub conflicts: Vec<Conflict>,
     /// What is left to review.
     pub left: u64,
+    /// There is more left than `left` says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left_more: bool,
 }
 
 /// A path that was not applied.

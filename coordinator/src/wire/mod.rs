@@ -18,8 +18,8 @@ pub use attach::{
 };
 pub use audit::{AuditEntry, AuditQuery, Who};
 pub use changes::{
-    ApplyRequest, ApplyResult, Change, ChangeCount, ChangeKind, Changes, Conflict, DiscardRequest,
-    EntryType, FileDiff,
+    AnyChanges, ApplyRequest, ApplyResult, Change, ChangeCount, ChangeKind, ChangeSummary, Changes,
+    Conflict, DiscardRequest, EntryType, FileDiff, FolderChanges, TRUNCATED,
 };
 pub use error::{ApiError, ErrorKind};
 pub use event::{ApiEvent, EventBody};

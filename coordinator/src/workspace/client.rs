@@ -3,17 +3,19 @@
 //! One connection, made when first needed and again when it broke; many calls in flight on it,
 //! each with a deadline. A call whose connection breaks fails with `Unreachable` and is not
 //! repeated here: a mount may have happened. Whoever keeps the mounter alive is told of each.
+//!
+//! Reviews and removals are in `client/review`: each has a connection of its own.
+
+mod review;
+
+pub use review::ReviewAnswer;
 
 use super::{
     MountRequest, Mounted, MounterCaps, MounterError, MounterErrorKind, Policy, PrepareRequest,
-    ReviewTarget,
     error::{system, unreachable},
     rpc::{MounterRequest, MounterResponse, RequestFrame, ResponseFrame},
 };
-use crate::{
-    model::HostPath,
-    wire::{ApplyRequest, ApplyResult, ChangeCount, Changes, DiscardRequest, FileDiff, Folders},
-};
+use crate::{model::HostPath, wire::Folders};
 use podbay_protocol::{FrameDecoder, encode};
 use std::{
     collections::HashMap,
@@ -31,16 +33,10 @@ use tokio::{
     time::timeout,
 };
 
-/// Deadline of what is on a claim's path.
-const QUICK: Duration = Duration::from_secs(5);
-/// Deadline of a listing, a diff or a removal.
-const SLOW: Duration = Duration::from_secs(120);
-/// Deadline of an apply or a discard, which fsync every file.
-const APPLY: Duration = Duration::from_secs(600);
 /// Frames waiting to be written; when full, callers wait, within their deadline.
 const QUEUE: usize = 64;
 /// The most text of one answer, in bytes.
-const ANSWER: usize = 256 << 20;
+const MAX_ANSWER: usize = 16 << 20;
 
 /// Talks to the mounter. Clones share the connection.
 #[derive(Debug, Clone)]
@@ -55,6 +51,16 @@ struct Inner {
     connection: tokio::sync::Mutex<Option<Connection>>,
     /// Woken when the mounter was not reached.
     missed: tokio::sync::Notify,
+    slots: review::Slots,
+}
+
+impl Inner {
+    fn not_reached(&self, e: &std::io::Error) -> MounterError {
+        unreachable(format!(
+            "the mounter cannot be reached at {} ({e}); is its container running?",
+            self.socket.display()
+        ))
+    }
 }
 
 type Waiting = Arc<Mutex<Pending>>;
@@ -99,6 +105,7 @@ impl MounterClient {
                 socket,
                 connection: tokio::sync::Mutex::new(None),
                 missed: tokio::sync::Notify::new(),
+                slots: review::Slots::default(),
             }),
         }
     }
@@ -113,7 +120,7 @@ impl MounterClient {
     /// # Errors
     /// `Unreachable` when it does not answer within 5 s, as for every call.
     pub async fn probe(&self) -> Result<MounterCaps, MounterError> {
-        match self.call(MounterRequest::Probe, QUICK).await? {
+        match self.ask(MounterRequest::Probe).await? {
             MounterResponse::Caps(caps) => Ok(caps),
             other => Err(unexpected(&other)),
         }
@@ -124,7 +131,7 @@ impl MounterClient {
     /// # Errors
     /// `BadTarget` for what is no worker's id, `System`, `Unreachable`.
     pub async fn prepare(&self, request: PrepareRequest) -> Result<(), MounterError> {
-        self.done(MounterRequest::Prepare(request), QUICK).await
+        self.done(MounterRequest::Prepare(request)).await
     }
 
     /// Puts a project at `/workspace` of a running worker.
@@ -133,7 +140,7 @@ impl MounterClient {
     /// [`MounterError`] of any kind; the message is for people. After `Unreachable` the mount may
     /// have happened: unmount before trying again.
     pub async fn mount(&self, request: MountRequest) -> Result<Mounted, MounterError> {
-        match self.call(MounterRequest::Mount(request), QUICK).await? {
+        match self.ask(MounterRequest::Mount(request)).await? {
             MounterResponse::Mounted(mounted) => Ok(mounted),
             other => Err(unexpected(&other)),
         }
@@ -145,36 +152,7 @@ impl MounterClient {
     /// `BadTarget` when `pid` is not of this worker, `System`, `Unreachable`.
     pub async fn unmount(&self, worker: &str, pid: i32) -> Result<(), MounterError> {
         let worker = worker.to_owned();
-        self.done(MounterRequest::Unmount { worker, pid }, QUICK)
-            .await
-    }
-
-    /// What a copy-on-write worker changed.
-    ///
-    /// # Errors
-    /// `BadTarget` when the worker has no folder, `NotAFolder` or `Refused` when the project is
-    /// gone or another folder now, `System`, `Unreachable` (after 120 s).
-    pub async fn changes(&self, target: ReviewTarget) -> Result<Changes, MounterError> {
-        match self.call(MounterRequest::Changes(target), SLOW).await? {
-            MounterResponse::Changes(changes) => Ok(changes),
-            other => Err(unexpected(&other)),
-        }
-    }
-
-    /// How much a copy-on-write worker changed; `None` when that is over `most` entries.
-    ///
-    /// # Errors
-    /// As [`Self::changes`].
-    pub async fn count(
-        &self,
-        target: ReviewTarget,
-        most: u64,
-    ) -> Result<Option<ChangeCount>, MounterError> {
-        let request = MounterRequest::Count { target, most };
-        match self.call(request, SLOW).await? {
-            MounterResponse::Counted(count) => Ok(count),
-            other => Err(unexpected(&other)),
-        }
+        self.done(MounterRequest::Unmount { worker, pid }).await
     }
 
     /// What a path on the engine's host may be completed to, without what `policy` refuses.
@@ -184,57 +162,8 @@ impl MounterClient {
     /// `Unsupported` when the engine's host is out of reach, `System`, `Unreachable`.
     pub async fn folders(&self, prefix: HostPath, policy: Policy) -> Result<Folders, MounterError> {
         let request = MounterRequest::Folders { prefix, policy };
-        match self.call(request, QUICK).await? {
+        match self.ask(request).await? {
             MounterResponse::Folders(folders) => Ok(folders),
-            other => Err(unexpected(&other)),
-        }
-    }
-
-    /// The changes as text: of `path` and what is below, or everything.
-    ///
-    /// # Errors
-    /// As [`Self::changes`].
-    pub async fn diff(
-        &self,
-        target: ReviewTarget,
-        path: Option<HostPath>,
-    ) -> Result<Vec<FileDiff>, MounterError> {
-        let request = MounterRequest::Diff { target, path };
-        match self.call(request, SLOW).await? {
-            MounterResponse::Diff(diff) => Ok(diff),
-            other => Err(unexpected(&other)),
-        }
-    }
-
-    /// Carries changes over to the project. What could not be written, and why, is in
-    /// `conflicts` of the result.
-    ///
-    /// # Errors
-    /// As [`Self::changes`]; the deadline is 600 s.
-    pub async fn apply(
-        &self,
-        target: ReviewTarget,
-        request: ApplyRequest,
-    ) -> Result<ApplyResult, MounterError> {
-        let request = MounterRequest::Apply { target, request };
-        match self.call(request, APPLY).await? {
-            MounterResponse::Applied(result) => Ok(result),
-            other => Err(unexpected(&other)),
-        }
-    }
-
-    /// Throws changes away and lists what is left.
-    ///
-    /// # Errors
-    /// As [`Self::apply`].
-    pub async fn discard(
-        &self,
-        target: ReviewTarget,
-        request: DiscardRequest,
-    ) -> Result<Changes, MounterError> {
-        let request = MounterRequest::Discard { target, request };
-        match self.call(request, APPLY).await? {
-            MounterResponse::Changes(changes) => Ok(changes),
             other => Err(unexpected(&other)),
         }
     }
@@ -255,25 +184,20 @@ impl MounterClient {
             source: HostPath::new(source),
             target: HostPath::new(target),
         };
-        self.done(request, QUICK).await
+        self.done(request).await
     }
 
-    /// Removes `workers/<id>` with all in it; nothing there is no error.
-    ///
-    /// # Errors
-    /// `BadTarget` for what is no worker's id, `System` with what could not be removed,
-    /// `Unreachable`.
-    pub async fn remove_worker(&self, worker: &str) -> Result<(), MounterError> {
-        let worker = worker.to_owned();
-        self.done(MounterRequest::RemoveWorker { worker }, SLOW)
-            .await
-    }
-
-    async fn done(&self, request: MounterRequest, limit: Duration) -> Result<(), MounterError> {
-        match self.call(request, limit).await? {
+    async fn done(&self, request: MounterRequest) -> Result<(), MounterError> {
+        match self.ask(request).await? {
             MounterResponse::Done => Ok(()),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// A call on the shared connection, within its deadline.
+    async fn ask(&self, body: MounterRequest) -> Result<MounterResponse, MounterError> {
+        let limit = body.deadline();
+        self.call(body, limit).await
     }
 
     async fn call(
@@ -328,12 +252,9 @@ impl MounterClient {
             return Ok(connection.clone());
         }
         let socket = &self.inner.socket;
-        let stream = UnixStream::connect(socket).await.map_err(|e| {
-            unreachable(format!(
-                "the mounter cannot be reached at {} ({e}); is its container running?",
-                socket.display()
-            ))
-        })?;
+        let stream = UnixStream::connect(socket)
+            .await
+            .map_err(|e| self.inner.not_reached(&e))?;
         let (reader, writer) = stream.into_split();
         let pending = Waiting::default();
         let (frames, queue) = mpsc::channel(QUEUE);
@@ -388,7 +309,7 @@ async fn read_answers(stream: &mut OwnedReadHalf, pending: &Waiting) -> std::io:
                 (Some(body), _) => *body,
                 (None, Some(part)) => {
                     let text = parts.entry(frame.id).or_default();
-                    if text.len().saturating_add(part.len()) > ANSWER {
+                    if text.len().saturating_add(part.len()) > MAX_ANSWER {
                         return Err(std::io::Error::other("an answer is too long"));
                     }
                     text.push_str(&part);

@@ -27,6 +27,16 @@ pub(crate) fn refused(message: String) -> MounterError {
     error(MounterErrorKind::Refused, message)
 }
 
+/// Too much is waiting or running already.
+pub(crate) fn busy(message: String) -> MounterError {
+    error(MounterErrorKind::Busy, message)
+}
+
+/// More than fits into one request.
+pub(crate) fn too_many(message: String) -> MounterError {
+    error(MounterErrorKind::TooMany, message)
+}
+
 /// The mounter cannot be reached.
 pub(crate) fn unreachable(message: String) -> MounterError {
     error(MounterErrorKind::Unreachable, message)

@@ -12,9 +12,10 @@ mod rpc;
 mod tree;
 mod wire;
 
-pub use client::MounterClient;
+pub use changes::review;
+pub use client::{MounterClient, ReviewAnswer};
 pub(crate) use mounter::private_socket;
-pub use mounter::{ServeError, serve};
+pub use mounter::{ReviewProgram, ServeError, serve};
 pub use rpc::{MounterRequest, MounterResponse};
 pub use wire::{
     MountFacts, MountMode, MountRequest, Mounted, MounterCaps, MounterError, MounterErrorKind,

@@ -1,16 +1,26 @@
 //! Frames between [`super::MounterClient`] and the mounter.
 //!
-//! An answer that does not fit a frame is sent as parts of its JSON text under the same id.
+//! An answer that does not fit a frame is sent as parts of its JSON text under the same id. A review
+//! has a connection of its own, one request long: closing it is giving up. Its text is sent after a
+//! [`Head`], and is the JSON of the API's answer, so that nobody on the way has to keep or parse it.
 
 use super::{
     MountRequest, Mounted, MounterCaps, MounterError, Policy, PrepareRequest, ReviewTarget,
 };
 use crate::{
     model::HostPath,
-    wire::{ApplyRequest, ApplyResult, ChangeCount, Changes, DiscardRequest, FileDiff, Folders},
+    wire::{ApplyRequest, ChangeCount, DiscardRequest, Folders},
 };
 use podbay_protocol::{FrameError, encode};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Deadline of what is on a claim's path.
+pub(crate) const QUICK: Duration = Duration::from_secs(5);
+/// Deadline of a listing, a diff or a removal, from the request to the answer's end.
+pub(crate) const SLOW: Duration = Duration::from_secs(120);
+/// Deadline of an apply or a discard, which fsync every file.
+pub(crate) const APPLY: Duration = Duration::from_secs(600);
 
 /// What the mounter is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +39,22 @@ pub enum MounterRequest {
         /// Process id of the worker's PID 1 as the host counts.
         pid: i32,
     },
-    /// List an overlay's changes; answered with `Changes`.
-    Changes(ReviewTarget),
+    /// Whether an overlay has changes; answered with `Any`.
+    Any(ReviewTarget),
+    /// List an overlay's changes; answered with the text of `Changes`.
+    Changes {
+        /// Whose.
+        target: ReviewTarget,
+        /// Only this path and what is below; `None` for everything.
+        path: Option<HostPath>,
+    },
+    /// Count them by folder; answered with the text of `ChangeSummary`.
+    Summary {
+        /// Whose.
+        target: ReviewTarget,
+        /// Only this path and what is below; `None` for everything.
+        path: Option<HostPath>,
+    },
     /// Count them; answered with `Counted`.
     Count {
         /// Whose.
@@ -45,21 +69,21 @@ pub enum MounterRequest {
         /// What is left out.
         policy: Policy,
     },
-    /// Show an overlay's changes; answered with `Diff`.
+    /// Show an overlay's changes; answered with the text of `[FileDiff]`.
     Diff {
         /// Whose.
         target: ReviewTarget,
         /// Only this path and what is below; `None` for everything.
         path: Option<HostPath>,
     },
-    /// Carry them over to the project; answered with `Applied`.
+    /// Carry them over to the project; answered with the text of `ApplyResult`.
     Apply {
         /// Whose.
         target: ReviewTarget,
         /// Which.
         request: ApplyRequest,
     },
-    /// Throw them away; answered with `Changes`: what is left.
+    /// Throw them away; answered with the text of `Changes`: what is left.
     Discard {
         /// Whose.
         target: ReviewTarget,
@@ -82,6 +106,69 @@ pub enum MounterRequest {
     },
 }
 
+/// Where a request waits, so that none of one kind waits for another kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Claims: mounts and folders of workers.
+    Claim,
+    /// Paths that are completed while somebody types.
+    Browse,
+    /// What reads or changes an overlay's changes, in a process of its own.
+    Review,
+    /// Folders of workers that go.
+    Removal,
+}
+
+impl MounterRequest {
+    pub(crate) fn lane(&self) -> Lane {
+        match self {
+            Self::Probe
+            | Self::Prepare(_)
+            | Self::Mount(_)
+            | Self::Unmount { .. }
+            | Self::EngineSocket { .. } => Lane::Claim,
+            Self::Folders { .. } => Lane::Browse,
+            Self::RemoveWorker { .. } => Lane::Removal,
+            Self::Any(_)
+            | Self::Changes { .. }
+            | Self::Summary { .. }
+            | Self::Count { .. }
+            | Self::Diff { .. }
+            | Self::Apply { .. }
+            | Self::Discard { .. } => Lane::Review,
+        }
+    }
+
+    /// Whose changes it is about, when it is a review.
+    pub(crate) fn review(&self) -> Option<&ReviewTarget> {
+        match self {
+            Self::Any(target)
+            | Self::Changes { target, .. }
+            | Self::Summary { target, .. }
+            | Self::Count { target, .. }
+            | Self::Diff { target, .. }
+            | Self::Apply { target, .. }
+            | Self::Discard { target, .. } => Some(target),
+            _ => None,
+        }
+    }
+
+    /// Whether it changes the project or the worker's changes: then it is carried out to its end
+    /// although nobody waits any more.
+    pub(crate) fn changes_something(&self) -> bool {
+        matches!(self, Self::Apply { .. } | Self::Discard { .. })
+    }
+
+    /// From the request to the answer's end.
+    pub(crate) fn deadline(&self) -> Duration {
+        match self.lane() {
+            Lane::Claim | Lane::Browse => QUICK,
+            _ if self.changes_something() => APPLY,
+            Lane::Review | Lane::Removal => SLOW,
+        }
+    }
+}
+
 /// What it answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -92,16 +179,12 @@ pub enum MounterResponse {
     Done,
     /// To `Mount`.
     Mounted(Mounted),
-    /// To `Changes` and `Discard`.
-    Changes(Changes),
+    /// To `Any`.
+    Any(bool),
     /// To `Count`; `None` when there are more than was asked for.
     Counted(Option<ChangeCount>),
     /// To `Folders`.
     Folders(Folders),
-    /// To `Diff`.
-    Diff(Vec<FileDiff>),
-    /// To `Apply`.
-    Applied(ApplyResult),
     /// To anything.
     Failed(MounterError),
 }
@@ -113,6 +196,15 @@ pub(crate) struct RequestFrame {
     pub body: MounterRequest,
 }
 
+/// What is known of a review's answer before its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Head {
+    /// The text does not hold everything.
+    pub truncated: bool,
+    /// Changes there are, or are left.
+    pub left: u64,
+}
+
 /// An answer, or a part of its text: the last part has `more` unset.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ResponseFrame {
@@ -120,21 +212,25 @@ pub(crate) struct ResponseFrame {
     #[serde(default)]
     pub more: bool,
     #[serde(default)]
+    pub head: Option<Head>,
+    #[serde(default)]
     pub part: Option<String>,
     #[serde(default)]
     pub body: Option<Box<MounterResponse>>,
 }
 
-#[derive(Serialize)]
-struct ResponseOut<'a> {
-    id: u64,
-    more: bool,
-    part: Option<&'a str>,
-    body: Option<&'a MounterResponse>,
+#[derive(Default, Serialize)]
+pub(crate) struct ResponseOut<'a> {
+    pub id: u64,
+    pub more: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<Head>,
+    pub part: Option<&'a str>,
+    pub body: Option<&'a MounterResponse>,
 }
 
 /// Bytes of text in one part: escaped again it may double, and must fit a frame then.
-const PART: usize = 400 << 10;
+pub(crate) const MAX_PART: usize = 400 << 10;
 
 /// Hands the frames of an answer to `send`, one or many.
 ///
@@ -147,9 +243,8 @@ pub(crate) fn send_response(
 ) -> std::io::Result<()> {
     let whole = ResponseOut {
         id,
-        more: false,
-        part: None,
         body: Some(body),
+        ..ResponseOut::default()
     };
     match encode(&whole) {
         Ok(frame) => return send(&frame),
@@ -159,7 +254,7 @@ pub(crate) fn send_response(
     let text = serde_json::to_string(body)?;
     let mut rest = text.as_str();
     loop {
-        let mut cut = PART.min(rest.len());
+        let mut cut = MAX_PART.min(rest.len());
         while !rest.is_char_boundary(cut) {
             cut -= 1;
         }
@@ -169,7 +264,7 @@ pub(crate) fn send_response(
             id,
             more: !rest.is_empty(),
             part: Some(part),
-            body: None,
+            ..ResponseOut::default()
         };
         let frame = encode(&out).map_err(|e| std::io::Error::other(e.to_string()))?;
         send(&frame)?;

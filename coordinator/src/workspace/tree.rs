@@ -133,18 +133,6 @@ impl Tree {
         }
     }
 
-    /// The names in a folder, sorted; gone is empty.
-    pub(crate) fn names(&self, rel: &Path) -> io::Result<Vec<OsString>> {
-        let dir = match self.dir(rel) {
-            Ok(dir) => dir,
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => return Ok(Vec::new()),
-            Err(e) => return Err(e),
-        };
-        let mut names = names_of(&dir)?;
-        names.sort();
-        Ok(names)
-    }
-
     /// What a symbolic link says.
     pub(crate) fn link(&self, rel: &Path) -> io::Result<PathBuf> {
         let fd = self.open(rel, OFlags::PATH | OFlags::NOFOLLOW)?;
@@ -182,15 +170,17 @@ pub(crate) fn open_beneath(root: impl AsFd, rel: &Path, flags: OFlags) -> io::Re
     result
 }
 
-/// The names in an open folder, without `.` and `..`, unsorted.
-pub(crate) fn names_of(dir: impl AsFd) -> io::Result<Vec<OsString>> {
-    let mut names = Vec::new();
-    for entry in fs::Dir::read_from(dir)? {
+/// The next name that a folder has, without `.` and `..`; `None` at its end. A folder's names are
+/// never collected: whoever made them chose how many there are.
+pub(crate) fn next_name(dir: &mut fs::Dir) -> io::Result<Option<OsString>> {
+    loop {
+        let Some(entry) = dir.next() else {
+            return Ok(None);
+        };
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
-            names.push(OsStr::from_bytes(name).to_owned());
+            return Ok(Some(OsStr::from_bytes(name).to_owned()));
         }
     }
-    Ok(names)
 }

@@ -161,6 +161,10 @@ pub enum MounterErrorKind {
     BadTarget,
     /// The kernel or filesystem cannot do it; a cold start may.
     Unsupported,
+    /// Too much is waiting or running already; nothing was done.
+    Busy,
+    /// More than fits into one request; it has to be named in parts.
+    TooMany,
     /// The mounter cannot be reached.
     Unreachable,
     /// Anything else; the message names the call.

@@ -32,6 +32,7 @@ fn changes(applied: bool) -> Changes {
             true => vec![],
             false => vec![one("src/cart.rs"), one("src/total.rs")],
         },
+        truncated: false,
     }
 }
 

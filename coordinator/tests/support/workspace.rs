@@ -15,7 +15,7 @@ use coordinator::{
     model::HostPath,
     workspace::{
         MountMode, MountRequest, Mounted, MounterClient, MounterError, Policy, PrepareRequest,
-        ReviewTarget, serve as serve_mounter,
+        ReviewProgram, ReviewTarget, review, serve as serve_mounter,
     },
 };
 use std::{
@@ -35,7 +35,17 @@ const STATE: &str = "/var/lib/podbay";
 pub fn serve() {
     let state = std::env::var_os("PODBAY_TEST_STATE").unwrap_or_else(|| STATE.into());
     let state = Path::new(&state);
-    serve_mounter(state, &state.join("run/mounter.sock")).unwrap();
+    let program = ReviewProgram {
+        args: ["review_process", "--exact", "--test-threads=1"]
+            .map(Into::into)
+            .to_vec(),
+    };
+    serve_mounter(state, &state.join("run/mounter.sock"), program).unwrap();
+}
+
+/// What that starts for a review.
+pub fn serve_review() {
+    review().unwrap();
 }
 
 fn docker(args: &[&str]) -> Result<String, String> {

@@ -18,6 +18,11 @@ impl ChangesTab {
             Err(why) => return TabOutcome::refuse(why),
         };
         let targets = files.targets();
+        if targets.more {
+            return TabOutcome::refuse(
+                "there are more changes than are listed: mark some, or filter the list".to_owned(),
+            );
+        }
         let totals = targets.totals();
         let call = |force| Act::Apply {
             worker: worker.to_owned(),
@@ -122,17 +127,23 @@ impl ChangesTab {
             "{} of {} would be lost for good{}:",
             totals.words(),
             self.name,
-            which(targets.marked, targets.all),
+            which(targets.marked, targets.all || targets.more),
         )];
         let all: Vec<&str> = targets.rows.iter().map(|row| row.name.as_str()).collect();
         names(&mut losses, &all);
+        if targets.more {
+            losses.push("With all that are not listed: there are more than can be.".to_owned());
+        }
         losses.push("The project itself stays as it is.".to_owned());
         if self.running {
             losses.push("Its session goes on and sees the project's own files again.".to_owned());
         }
         TabOutcome {
             ask: Some(Confirm {
-                question: format!("Discard the changes of {}?", count(totals.files, "file")),
+                question: match targets.more {
+                    true => "Discard all changes, listed or not?".to_owned(),
+                    false => format!("Discard the changes of {}?", count(totals.files, "file")),
+                },
                 losses,
                 verb: "Discard",
                 what: format!("discard {}", self.name),

@@ -43,6 +43,8 @@ pub struct Files {
     pub marked: BTreeSet<HostPath>,
     /// Of all rows.
     pub totals: Totals,
+    /// There are more than are listed.
+    pub truncated: bool,
 }
 
 impl Files {
@@ -57,6 +59,7 @@ impl Files {
             at: 0,
             marked: BTreeSet::new(),
             totals,
+            truncated: changes.truncated,
         };
         files.shown = files.matching(filter);
         if let Some(before) = before {
@@ -153,7 +156,8 @@ impl Files {
                 .collect(),
         };
         Targets {
-            all: rows.len() == self.rows.len(),
+            all: rows.len() == self.rows.len() && !self.truncated,
+            more: self.truncated && !marked && rows.len() == self.rows.len(),
             marked,
             rows,
         }
@@ -184,12 +188,14 @@ pub struct Targets<'a> {
     pub all: bool,
     /// Whether these are marked ones.
     pub marked: bool,
+    /// Nothing was chosen, and there is more than is listed.
+    pub more: bool,
 }
 
 impl Targets<'_> {
     /// Paths for the coordinator: none for everything.
     pub fn paths(&self) -> Vec<HostPath> {
-        match self.all {
+        match self.all || self.more {
             true => Vec::new(),
             false => self
                 .rows

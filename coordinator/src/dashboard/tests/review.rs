@@ -57,6 +57,7 @@ pub fn some_changes() -> Changes {
             ),
             change("src/日本語.py", ChangeKind::Modified, 1, 1),
         ],
+        truncated: false,
     }
 }
 
@@ -296,7 +297,14 @@ fn ten_thousand_files_are_drawn_as_quickly_as_ten() {
         .collect();
     let mut state = shown(120, 40);
     let project = HostPath::new("/home/me/shop");
-    take_changes(&mut state, Ok(Changes { project, entries }));
+    take_changes(
+        &mut state,
+        Ok(Changes {
+            project,
+            entries,
+            truncated: false,
+        }),
+    );
     let started = std::time::Instant::now();
     for _ in 0..200 {
         state.changes.act(Action::PageDown, 30);
@@ -379,6 +387,7 @@ fn some_entries() -> impl Strategy<Value = Changes> {
         Changes {
             project: HostPath::new("/p"),
             entries,
+            truncated: false,
         }
     })
 }

@@ -186,6 +186,10 @@ fn summary(tab: &ChangesTab, files: &Files, area: Rect, pen: &mut Pen<'_>) -> Op
         });
     }
     let mut pieces = vec![pen.piece(files.totals.words(), Role::Heading)];
+    if files.truncated {
+        let said = "not all are listed: there are more than can be";
+        pieces.push(pen.piece(said.to_owned(), Role::Warning));
+    }
     if files.totals.conflicts > 0 {
         let said = format!("! {}", count(files.totals.conflicts, "conflict"));
         pieces.push(pen.piece(said, Role::Warning));

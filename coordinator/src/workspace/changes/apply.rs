@@ -3,13 +3,15 @@
 //! Written as the project's owner, one path at a time, each by a rename: a file is old or new and
 //! never in between. Nothing at all is written when one of the chosen paths is a conflict and
 //! `force` is not set. A failure on the way is reported for its path; the others go on.
+//! Only what is named is walked; more than fits into one request has to be named in parts.
 //!
 //! Never opens anything in the project for writing that was there before.
 
 use super::{
     Review,
-    journal::{Settled, Stamp},
-    walk::{Entry, walk},
+    gather::{Named, gather_all},
+    journal::Stamp,
+    walk::{Entry, Next, walk},
 };
 use crate::{
     model::HostPath,
@@ -51,29 +53,31 @@ impl Drop for AsOwner {
     }
 }
 
+/// The most changes that are counted as left; more are told as at least so many.
+const MAX_LEFT: u64 = 20_000;
+
 pub(super) fn apply(
     review: &mut Review,
     request: &ApplyRequest,
 ) -> Result<ApplyResult, MounterError> {
-    let entries = walk(review)?;
-    let (chosen, unknown) = review.choose(&entries, &request.paths, true);
-    let conflicts: Vec<Conflict> = chosen
+    let named = Named::new(review, &request.paths);
+    let found = gather_all(review, &named, true)?;
+    let conflicts: Vec<Conflict> = found
+        .entries
         .iter()
         .filter(|entry| entry.conflict)
         .map(|entry| refusal(entry, "the project's own changed since the claim"))
         .collect();
     if !conflicts.is_empty() && !request.force {
-        return Ok(ApplyResult {
-            applied: Vec::new(),
-            conflicts,
-            left: entries.len() as u64,
-        });
+        return with_left(review, Vec::new(), conflicts);
     }
+    let chosen: Vec<&Entry> = found.entries.iter().collect();
     let mut writer = Writer {
         review,
         force: request.force,
         done: Vec::new(),
-        failed: unknown
+        failed: found
+            .unknown
             .into_iter()
             .map(|path| Conflict {
                 path,
@@ -100,21 +104,22 @@ fn finish(
     done: &[&Entry],
     conflicts: Vec<Conflict>,
 ) -> Result<ApplyResult, MounterError> {
-    worker_agent::failpoint!("mounter.apply.done");
+    worker_agent::failpoint!("reviewer.apply.done");
+    let mut room = true;
     for entry in done {
-        let lower = review.lower.meta(&entry.path).unwrap_or_default();
-        let settled = Settled {
-            hidden: true,
-            upper: entry.upper.as_ref().map(Stamp::from),
-            lower: lower.as_ref().map(Stamp::from),
-        };
-        review.journal.settle(&entry.path, settled);
+        if let Ok(Some(lower)) = review.lower.meta(&entry.path) {
+            review.journal.write(&entry.path, &lower);
+        }
+        room &= review.journal.hide(&entry.path, entry.upper.as_ref());
     }
-    let mut left = walk(review)?;
+    review.journal.seal();
+    if !room {
+        // What equals the project is no change; only what the project gets later differs again.
+        tracing::warn!("a review's journal is full: what was applied may be listed again");
+    }
     if !review.live {
-        super::discard::take_out(review, done, &left);
-        worker_agent::failpoint!("mounter.apply.taken");
-        left = walk(review)?;
+        super::discard::take_out(review, done);
+        worker_agent::failpoint!("reviewer.apply.taken");
     }
     review
         .journal
@@ -124,11 +129,29 @@ fn finish(
         .iter()
         .map(|entry| HostPath::new(entry.path.as_path()))
         .collect();
-    applied.sort();
+    applied.sort_unstable();
+    with_left(review, applied, conflicts)
+}
+
+fn with_left(
+    review: &Review,
+    applied: Vec<HostPath>,
+    conflicts: Vec<Conflict>,
+) -> Result<ApplyResult, MounterError> {
+    let mut left = 0;
+    let whole = walk(review, Path::new(""), false, &mut |_| {
+        left += 1;
+        if left < MAX_LEFT {
+            Next::Go
+        } else {
+            Next::Stop
+        }
+    })?;
     Ok(ApplyResult {
         applied,
         conflicts,
-        left: left.len() as u64,
+        left,
+        left_more: !whole,
     })
 }
 
@@ -155,7 +178,7 @@ impl<'e> Writer<'_, 'e> {
                 blocked.insert(entry.path.as_path());
             }
         }
-        worker_agent::failpoint!("mounter.apply.removed");
+        worker_agent::failpoint!("reviewer.apply.removed");
         // What comes, folders before what is in them.
         let mut folders = Vec::new();
         for entry in chosen {
@@ -296,7 +319,7 @@ impl<'e> Writer<'_, 'e> {
             return Err(e);
         }
         let name = entry.path.file_name().ok_or(Errno::INVAL)?;
-        worker_agent::failpoint!("mounter.apply.copied");
+        worker_agent::failpoint!("reviewer.apply.copied");
         fresh.put(&dir, name)
     }
 }
@@ -341,7 +364,7 @@ impl<'t> Fresh<'t> {
                 let follow = AtFlags::SYMLINK_FOLLOW;
                 fs::linkat(fs::CWD, source.as_str(), dir, self.temporary, follow)
             })?;
-            worker_agent::failpoint!("mounter.apply.linked");
+            worker_agent::failpoint!("reviewer.apply.linked");
         }
         replace(dir, self.temporary, name)
     }

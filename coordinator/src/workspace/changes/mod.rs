@@ -1,45 +1,62 @@
-//! Review of copy-on-write workers: list, show, apply, discard. Runs in the mounter.
+//! Review of copy-on-write workers: list, show, apply, discard.
 //!
 //! The upper folder is a worker's and may be hostile; the project is somebody's work. So both are
 //! reached only through [`Tree`](super::tree::Tree), the project is written only as its owner, and
 //! what is listed depends on the two trees alone: what equals the project is no change.
+//!
+//! The mounter opens both ([`Opened`]) and hands the descriptors to a child process with memory of
+//! its own ([`review`]), which does the rest: however large or hostile a tree is, it costs the one
+//! request. Whatever cannot be listed as a whole can still be counted by folder, reviewed by path,
+//! and discarded.
 //!
 //! While the overlay is mounted in a living worker its upper folder is only read (see `live`).
 //! Then what was applied or discarded is noted in a journal and hidden until the worker changes it
 //! again; the worker itself still sees its own version. When the overlay is no longer mounted,
 //! what was settled is taken out of the upper folder.
 
+mod answer;
 mod apply;
+mod clock;
 mod discard;
+mod gather;
 mod journal;
 pub(super) mod live;
+mod open;
+mod reviewer;
+mod summary;
 mod text;
 mod walk;
 
+#[cfg(test)]
+mod bounds_tests;
 #[cfg(test)]
 mod overlay_tests;
 #[cfg(test)]
 mod tests;
 
+pub(super) use open::Opened;
+pub use reviewer::review;
+pub(super) use reviewer::{Job, send};
+
 use super::{
     MounterError, ReviewTarget,
     error::system,
-    mounter::{Place, reopen},
     tree::{Meta, Tree},
 };
 use crate::{
     model::HostPath,
-    wire::{ApplyRequest, ApplyResult, ChangeCount, Changes, DiscardRequest, EntryType, FileDiff},
+    wire::{ChangeCount, Changes, EntryType, FileDiff},
 };
+use answer::Answer;
+use clock::Clock;
+use gather::{Gathered, Named, gather};
 use journal::Journal;
-use rustix::fs::{FlockOperation, flock};
 use std::{
-    collections::{HashMap, HashSet},
     os::fd::OwnedFd,
-    path::{Component, Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
-use walk::Entry;
+use walk::{Entry, Next, walk};
 
 type Result<T> = std::result::Result<T, MounterError>;
 
@@ -47,6 +64,8 @@ type Result<T> = std::result::Result<T, MounterError>;
 const DIFF_TIME: Duration = Duration::from_secs(10);
 /// The same for one file.
 const FILE_TIME: Duration = Duration::from_millis(500);
+/// What a list may spend on counting lines; later files have none.
+const COUNT_TIME: Duration = Duration::from_secs(20);
 /// The most text of one answer, in bytes; what is over is marked as cut.
 const DIFF_TEXT: usize = 48 << 20;
 
@@ -63,95 +82,99 @@ pub(super) struct Review {
     journal: Journal,
     /// Name of what is about to take a file's place in the project.
     temporary: String,
-    claimed_at_ns: i64,
+    clock: Clock,
     /// The upper folder must only be read.
     live: bool,
 }
 
 impl Review {
-    fn open(place: &mut Place, target: &ReviewTarget, change: bool) -> Result<Self> {
-        let worker = place.host.worker(&target.worker)?;
-        let project = reopen(place, target)?;
-        let changes = worker
-            .sub(Path::new("changes"))
-            .map_err(|e| system("opening the worker's changes/", e))?;
-        let owner = (project.meta.uid, project.meta.gid);
-        let mut review = Self::new(target, &changes, Tree::new(project.fd), owner, true, change)?;
-        // With the lock that a mount takes as well: nothing is mounted behind a change's back.
-        review.live = live::is_live(&place.host, &worker);
-        Ok(review)
-    }
-
     fn new(
         target: &ReviewTarget,
-        changes: &Tree,
-        lower: Tree,
+        changes: OwnedFd,
+        lower: OwnedFd,
         owner: (u32, u32),
         live: bool,
-        change: bool,
     ) -> Result<Self> {
         let failed = |e| system("opening the worker's changes/", e);
-        let lock = changes.dir(Path::new("")).map_err(failed)?;
-        if change {
-            flock(&lock, FlockOperation::LockExclusive).map_err(failed)?;
-        }
+        let tree = Tree::new(
+            changes
+                .try_clone()
+                .map_err(|e| system("opening the worker's changes/", e))?,
+        );
         Ok(Self {
             project: target.project.clone(),
             owner,
-            upper: changes.sub(Path::new("upper")).map_err(failed)?,
-            lower,
-            changes: lock,
-            journal: Journal::load(changes),
+            upper: tree.sub(Path::new("upper")).map_err(failed)?,
+            lower: Tree::new(lower),
+            journal: Journal::load(&tree),
+            changes,
             temporary: format!(".podbay-{}.tmp", target.worker),
-            claimed_at_ns: target.claimed_at_ns,
+            clock: Clock::since(target.claimed_at_ns),
             live,
         })
     }
 
-    fn list(&self) -> Result<Changes> {
-        let until = Instant::now() + DIFF_TIME;
-        let entries = walk::walk(self)?
-            .iter()
-            .map(|entry| self.show(entry, until, false).change)
-            .collect();
+    /// What is at and below the path, or everything, with line counts.
+    fn list(&self, path: Option<&HostPath>) -> Result<Changes> {
+        let named = Named::new(self, path.map_or(&[], std::slice::from_ref));
+        let Gathered {
+            entries, truncated, ..
+        } = gather(self, &named, false)?;
+        let until = Instant::now() + COUNT_TIME;
+        let count = |entry: Entry| {
+            if Instant::now() < until {
+                self.show(&entry, until, false).change
+            } else {
+                entry.change()
+            }
+        };
         Ok(Changes {
             project: self.project.clone(),
-            entries,
+            entries: entries.into_iter().map(count).collect(),
+            truncated,
         })
     }
 
-    /// `None` when there are more than `most` entries.
-    fn count(&self, most: usize) -> Result<Option<ChangeCount>> {
-        let Some(entries) = walk::walk_within(self, most.min(walk::MAX_ENTRIES))? else {
-            return Ok(None);
-        };
-        let until = Instant::now() + DIFF_TIME;
-        let changes = entries
-            .iter()
-            .map(|entry| self.show(entry, until, false).change);
-        Ok(Some(ChangeCount::of(changes)))
+    /// Whether anything changed.
+    fn any(&self) -> Result<bool> {
+        walk(self, Path::new(""), false, &mut |_| Next::Stop).map(|whole| !whole)
     }
 
-    fn diff(&self, path: Option<&HostPath>) -> Result<Vec<FileDiff>> {
-        let until = Instant::now() + DIFF_TIME;
-        let path = path.map(|path| self.relative(path));
-        let mut left = DIFF_TEXT;
-        let mut out = Vec::new();
-        for entry in walk::walk(self)? {
-            if path
-                .as_ref()
-                .is_some_and(|path| !entry.path.starts_with(path))
-            {
-                continue;
+    /// `None` when there are more than `most` entries, or counting them takes too long.
+    fn count(&self, most: u64) -> Result<Option<ChangeCount>> {
+        let until = Instant::now() + COUNT_TIME;
+        let (mut count, mut entries) = (ChangeCount::default(), 0);
+        let whole = walk(self, Path::new(""), false, &mut |entry| {
+            entries += 1;
+            if entries > most || Instant::now() >= until {
+                return Next::Stop;
             }
+            count.add(&self.show(&entry, until, false).change);
+            Next::Go
+        })?;
+        Ok(whole.then_some(count))
+    }
+
+    /// The changes as text, one after the other; whether there are more.
+    fn diff(&self, path: Option<&HostPath>, answer: &mut Answer<'_>) -> Result<()> {
+        let named = Named::new(self, path.map_or(&[], std::slice::from_ref));
+        let found = gather(self, &named, false)?;
+        let failed = |e| system("answering", e);
+        answer
+            .head(found.truncated, found.entries.len() as u64)
+            .map_err(failed)?;
+        let until = Instant::now() + DIFF_TIME;
+        let mut left = DIFF_TEXT;
+        let mut list = answer.list();
+        for entry in found.entries {
             let mut diff = self.show(&entry, until, left > 0);
             if left == 0 {
                 diff.truncated = true;
             }
             left = left.saturating_sub(diff.unified.len());
-            out.push(diff);
+            list.push(&diff).map_err(failed)?;
         }
-        Ok(out)
+        list.done().map_err(failed)
     }
 
     /// One entry with its counts, and its text if wanted. A file that cannot be read, or changed
@@ -182,94 +205,4 @@ impl Review {
             truncated: found.truncated,
         }
     }
-
-    /// A path as the walk has it: relative to the project, without `.`.
-    fn relative(&self, path: &HostPath) -> PathBuf {
-        let path = path.as_path();
-        path.strip_prefix(self.project.as_path())
-            .unwrap_or(path)
-            .components()
-            .filter(|c| !matches!(c, Component::CurDir))
-            .collect()
-    }
-
-    /// The named entries with all below, and new folders above that they need; all when none are
-    /// named. Also the names that have no change.
-    fn choose<'a>(
-        &self,
-        entries: &'a [Entry],
-        paths: &[HostPath],
-        parents: bool,
-    ) -> (Vec<&'a Entry>, Vec<HostPath>) {
-        if paths.is_empty() {
-            return (entries.iter().collect(), Vec::new());
-        }
-        let wanted: HashMap<PathBuf, &HostPath> =
-            paths.iter().map(|p| (self.relative(p), p)).collect();
-        let above: HashSet<&Path> = wanted.keys().flat_map(|p| p.ancestors()).collect();
-        let mut known = HashSet::new();
-        let mut chosen = Vec::new();
-        for entry in entries {
-            let mut take = false;
-            for path in entry.path.ancestors() {
-                if wanted.contains_key(path) {
-                    known.insert(path);
-                    take = true;
-                }
-            }
-            let new_folder = entry.after == Some(EntryType::Directory)
-                && entry.before != Some(EntryType::Directory);
-            if take || parents && new_folder && above.contains(entry.path.as_path()) {
-                chosen.push(entry);
-            }
-        }
-        let unknown = wanted
-            .iter()
-            .filter(|(path, _)| !known.contains(path.as_path()))
-            .map(|(_, given)| (*given).clone())
-            .collect();
-        (chosen, unknown)
-    }
-}
-
-/// What a worker changed.
-pub(super) fn list(place: &mut Place, target: &ReviewTarget) -> Result<Changes> {
-    Review::open(place, target, false)?.list()
-}
-
-/// How much a worker changed; `None` when that is over `most` entries.
-pub(super) fn count(
-    place: &mut Place,
-    target: &ReviewTarget,
-    most: u64,
-) -> Result<Option<ChangeCount>> {
-    let most = usize::try_from(most).unwrap_or(usize::MAX);
-    Review::open(place, target, false)?.count(most)
-}
-
-/// The changes as text.
-pub(super) fn diff(
-    place: &mut Place,
-    target: &ReviewTarget,
-    path: Option<&HostPath>,
-) -> Result<Vec<FileDiff>> {
-    Review::open(place, target, false)?.diff(path)
-}
-
-/// Carries changes over to the project.
-pub(super) fn apply(
-    place: &mut Place,
-    target: &ReviewTarget,
-    request: &ApplyRequest,
-) -> Result<ApplyResult> {
-    apply::apply(&mut Review::open(place, target, true)?, request)
-}
-
-/// Throws changes away; what is left.
-pub(super) fn discard(
-    place: &mut Place,
-    target: &ReviewTarget,
-    request: &DiscardRequest,
-) -> Result<Changes> {
-    discard::discard(&mut Review::open(place, target, true)?, request)
 }

@@ -3,11 +3,12 @@
 pub(super) use crate::model::needs::root;
 
 use super::*;
-use crate::wire::{ChangeKind, Conflict};
+use crate::wire::{ApplyRequest, ApplyResult, ChangeKind, Conflict, DiscardRequest};
 use rustix::fs::{FileType, Mode, OFlags, XattrFlags, makedev, mknodat};
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink},
+    path::PathBuf,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -16,7 +17,7 @@ pub(super) const OWNER: u32 = 1234;
 pub(super) struct Case {
     pub dir: tempfile::TempDir,
     pub claimed: i64,
-    live: bool,
+    pub live: bool,
 }
 
 impl Case {
@@ -65,14 +66,14 @@ impl Case {
         }
     }
 
-    fn whiteout(&self, path: &str) {
+    pub(super) fn whiteout(&self, path: &str) {
         let parent = self.upper(path);
         fs::create_dir_all(parent.parent().unwrap()).unwrap();
         let kind = FileType::CharacterDevice;
         mknodat(rustix::fs::CWD, &parent, kind, Mode::empty(), makedev(0, 0)).unwrap();
     }
 
-    fn opaque(&self, path: &str) {
+    pub(super) fn opaque(&self, path: &str) {
         fs::create_dir_all(self.upper(path)).unwrap();
         let name = "trusted.overlay.opaque";
         rustix::fs::setxattr(self.upper(path), name, b"y", XattrFlags::empty()).unwrap();
@@ -92,9 +93,9 @@ impl Case {
         }
     }
 
-    fn review(&self) -> Review {
-        let flags = OFlags::PATH | OFlags::DIRECTORY;
-        let open = |path: &Path| Tree::new(rustix::fs::open(path, flags, Mode::empty()).unwrap());
+    pub(super) fn review(&self) -> Review {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let open = |path: &Path| rustix::fs::open(path, flags, Mode::empty()).unwrap();
         let target = ReviewTarget {
             worker: "0123456789ab".into(),
             project: HostPath::new(self.project("")),
@@ -104,11 +105,11 @@ impl Case {
             policy: crate::workspace::Policy::default(),
         };
         let (changes, lower) = (open(self.dir.path()), open(&self.project("")));
-        Review::new(&target, &changes, lower, (OWNER, OWNER), self.live, true).unwrap()
+        Review::new(&target, changes, lower, (OWNER, OWNER), self.live).unwrap()
     }
 
     pub(super) fn list(&self) -> Vec<(String, ChangeKind, bool)> {
-        let changes = self.review().list().unwrap();
+        let changes = self.review().list(None).unwrap();
         let line = |c: crate::wire::Change| (c.path.to_string(), c.kind, c.conflict);
         changes.entries.into_iter().map(line).collect()
     }
@@ -118,10 +119,10 @@ impl Case {
         apply::apply(&mut self.review(), &ApplyRequest { paths, force }).unwrap()
     }
 
-    fn discard(&self, paths: &[&str]) -> usize {
+    pub(super) fn discard(&self, paths: &[&str]) -> usize {
         let paths = paths.iter().map(|p| HostPath::new(*p)).collect();
-        let left = discard::discard(&mut self.review(), &DiscardRequest { paths }).unwrap();
-        left.entries.len()
+        discard::discard(&mut self.review(), &DiscardRequest { paths }).unwrap();
+        self.list().len()
     }
 }
 
@@ -413,7 +414,7 @@ fn a_journal_that_was_torn_loses_nothing() {
     case.put(case.upper("edit"), "w");
     case.discard(&[]);
     assert_eq!(case.list(), []);
-    let journal = case.dir.path().join("journal.json");
+    let journal = case.dir.path().join("journal.bin");
     let text = fs::read(&journal).unwrap();
     fs::write(&journal, &text[..text.len() / 2]).unwrap();
     assert_eq!(case.list().len(), 1);

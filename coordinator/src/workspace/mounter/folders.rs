@@ -8,10 +8,10 @@ use super::host::{Host, valid_id};
 use crate::workspace::{
     MounterError, PrepareRequest,
     error::system,
-    tree::{names_of, open_beneath},
+    tree::{next_name, open_beneath},
 };
 use rustix::{
-    fs::{AtFlags, Gid, Mode, OFlags, Uid, fchmod, fchown, mkdirat, renameat, unlinkat},
+    fs::{AtFlags, Dir, Gid, Mode, OFlags, Uid, fchmod, fchown, mkdirat, renameat, unlinkat},
     io::{self, Errno},
 };
 use std::{ffi::OsString, os::fd::OwnedFd, path::Path};
@@ -88,8 +88,13 @@ pub(super) fn remove(host: &Host, id: &str) -> Result<(), MounterError> {
 /// held nor a path's length grow with a tree's depth.
 const DEEP: usize = 32;
 
-/// Removes a file or a folder with all in it; nothing there is no error.
-pub(super) fn remove_tree(parent: &OwnedFd, name: &std::ffi::OsStr) -> io::Result<()> {
+/// Passes over a folder: deep folders are moved up for the next one, and a file system may pass names
+/// over while others are removed.
+const MAX_PASSES: usize = 1_000_000;
+
+/// Removes a file or a folder with all in it; nothing there is no error. The memory it takes depends
+/// neither on the number of names nor on the depth.
+pub(crate) fn remove_tree(parent: &OwnedFd, name: &std::ffi::OsStr) -> io::Result<()> {
     match unlinkat(parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::ISDIR | Errno::PERM) => {}
@@ -98,8 +103,14 @@ pub(super) fn remove_tree(parent: &OwnedFd, name: &std::ffi::OsStr) -> io::Resul
     let top = open_beneath(parent, Path::new(name), DIR)?;
     let mut moved = 0u64;
     worker_agent::failpoint!("mounter.remove.began");
-    while empty(&top, &mut moved)? {}
-    unlinkat(parent, name, AtFlags::REMOVEDIR)
+    for _ in 0..MAX_PASSES {
+        let removed = empty(&top, &mut moved)?;
+        match unlinkat(parent, name, AtFlags::REMOVEDIR) {
+            Err(Errno::NOTEMPTY | Errno::EXIST) if removed => {}
+            result => return result,
+        }
+    }
+    Err(Errno::NOTEMPTY)
 }
 
 /// So that a hostile worker cannot have put something in the way beforehand.
@@ -107,34 +118,38 @@ pub(super) fn random() -> u64 {
     getrandom::u64().unwrap_or_default()
 }
 
-/// One pass of removing what is in `top`: whether folders were moved up for another pass.
+/// One pass of removing what is in `top`: whether anything was removed or moved up.
 fn empty(top: &OwnedFd, moved: &mut u64) -> io::Result<bool> {
-    let mut again = false;
-    // Each open folder with the names in it that are still to be looked at.
-    let mut stack: Vec<(OsString, OwnedFd, Vec<OsString>)> = Vec::new();
-    let top_names = names_of(top)?;
-    let mut top_names = top_names.into_iter();
+    let mut removed = false;
+    let mut names = Dir::read_from(top)?;
+    // Each open folder below `top` with the names in it that are still to be looked at.
+    let mut stack: Vec<(OsString, OwnedFd, Dir)> = Vec::new();
     loop {
         let depth = stack.len();
-        let (dir, name) = match stack.last_mut() {
-            None => match top_names.next() {
-                Some(name) => (top, name),
-                None => return Ok(again),
-            },
-            Some((_, dir, names)) => match names.pop() {
-                Some(name) => (&*dir, name),
-                None => {
-                    let Some((name, _, _)) = stack.pop() else {
-                        return Ok(again);
-                    };
-                    let parent = stack.last().map_or(top, |(_, dir, _)| dir);
-                    unlinkat(parent, &name, AtFlags::REMOVEDIR)?;
-                    continue;
-                }
-            },
+        let next = match stack.last_mut() {
+            None => next_name(&mut names)?,
+            Some((_, _, names)) => next_name(names)?,
         };
+        let Some(name) = next else {
+            let Some((name, _, _)) = stack.pop() else {
+                return Ok(removed);
+            };
+            let parent = stack.last().map_or(top, |(_, dir, _)| dir);
+            match unlinkat(parent, &name, AtFlags::REMOVEDIR) {
+                Ok(()) => removed = true,
+                // What was passed over is there for the next pass.
+                Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => {}
+                Err(e) => return Err(e),
+            }
+            continue;
+        };
+        let dir = stack.last().map_or(top, |(_, dir, _)| dir);
         match unlinkat(dir, &name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => continue,
+            Ok(()) => {
+                removed = true;
+                continue;
+            }
+            Err(Errno::NOENT) => continue,
             Err(Errno::ISDIR | Errno::PERM) => {}
             Err(e) => return Err(e),
         }
@@ -142,11 +157,11 @@ fn empty(top: &OwnedFd, moved: &mut u64) -> io::Result<bool> {
             *moved += 1;
             let up = format!(".podbay-{:016x}-{moved}", random());
             renameat(dir, &name, top, up.as_str())?;
-            again = true;
+            removed = true;
             continue;
         }
         let child = open_beneath(dir, Path::new(&name), DIR)?;
-        let names = names_of(&child)?;
+        let names = Dir::read_from(&child)?;
         stack.push((name, child, names));
     }
 }

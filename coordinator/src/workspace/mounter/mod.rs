@@ -2,8 +2,9 @@
 //! overlays and keeps the workers' folders.
 //!
 //! Owns the capabilities. Blocking threads and no runtime: the main thread accepts and waits for
-//! SIGTERM, a thread a connection reads, and two small pools work, so that a long review never
-//! delays a claim. It must never act on a path it did not open itself.
+//! SIGTERM, and a thread a connection reads. Claims have threads of their own and never wait for
+//! anything else; a review runs in a child process, a removal on its connection's thread, each in its
+//! turn; a queue that is full says so at once. It must never act on a path it did not open itself.
 
 mod browse;
 mod facts;
@@ -13,17 +14,21 @@ mod idmap;
 mod mount;
 mod probe;
 mod project;
+mod reviews;
 mod socket;
 mod sys;
+mod turns;
 
+pub(super) use folders::remove_tree;
 pub(super) use host::{Host, Place};
 pub(super) use project::reopen;
+pub use reviews::ReviewProgram;
 pub(super) use sys::set_fs_ids;
 
 use super::{
-    MounterCaps, MounterError, changes,
-    error::system,
-    rpc::{MounterRequest, MounterResponse, RequestFrame, send_response},
+    MounterCaps, MounterError,
+    error::{busy, system},
+    rpc::{Lane, MounterRequest, MounterResponse, RequestFrame, send_response},
 };
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -33,6 +38,7 @@ use nix::{
     },
 };
 use podbay_protocol::FrameDecoder;
+use reviews::Reviews;
 use std::{
     io::{Read, Write},
     os::{
@@ -47,7 +53,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     time::Duration,
 };
@@ -81,14 +87,14 @@ pub enum ServeError {
     },
 }
 
-/// Threads for claims: mounts, folders.
-const QUICK_THREADS: usize = 3;
-/// Threads for reviews and removals.
-const SLOW_THREADS: usize = 2;
-/// Requests waiting in each pool; when full, connections are not read.
-const QUEUE: usize = 64;
-/// Connections at a time; more are closed at once.
-const CONNECTIONS: usize = 16;
+/// Threads for claims: mounts, folders of workers.
+const CLAIM_THREADS: usize = 3;
+/// Threads that complete paths.
+const BROWSE_THREADS: usize = 1;
+/// Requests waiting in each pool; the next one is answered as busy.
+const MAX_QUEUE: usize = 64;
+/// Connections at a time; more are closed at once. Each review and each removal has one.
+const MAX_CONNECTIONS: usize = 64;
 /// How long a client may leave an answer unread.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -98,12 +104,27 @@ struct Job {
     stream: Arc<Mutex<UnixStream>>,
 }
 
-/// Serves until SIGTERM or SIGINT. `state_dir` is the state volume; `socket` is made anew, mode
-/// 0600. Call it on the main thread, before other threads are started.
+impl Job {
+    fn answer(&self, body: &MounterResponse) -> std::io::Result<()> {
+        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        send_response(self.frame.id, body, |bytes| stream.write_all(bytes))
+    }
+}
+
+/// What connections hand their requests to.
+struct Hands {
+    claims: SyncSender<Job>,
+    browse: SyncSender<Job>,
+    reviews: Reviews,
+}
+
+/// Serves until SIGTERM or SIGINT. `state_dir` is the state volume; `socket` is replaced, mode
+/// 0600; `program` starts this program again as one that carries out a review. Call it on the main
+/// thread, before other threads are started.
 ///
 /// # Errors
 /// [`ServeError`] when it cannot start. What it cannot do once started is told by `Probe`.
-pub fn serve(state_dir: &Path, socket: &Path) -> Result<(), ServeError> {
+pub fn serve(state_dir: &Path, socket: &Path, program: ReviewProgram) -> Result<(), ServeError> {
     let failed = |doing| move |source| ServeError::System { doing, source };
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTERM);
@@ -130,8 +151,13 @@ pub fn serve(state_dir: &Path, socket: &Path) -> Result<(), ServeError> {
     };
     tracing::info!(?caps, "mounter ready");
     let caps = Arc::new(caps);
-    let quick = pool("quick", QUICK_THREADS, &host, &caps).map_err(failed("starting threads"))?;
-    let slow = pool("slow", SLOW_THREADS, &host, &caps).map_err(failed("starting threads"))?;
+    let pool =
+        |name, threads| pool(name, threads, &host, &caps).map_err(failed("starting threads"));
+    let hands = Arc::new(Hands {
+        claims: pool("claims", CLAIM_THREADS)?,
+        browse: pool("browse", BROWSE_THREADS)?,
+        reviews: Reviews::new(&host, program),
+    });
     let listener = private_socket(socket).map_err(|source| ServeError::Listen {
         path: socket.to_owned(),
         source,
@@ -151,7 +177,7 @@ pub fn serve(state_dir: &Path, socket: &Path) -> Result<(), ServeError> {
             return Ok(());
         }
         match listener.accept() {
-            Ok((stream, _)) => connection(stream, &open, &quick, &slow),
+            Ok((stream, _)) => connection(stream, &open, &hands),
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
             Err(e) => tracing::warn!(error = %e, "a connection was not accepted"),
         }
@@ -199,21 +225,16 @@ impl Drop for Counted {
     }
 }
 
-fn connection(
-    stream: UnixStream,
-    open: &Arc<AtomicUsize>,
-    quick: &SyncSender<Job>,
-    slow: &SyncSender<Job>,
-) {
+fn connection(stream: UnixStream, open: &Arc<AtomicUsize>, hands: &Arc<Hands>) {
     let before = open.fetch_add(1, Ordering::Relaxed);
     let counted = Counted(Arc::clone(open));
-    if before >= CONNECTIONS {
+    if before >= MAX_CONNECTIONS {
         tracing::warn!("too many connections; one was closed");
         return;
     }
-    let (quick, slow) = (quick.clone(), slow.clone());
+    let hands = Arc::clone(hands);
     let reader = move || {
-        if let Err(e) = read(stream, &quick, &slow) {
+        if let Err(e) = read(stream, &hands) {
             tracing::warn!(error = %e, "a connection was given up");
         }
         drop(counted);
@@ -226,11 +247,7 @@ fn connection(
     }
 }
 
-fn read(
-    mut stream: UnixStream,
-    quick: &SyncSender<Job>,
-    slow: &SyncSender<Job>,
-) -> std::io::Result<()> {
+fn read(mut stream: UnixStream, hands: &Hands) -> std::io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
     let answers = Arc::new(Mutex::new(stream.try_clone()?));
@@ -246,24 +263,21 @@ fn read(
             .next_frame::<RequestFrame>()
             .map_err(|e| std::io::Error::other(e.to_string()))?
         {
-            use MounterRequest as R;
-            let pool = match frame.body {
-                R::Probe
-                | R::Prepare(_)
-                | R::Mount(_)
-                | R::Unmount { .. }
-                | R::EngineSocket { .. } => quick,
-                R::Changes(_)
-                | R::Count { .. }
-                | R::Folders { .. }
-                | R::Diff { .. }
-                | R::Apply { .. }
-                | R::Discard { .. }
-                | R::RemoveWorker { .. } => slow,
+            let pool = match frame.body.lane() {
+                Lane::Claim => &hands.claims,
+                Lane::Browse => &hands.browse,
+                Lane::Review | Lane::Removal => return hands.reviews.serve(frame, &answers),
             };
             let stream = Arc::clone(&answers);
-            if pool.send(Job { frame, stream }).is_err() {
-                return Err(std::io::Error::other("no thread is left to work"));
+            match pool.try_send(Job { frame, stream }) {
+                Ok(()) => {}
+                Err(TrySendError::Full(job)) => {
+                    let too_many = "the mounter has too many requests waiting; try again";
+                    job.answer(&MounterResponse::Failed(busy(too_many.to_owned())))?;
+                }
+                Err(TrySendError::Disconnected(_)) => {
+                    return Err(std::io::Error::other("no thread is left to work"));
+                }
             }
         }
     }
@@ -275,7 +289,7 @@ fn pool(
     host: &Arc<Host>,
     caps: &Arc<MounterCaps>,
 ) -> std::io::Result<SyncSender<Job>> {
-    let (sender, receiver) = sync_channel(QUEUE);
+    let (sender, receiver) = sync_channel(MAX_QUEUE);
     let receiver = Arc::new(Mutex::new(receiver));
     for _ in 0..threads {
         let (host, caps, receiver) = (Arc::clone(host), Arc::clone(caps), Arc::clone(&receiver));
@@ -296,23 +310,19 @@ fn work(place: &mut Place, caps: &MounterCaps, jobs: &Mutex<Receiver<Job>>) {
             let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
             jobs.recv()
         };
-        let Ok(Job { frame, stream }) = job else {
+        let Ok(job) = job else {
             return;
         };
         let mut after = After::default();
         let done = catch_unwind(AssertUnwindSafe(|| {
-            answer(place, caps, &frame.body, &mut after)
+            answer(place, caps, &job.frame.body, &mut after)
         }));
         let body = match done {
             Ok(Ok(body)) => body,
             Ok(Err(e)) => MounterResponse::Failed(e),
             Err(_) => MounterResponse::Failed(system("serving the request", "it panicked")),
         };
-        let sent = {
-            let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
-            send_response(frame.id, &body, |bytes| stream.write_all(bytes))
-        };
-        if let Err(e) = sent {
+        if let Err(e) = job.answer(&body) {
             tracing::warn!(error = %e, "an answer was not delivered");
         }
         after.run(place);
@@ -368,23 +378,8 @@ fn answer(
         MounterRequest::Unmount { worker, pid } => {
             mount::unmount_workspace(place, worker, *pid).map(|()| MounterResponse::Done)
         }
-        MounterRequest::Changes(target) => {
-            changes::list(place, target).map(MounterResponse::Changes)
-        }
-        MounterRequest::Count { target, most } => {
-            changes::count(place, target, *most).map(MounterResponse::Counted)
-        }
         MounterRequest::Folders { prefix, policy } => {
             browse::folders(place, prefix, policy).map(MounterResponse::Folders)
-        }
-        MounterRequest::Diff { target, path } => {
-            changes::diff(place, target, path.as_ref()).map(MounterResponse::Diff)
-        }
-        MounterRequest::Apply { target, request } => {
-            changes::apply(place, target, request).map(MounterResponse::Applied)
-        }
-        MounterRequest::Discard { target, request } => {
-            changes::discard(place, target, request).map(MounterResponse::Changes)
         }
         MounterRequest::EngineSocket {
             pid,
@@ -392,8 +387,15 @@ fn answer(
             target,
         } => socket::renew(place, *pid, source.as_path(), target.as_path())
             .map(|()| MounterResponse::Done),
-        MounterRequest::RemoveWorker { worker } => {
-            folders::remove(&place.host, worker).map(|()| MounterResponse::Done)
+        MounterRequest::Any(_)
+        | MounterRequest::Changes { .. }
+        | MounterRequest::Summary { .. }
+        | MounterRequest::Count { .. }
+        | MounterRequest::Diff { .. }
+        | MounterRequest::Apply { .. }
+        | MounterRequest::Discard { .. }
+        | MounterRequest::RemoveWorker { .. } => {
+            Err(system("serving the request", "it is not for this thread"))
         }
     }
 }
