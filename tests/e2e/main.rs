@@ -28,6 +28,7 @@ mod pool;
 mod records;
 mod rename;
 mod restart;
+mod review;
 mod secrets;
 mod stop;
 mod survival;

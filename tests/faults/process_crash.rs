@@ -9,8 +9,8 @@ use crate::process_kit::{
     wait_answer, wait_other_coordinator,
 };
 use Story::{
-    Apply, Discard, Leftover, Refill, Remove, Rename, Restart, RestartEnded, Spawn, SpawnBind,
-    SpawnLimits, SpawnOverlay, Start, Stop, StopOverlay,
+    Apply, Discard, DiscardLive, Leftover, Refill, Remove, Rename, Restart, RestartEnded, Spawn,
+    SpawnBind, SpawnLimits, SpawnOverlay, Start, Stop, StopOverlay,
 };
 use e2e::{
     engine,
@@ -63,6 +63,8 @@ enum Story {
     Apply,
     /// Changes are discarded.
     Discard,
+    /// The same while the session runs.
+    DiscardLive,
 }
 
 /// Points at which the coordinator dies, and the stories that lead there.
@@ -103,19 +105,24 @@ const COORDINATOR: &[(&str, &[Story])] = &[
 
 /// The mounter's.
 const MOUNTER: &[(&str, &[Story])] = &[
-    ("mounter.request", &[SpawnBind, Apply]),
+    ("mounter.request", &[SpawnBind]),
     ("mounter.prepare.half", &[Refill]),
     ("mounter.mount.made", &[SpawnBind, SpawnOverlay]),
     ("mounter.mount.moved", &[SpawnBind, SpawnOverlay]),
-    ("mounter.apply.removed", &[Apply]),
-    ("mounter.apply.copied", &[Apply]),
-    ("mounter.apply.linked", &[Apply]),
-    ("mounter.apply.done", &[Apply]),
-    ("mounter.apply.taken", &[Apply]),
-    ("mounter.discard.hidden", &[Discard]),
-    ("mounter.discard.taken", &[Discard]),
-    ("mounter.journal.synced", &[Apply, Discard]),
     ("mounter.remove.began", &[Remove]),
+];
+
+/// Those of the process that carries out a review.
+const REVIEWER: &[(&str, &[Story])] = &[
+    ("reviewer.request", &[Apply, Discard]),
+    ("reviewer.apply.removed", &[Apply]),
+    ("reviewer.apply.copied", &[Apply]),
+    ("reviewer.apply.linked", &[Apply]),
+    ("reviewer.apply.done", &[Apply]),
+    ("reviewer.apply.taken", &[Apply]),
+    ("reviewer.discard.taken", &[Discard]),
+    ("reviewer.discard.hidden", &[DiscardLive]),
+    ("reviewer.journal.synced", &[Apply, Discard]),
 ];
 
 /// The agents'.
@@ -133,7 +140,7 @@ fn row_02_every_failpoint_of_the_sources_has_a_story() {
     for package in ["coordinator/src", "worker-agent/src"] {
         failpoints(&e2e::root().join(package), &mut found);
     }
-    let here = [COORDINATOR, MOUNTER, AGENT].concat();
+    let here = [COORDINATOR, MOUNTER, REVIEWER, AGENT].concat();
     let names = here.iter().map(|(name, _)| *name);
     let told: BTreeSet<String> = names
         .chain(crate::parent::MOVES)
@@ -279,7 +286,7 @@ impl Stage {
             Restart | RestartEnded => Some(direct(&self.instance, &["restart", name])),
             Rename => Some(direct(&self.instance, &["rename", name, "renamed"])),
             Apply => Some(direct(&self.instance, &["apply", name])),
-            Discard => Some(direct(&self.instance, &["discard", "-y", name])),
+            Discard | DiscardLive => Some(direct(&self.instance, &["discard", "-y", name])),
         };
         self.wait_death(who, &before, point, ran.as_ref());
         self.slowest = self.slowest.max(began.elapsed());
@@ -398,13 +405,13 @@ impl Stage {
                 assert_eq!(project.read("new.txt").as_deref(), Some("new\n"));
                 assert!(!project.path().join("src").exists());
             }
-            Discard => {
+            Discard | DiscardLive => {
                 wait::until_true("the changes to be discarded", SLOW, || {
                     direct(instance, &["discard", "-y", name]);
                     direct(instance, &["diff", "--name-only", name]).stdout == b""
                         && instance
                             .worker(name)
-                            .is_some_and(|w| w["unapplied"] == false)
+                            .is_some_and(|w| story == DiscardLive || w["unapplied"] == false)
                 });
                 assert_eq!(project.read("hello.txt").as_deref(), Some("hello\n"));
                 assert!(project.read("src/main.c").is_some());
@@ -487,6 +494,53 @@ fn row_02_the_mounter_dies_at_every_step() {
             stories.len(),
             MOUNTER.len(),
             stage.slowest
+        ),
+    );
+}
+
+#[test]
+fn row_02_a_review_dies_at_every_step_and_nothing_else_does() {
+    let stage = Stage::new();
+    let instance = &stage.instance;
+    let stories = stories(REVIEWER);
+    let mounter = stage.victim(Who::Mounter);
+    for (point, story) in &stories {
+        println!("{point}: {story:?}");
+        let (actor, project) = (Actor::new(), Project::new());
+        let (name, folder) = (actor.name.as_str(), project.text());
+        stage.running(&actor, &["--isolation", "overlay", &folder], &CHANGES);
+        if *story != DiscardLive {
+            stage.stop(&actor);
+        }
+        audit(instance, WARM);
+        let id = instance.worker(name).unwrap()["id"].clone();
+        let changes = instance.state().join("workers").join(id.as_str().unwrap());
+        let orders = changes.join("changes/failpoints");
+        place(&orders, &format!("{point}=1*return\n"));
+        let ran = match story {
+            Apply => direct(instance, &["apply", name]),
+            _ => direct(instance, &["discard", "-y", name]),
+        };
+        let said = text(&ran.stderr);
+        assert!(!orders.exists(), "{point} was not reached: {said}");
+        assert!(
+            !ran.status.success() && said.contains("its process ended"),
+            "{point}: {said}"
+        );
+        assert_eq!(
+            stage.victim(Who::Mounter),
+            mounter,
+            "{point}: the mounter died"
+        );
+        stage.told_to_its_end(*story, &actor, &project, false);
+        stage.clear(&project);
+    }
+    e2e::measured(
+        2,
+        format!(
+            "reviews: {} crashes at {} points, nothing half",
+            stories.len(),
+            REVIEWER.len()
         ),
     );
 }

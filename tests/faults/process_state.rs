@@ -221,7 +221,7 @@ fn row_21_torn_files_are_rebuilt_and_the_coordinator_always_starts() {
     let mut files: Vec<(PathBuf, Check)> = vec![(file.clone(), &claimed), (record, &listed)];
 
     // A review's journal: what was settled may be shown again; what was not must be.
-    let journal = of(&done, "changes/journal.json");
+    let journal = of(&done, "changes/journal.bin");
     if journal.exists() {
         files.push((journal, &listed));
     }

@@ -22,6 +22,8 @@ const KEPT_SESSIONS: usize = 200;
 const REMEMBERED: usize = 1024;
 /// From the end of the grace to the container's end.
 const REMOVAL_DEADLINE: Duration = Duration::from_secs(60);
+/// How long the end of a worker waits to be told what it changed.
+const LOOK_TIME: Duration = Duration::from_secs(15);
 /// How long a session may take from TERM's grace to its end's report.
 const REPORT_SLACK: Duration = Duration::from_millis(500);
 
@@ -390,12 +392,21 @@ impl Daemon {
         let Some(target) = self.target(claim) else {
             return (false, None);
         };
-        match self.mounter.any_changes(target.clone()).await {
-            Ok(false) => (false, Some(ChangeCount::default())),
-            Ok(true) => (true, self.counted(&claim.id, target).await),
-            Err(error) => {
-                let worker = &claim.id;
+        let worker = &claim.id;
+        let any = self.mounter.any_changes(target.clone());
+        match tokio::time::timeout(LOOK_TIME, any).await {
+            Ok(Ok(false)) => (false, Some(ChangeCount::default())),
+            Ok(Ok(true)) => {
+                let count = self.counted(worker, target);
+                let count = tokio::time::timeout(LOOK_TIME, count).await;
+                (true, count.ok().flatten())
+            }
+            Ok(Err(error)) => {
                 tracing::warn!(%worker, %error, "cannot tell whether there are changes: they are kept");
+                (true, None)
+            }
+            Err(_) => {
+                tracing::warn!(%worker, "looking for changes takes long: they are kept");
                 (true, None)
             }
         }

@@ -6,6 +6,7 @@
 mod boundary;
 mod limits;
 mod lists;
+mod names;
 mod probes;
 mod terminal_floods;
 

@@ -2,7 +2,7 @@
 //! what the overlay showed. Needs root and overlay mounts.
 
 use super::tests::{Case, OWNER, reasons, root};
-use crate::{model::HostPath, workspace::mounter::set_fs_ids};
+use crate::workspace::mounter::set_fs_ids;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use proptest::prelude::*;
 use std::{
@@ -149,11 +149,11 @@ proptest! {
         let listed = case.list();
         prop_assert!(listed.iter().all(|c| !c.2), "{listed:?}");
         // A path has what the whole has at and below it.
-        for (path, ..) in &listed {
-            let of = case.review().list(Some(&HostPath::new(path.as_str()))).unwrap();
-            let of: Vec<_> = of.entries.iter().map(|c| c.path.to_string()).collect();
-            let below = listed.iter().map(|c| c.0.clone());
-            let below: Vec<_> = below.filter(|p| Path::new(p).starts_with(path)).collect();
+        let all = case.review().list(None).unwrap().entries;
+        for path in all.iter().map(|change| &change.path) {
+            let of = case.review().list(Some(path)).unwrap().entries;
+            let mut below = all.clone();
+            below.retain(|change| change.path.as_path().starts_with(path.as_path()));
             prop_assert_eq!(of, below);
         }
         let result = case.apply(&[], false);

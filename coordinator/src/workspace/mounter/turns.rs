@@ -96,7 +96,10 @@ impl Turns {
             drop(state);
             // The next one may be the first now.
             self.news.notify_all();
-            return why.map_or(Ok(Turn(self)), Err);
+            return match why {
+                None => Ok(Turn(self)),
+                Some(why) => Err(why),
+            };
         }
     }
 }
