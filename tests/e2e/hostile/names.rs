@@ -80,7 +80,7 @@ fn attack(instance: &Instance, name: &str, project: &Project, script: &str) {
 
 /// Claims a worker with a project, warm, and lets it go.
 fn claim(instance: &Instance, name: &str, project: &Project) {
-    instance.wait_warm("default", 1);
+    instance.wait_warm("default", 2);
     let folder = project.text();
     let args = ["spawn", "-n", name, &folder, "--", "cat", "hello.txt"];
     let output = instance.direct(args).output().unwrap();

@@ -16,7 +16,7 @@
 
 mod answer;
 mod apply;
-mod clock;
+pub(super) mod clock;
 mod discard;
 mod gather;
 mod journal;
@@ -94,6 +94,7 @@ impl Review {
         lower: OwnedFd,
         owner: (u32, u32),
         live: bool,
+        clock: Clock,
     ) -> Result<Self> {
         let failed = |e| system("opening the worker's changes/", e);
         let tree = Tree::new(
@@ -109,7 +110,7 @@ impl Review {
             journal: Journal::load(&tree),
             changes,
             temporary: format!(".podbay-{}.tmp", target.worker),
-            clock: Clock::since(target.claimed_at_ns),
+            clock,
             live,
         })
     }

@@ -1,6 +1,6 @@
 //! Opens what a review needs, in the mounter.
 
-use super::live;
+use super::{clock::Clock, live};
 use crate::workspace::{
     MounterError, ReviewTarget,
     error::{busy, system},
@@ -28,6 +28,8 @@ pub(crate) struct Opened {
     pub owner: (u32, u32),
     /// The overlay is mounted in a living worker.
     pub live: bool,
+    /// What is after the claim.
+    pub clock: Clock,
 }
 
 impl Opened {
@@ -55,6 +57,7 @@ impl Opened {
             owner: (project.meta.uid, project.meta.gid),
             project: project.fd,
             live,
+            clock: place.host.clock.since(&place.host, target.claimed_at_ns),
         })
     }
 }

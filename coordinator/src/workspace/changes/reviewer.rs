@@ -4,7 +4,7 @@
 //! Its memory is limited, so that whatever a worker left in its folders costs that one request. It
 //! opens no path but beneath the two descriptors, and speaks on its stdin, a socket.
 
-use super::{Answer, Opened, Review, apply, discard, summary};
+use super::{Answer, Opened, Review, apply, clock::Clock, discard, summary};
 use crate::{
     wire::Changes,
     workspace::{
@@ -44,6 +44,8 @@ pub(crate) struct Job {
     pub request: RequestFrame,
     pub owner: (u32, u32),
     pub live: bool,
+    /// What is after the claim.
+    pub clock: Clock,
 }
 
 /// Hands a job over.
@@ -161,7 +163,14 @@ fn carry_out(
     let Some(target) = body.review() else {
         return Err(system("reviewing", "the request is no review"));
     };
-    let mut review = Review::new(target, changes, project, job.owner, job.live)?;
+    let mut review = Review::new(
+        target,
+        changes,
+        project,
+        job.owner,
+        job.live,
+        job.clock.clone(),
+    )?;
     let failed = |e: io::Error| system("answering", e);
     let small = |body: MounterResponse, send: &mut dyn FnMut(&[u8]) -> io::Result<()>| {
         send_response(id, &body, send).map_err(failed)

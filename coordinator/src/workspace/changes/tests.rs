@@ -105,7 +105,8 @@ impl Case {
             policy: crate::workspace::Policy::default(),
         };
         let (changes, lower) = (open(self.dir.path()), open(&self.project("")));
-        Review::new(&target, changes, lower, (OWNER, OWNER), self.live).unwrap()
+        let clock = Clock::after(self.claimed);
+        Review::new(&target, changes, lower, (OWNER, OWNER), self.live, clock).unwrap()
     }
 
     pub(super) fn list(&self) -> Vec<(String, ChangeKind, bool)> {

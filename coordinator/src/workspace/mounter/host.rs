@@ -4,7 +4,7 @@
 //! Owns all changes of namespace. Never changes the main thread's: every [`Place`] belongs to a
 //! pool thread that has its own root and working folder.
 
-use super::idmap::IdMaps;
+use super::{idmap::IdMaps, wall_clock::WallClock};
 use crate::workspace::{
     MounterError, MounterErrorKind,
     error::{bad_target, system, unsupported},
@@ -39,6 +39,8 @@ pub(crate) struct Host {
     staging: std::result::Result<OwnedFd, String>,
     /// User namespaces for id-maps.
     pub(super) idmaps: IdMaps,
+    /// When the wall clock was set.
+    pub(crate) clock: WallClock,
 }
 
 struct Engine {
@@ -78,14 +80,17 @@ impl Host {
             )?)
         })
         .map_err(|e| format!("no mount namespace for staging overlays ({e})"));
-        Ok(Arc::new(Self {
+        let host = Self {
             state,
             state_path: state_path.to_owned(),
             proc,
             engine,
             staging,
             idmaps: IdMaps::default(),
-        }))
+            clock: WallClock::default(),
+        };
+        host.clock.begin(&host);
+        Ok(Arc::new(host))
     }
 
     /// The shim that is our parent runs where the engine resolves bind sources.

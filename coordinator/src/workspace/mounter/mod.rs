@@ -18,6 +18,7 @@ mod reviews;
 mod socket;
 mod sys;
 mod turns;
+mod wall_clock;
 
 pub(super) use folders::remove_tree;
 pub(super) use host::{Host, Place};
@@ -163,18 +164,24 @@ pub fn serve(state_dir: &Path, socket: &Path, program: ReviewProgram) -> Result<
         source,
     })?;
     let open = Arc::new(AtomicUsize::new(0));
+    let set = wall_clock::watch().map_err(failed("watching the clock"))?;
     loop {
         let mut fds = [
             PollFd::new(signal_fd.as_fd(), PollFlags::POLLIN),
             PollFd::new(listener.as_fd(), PollFlags::POLLIN),
+            PollFd::new(set.as_fd(), PollFlags::POLLIN),
         ];
         match poll(&mut fds, PollTimeout::NONE) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(e) => return Err(failed("waiting for connections")(e.into())),
         }
-        let [signalled, _] = fds.map(|fd| fd.any().unwrap_or_default());
+        let [signalled, _, clock] = fds.map(|fd| fd.any().unwrap_or_default());
         if signalled {
             return Ok(());
+        }
+        if clock {
+            host.clock.look(&host);
+            wall_clock::watch_on(&set).map_err(failed("watching the clock"))?;
         }
         match listener.accept() {
             Ok((stream, _)) => connection(stream, &open, &hands),

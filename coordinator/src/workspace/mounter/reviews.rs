@@ -146,6 +146,7 @@ impl Reviews {
             request: frame,
             owner: opened.owner,
             live: opened.live,
+            clock: opened.clock.clone(),
         };
         let sent = send(&ours, &job, &opened);
         drop(opened);
