@@ -1,6 +1,11 @@
 //! Telling clients what changed, and what agents report.
 
-use super::{Daemon, record::Recognised, unix_ms};
+use super::{
+    Daemon,
+    hear::{SILENT, rarely},
+    record::Recognised,
+    unix_ms,
+};
 use crate::{
     agent::{AgentHandle, AgentNotice, AgentRequestError, AgentVersion, FromWorker},
     config::Network,
@@ -94,14 +99,12 @@ impl Daemon {
         let asked = handle.request(ToAgentBody::Describe, super::session::AGENT_DEADLINE);
         match asked.await.map(FromWorker::described) {
             Ok(Ok(description)) => self.adopt(handle.version(), description),
-            Ok(Err(kind)) => {
-                tracing::warn!(%worker, other = kind, "the agent does not describe itself")
-            }
+            Ok(Err(kind)) => silent(&worker, &format!("it answered with {kind}")),
             Err(error @ AgentRequestError::OtherVersion { .. }) => {
                 let reason = error.to_string();
                 self.feed(Event::Lost { worker, reason });
             }
-            Err(error) => tracing::warn!(%worker, %error, "the agent does not describe itself"),
+            Err(error) => silent(&worker, &error.to_string()),
         }
     }
 
@@ -113,6 +116,7 @@ impl Daemon {
         let mut remove = true;
         let mut again = false;
         let mut follow = None;
+        let mut recarry = false;
         let shares_network;
         let netns;
         let main_runs;
@@ -129,7 +133,12 @@ impl Daemon {
             record.readings = description.readings;
             record.landlock.clone_from(&description.landlock);
             shares_network = record.network == Network::Shared;
-            record.workspace_owner = Some((description.workspace_uid, description.workspace_gid));
+            if main.is_none() {
+                // Later it would be the word of whatever runs there: who it runs as is no agent's to
+                // say.
+                let owner = (description.workspace_uid, description.workspace_gid);
+                record.workspace_owner = Some(owner);
+            }
             if main.is_none() && record.claim.as_ref().is_some_and(|c| c.moving) {
                 if record.rehoming {
                     // Its session is about to be started.
@@ -167,6 +176,7 @@ impl Daemon {
             if let Some(info) = main {
                 let carried = info.claim.clone();
                 let carried = carried.and_then(|claim| self.claim_key.unseal(&worker, claim));
+                recarry = carried.is_none() && info.exit.is_none();
                 match record.recognise(info, carried, missing) {
                     Recognised::Main => {}
                     Recognised::StartedAgain => again = true,
@@ -203,6 +213,11 @@ impl Daemon {
         }
         if let Some(claim) = follow {
             self.follow_adopted(claim);
+        }
+        if recarry {
+            // From a former version, or under another key: it gets a copy that proves itself.
+            let (daemon, worker) = (self.clone(), worker.clone());
+            tokio::spawn(async move { daemon.carry_claim(&worker).await });
         }
         let has_ended = ended.is_some();
         let cut_off = !has_ended && shares_network && self.cut_off(netns);
@@ -312,5 +327,11 @@ impl Daemon {
             record.readings = readings;
         }
         news
+    }
+}
+
+fn silent(worker: &WorkerId, why: &str) {
+    if let Some(count) = rarely(&SILENT) {
+        tracing::warn!(%worker, why, count, "agents do not describe themselves");
     }
 }

@@ -331,7 +331,7 @@ impl Daemon {
         if let Some(record) = self.lock().records.get_mut(&worker) {
             record.exec_starts(&start.session);
         }
-        let daemon = self.clone();
+        let (daemon, session) = (self.clone(), start.session.clone());
         detached(async move {
             match daemon
                 .start_session(&worker, start, Some(AttachMode::Write))
@@ -339,7 +339,12 @@ impl Daemon {
             {
                 Ok(Some(attached)) => Ok(attached),
                 Ok(None) => Err(ApiError::new(ErrorKind::Internal, "the exec has no stream")),
-                Err(fault) => Err(fault.error),
+                Err(fault) => {
+                    if let Some(record) = daemon.lock().records.get_mut(&worker) {
+                        record.exec_ended(&session);
+                    }
+                    Err(fault.error)
+                }
             }
         })
         .await
