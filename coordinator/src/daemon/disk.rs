@@ -12,8 +12,9 @@ use std::{path::Path, sync::Arc, time::Duration};
 /// How often they are looked at.
 const INTERVAL: Duration = Duration::from_secs(2);
 /// With less than this free, in bytes, making a container is likely to fail: its folders, its log,
-/// and the state that the engine keeps of it.
-const MIN_ENGINE_FREE: u64 = 16 << 20;
+/// and the state that the engine keeps of it. An ext4 that is full still says 16 MiB: it keeps 4,096
+/// clusters for itself (`/sys/fs/ext4/*/reserved_clusters`), also from root.
+const MIN_ENGINE_FREE: u64 = 32 << 20;
 /// The same for inodes: a container's layers, with all its mount points, take some dozens.
 const MIN_ENGINE_INODES: u64 = 256;
 /// With less than this free on the state volume, in bytes, a warning is shown; on a small one with
