@@ -1,7 +1,12 @@
 //! The real binary in a real shell on a real terminal: nothing of a paste, and nothing that was typed
 //! ahead, is ever run by that shell.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods
+)]
 
 mod cli_support;
 

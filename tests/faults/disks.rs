@@ -73,6 +73,18 @@ fn row_16_a_full_state_disk_costs_no_session_and_no_record() {
     let mut longest = Duration::ZERO;
     for round in 0..times(5, 1) {
         disk.fill();
+        wait::until_true(
+            "the warning that the state volume is nearly full",
+            SLOW,
+            || {
+                let status = instance.ask(["status", "--json"]);
+                status.is_some_and(|s| {
+                    s["warnings"]
+                        .to_string()
+                        .contains("state volume is nearly full")
+                })
+            },
+        );
         counting.goes_on(20);
         // What is warm is used up, and then something is said.
         let (mut refused, mut served) = (None, vec!["count".to_owned()]);

@@ -3,7 +3,7 @@
 use crate::common::{behind, quantiles};
 use e2e::{
     instance::Instance,
-    measured,
+    measured, promised,
     proxy::{Mode, Proxy},
     times, wait,
 };
@@ -59,11 +59,9 @@ fn row_05_an_external_death_is_noticed_and_replaced() {
         5,
         format!("pool full after losing one: {}", quantiles(full.clone())),
     );
-    assert!(
-        noticed.iter().all(|t| *t < Duration::from_secs(2)),
-        "{noticed:?}"
-    );
-    assert!(full.iter().all(|t| *t < Duration::from_secs(5)), "{full:?}");
+    let slowest = |all: &[Duration]| all.iter().max().copied().unwrap_or_default();
+    promised("death noticed", slowest(&noticed), Duration::from_secs(2));
+    promised("pool full again", slowest(&full), Duration::from_secs(5));
 
     let mut all = Vec::new();
     for _ in 0..times(5, 1) {
@@ -116,10 +114,8 @@ fn row_09_without_events_a_listing_tells() {
             9,
             format!("{words}: noticed {}; {listens}", quantiles(noticed.clone())),
         );
-        assert!(
-            noticed.iter().all(|t| *t < Duration::from_secs(3)),
-            "{noticed:?}"
-        );
+        let slowest = noticed.iter().max().copied().unwrap_or_default();
+        promised(words, slowest, Duration::from_secs(3));
         assert!(busiest < 60, "a storm of calls: {busiest} a second");
     }
     // The agent's word comes without the engine's: what it cannot tell is a pause.

@@ -25,7 +25,7 @@ pub mod proxy;
 pub mod terminal;
 pub mod wait;
 
-pub use measured::{folder as figures_folder, measured, times};
+pub use measured::{folder as figures_folder, measured, promised, times};
 
 use std::path::PathBuf;
 

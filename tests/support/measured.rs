@@ -1,6 +1,6 @@
 //! What tests of faults measured, for people and for the table in `tests/README.md`.
 
-use std::{fmt::Display, fs, io::Write, path::PathBuf};
+use std::{fmt::Display, fs, io::Write, path::PathBuf, time::Duration};
 
 /// How often a fault is made to happen: the full number, or a few times in the ordinary suite.
 #[must_use]
@@ -10,6 +10,21 @@ pub fn times(full: u32, few: u32) -> u32 {
     } else {
         few
     }
+}
+
+/// Holds what something took to what is promised, where faults are tested in full: on a machine that
+/// does nothing else. Elsewhere a duration says more about the machine than about Podbay; it is only
+/// printed, and the bound of the wait that it comes from is what holds.
+///
+/// # Panics
+/// It took longer.
+pub fn promised(what: &str, took: Duration, promise: Duration) {
+    println!("{what}: {took:.1?} (promised: {promise:.1?})");
+    let full = times(1, 0) == 1;
+    assert!(
+        !full || took < promise,
+        "{what}: {took:.1?}, promised {promise:.1?}"
+    );
 }
 
 /// Prints a figure of a row and appends it to `target/faults/row-NN.txt`.

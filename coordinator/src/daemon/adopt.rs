@@ -34,7 +34,7 @@ impl Daemon {
         self.background("parts", self.clone().keep_checking());
         self.background("records", self.clone().keep_writing());
         self.background("time", self.clone().keep_time());
-        self.background("disk", self.clone().keep_disk());
+        self.background("disks", self.clone().keep_disks());
         self.background("meters", self.clone().read_meters());
         self.background("counts", self.clone().keep_counts());
         self.background("mounter", self.clone().keep_mounter());

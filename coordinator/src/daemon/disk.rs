@@ -1,60 +1,99 @@
-//! Whether the engine's disk is full.
+//! The disks that Podbay can be stopped by: the engine's, and the state volume's.
 //!
-//! An engine does not always say so: Docker makes a container on a nearly full disk, logs that its
-//! state could not be stored, and lists it as stopped from then on. The coordinator's own root is on
-//! that disk, so it can look for itself.
+//! An engine does not always say that its disk is full: Docker makes a container on a nearly full
+//! disk, logs that its state could not be stored, and lists it as stopped from then on. The
+//! coordinator's own root is on that disk, so it can look for itself. On the state volume are the
+//! homes, changes and recordings of all workers; what is left there is told before nothing is.
 
 use super::{Daemon, blocking};
-use crate::fleet::Event;
+use crate::{fleet::Event, store::StateDir};
 use std::{path::Path, sync::Arc, time::Duration};
 
-/// How often it is looked at.
+/// How often they are looked at.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// Less than this, in bytes, and making a container is likely to fail: its folders, its log, and
-/// the state that the engine keeps of it.
-const MIN_FREE: u64 = 16 << 20;
+/// With less than this free, in bytes, making a container is likely to fail: its folders, its log,
+/// and the state that the engine keeps of it. An ext4 that is full still says 16 MiB: it keeps 4,096
+/// clusters for itself (`/sys/fs/ext4/*/reserved_clusters`), also from root.
+const MIN_ENGINE_FREE: u64 = 32 << 20;
 /// The same for inodes: a container's layers, with all its mount points, take some dozens.
-const MIN_INODES: u64 = 256;
+const MIN_ENGINE_INODES: u64 = 256;
+/// With less than this free on the state volume, in bytes, a warning is shown; on a small one with
+/// less than a twentieth.
+const MIN_STATE_FREE: u64 = 1 << 30;
+
+/// What is wrong with the disks, for people.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Disks {
+    /// The engine's is full.
+    engine: Option<String>,
+    /// The state volume is nearly full.
+    state: Option<String>,
+}
+
+impl Disks {
+    /// Each of them.
+    pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
+        [&self.engine, &self.state].into_iter().flatten().cloned()
+    }
+}
 
 impl Daemon {
-    /// Tells the fleet when the engine's disk becomes full, and when it no longer is.
-    pub(super) async fn keep_disk(self: Arc<Self>) {
-        let mut known = None;
+    /// Keeps what is known of the disks, and tells the fleet when the engine's becomes full and
+    /// when it no longer is.
+    pub(super) async fn keep_disks(self: Arc<Self>) {
         loop {
+            let state_dir = self.state_dir.clone();
             // A disk that hangs must not hold anything else up.
-            match blocking(|| full(Path::new("/"))).await {
+            match blocking(move || look(Path::new("/"), &state_dir)).await {
                 Ok(now) => {
-                    if now.is_some() != known.is_some() {
-                        self.feed(Event::EngineDisk(now.clone()));
+                    let before = std::mem::replace(&mut self.lock().disks, now.clone());
+                    if before.engine.is_some() != now.engine.is_some() {
+                        self.feed(Event::EngineDisk(now.engine));
                     }
-                    known = now;
                 }
-                Err(error) => tracing::debug!(%error, "the engine's disk cannot be looked at"),
+                Err(error) => tracing::debug!(%error, "the disks cannot be looked at"),
             }
             tokio::time::sleep(INTERVAL).await;
         }
     }
 }
 
-/// That the file system of this path is full for root, for people.
-fn full(path: &Path) -> std::io::Result<Option<String>> {
-    let disk = rustix::fs::statvfs(path)?;
-    Ok(words(
-        disk.f_bfree.saturating_mul(disk.f_frsize),
-        (disk.f_files > 0).then_some(disk.f_ffree),
-    ))
+fn look(root: &Path, state: &StateDir) -> std::io::Result<Disks> {
+    let engine = rustix::fs::statvfs(root)?;
+    let volume = rustix::fs::statvfs(state.path())?;
+    let bytes = |blocks: u64, size: u64| blocks.saturating_mul(size);
+    Ok(Disks {
+        // The engine is root, to whom what is reserved is free.
+        engine: engine_full(
+            bytes(engine.f_bfree, engine.f_frsize),
+            (engine.f_files > 0).then_some(engine.f_ffree),
+        ),
+        state: state_short(
+            bytes(volume.f_bavail, volume.f_frsize),
+            bytes(volume.f_blocks, volume.f_frsize),
+        ),
+    })
 }
 
-fn words(free: u64, inodes: Option<u64>) -> Option<String> {
-    if free < MIN_FREE {
-        return Some(format!(
-            "no space left on the engine's disk ({free} bytes free)"
-        ));
-    }
-    let inodes = inodes.filter(|inodes| *inodes < MIN_INODES)?;
-    Some(format!(
-        "no space left on the engine's disk ({inodes} inodes free)"
-    ))
+/// `inodes`: those that are free, where the file system counts them.
+fn engine_full(free: u64, inodes: Option<u64>) -> Option<String> {
+    let what = match inodes {
+        _ if free < MIN_ENGINE_FREE => format!("{free} bytes"),
+        Some(inodes) if inodes < MIN_ENGINE_INODES => format!("{inodes} inodes"),
+        _ => return None,
+    };
+    Some(format!("no space left on the engine's disk ({what} free)"))
+}
+
+fn state_short(free: u64, size: u64) -> Option<String> {
+    (free < MIN_STATE_FREE.min(size / 20)).then(|| {
+        format!(
+            "the state volume is nearly full: {} of {} MiB free; the homes, changes and recordings \
+             of all workers are on it",
+            free >> 20,
+            size >> 20
+        )
+    })
 }
 
 #[cfg(test)]
@@ -62,17 +101,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_is_full_without_bytes_or_without_inodes() {
-        assert_eq!(words(MIN_FREE, Some(MIN_INODES)), None);
+    fn the_engines_disk_is_full_without_bytes_or_without_inodes() {
+        let enough = (MIN_ENGINE_FREE, Some(MIN_ENGINE_INODES));
+        assert_eq!(engine_full(enough.0, enough.1), None);
         // Some file systems count none.
-        assert_eq!(words(MIN_FREE, None), None);
-        let bytes = words(4096, Some(1 << 20)).unwrap();
-        assert_eq!(
-            bytes,
-            "no space left on the engine's disk (4096 bytes free)"
+        assert_eq!(engine_full(MIN_ENGINE_FREE, None), None);
+        let words = |free, inodes| engine_full(free, inodes).unwrap();
+        let full = "no space left on the engine's disk";
+        assert_eq!(words(4096, enough.1), format!("{full} (4096 bytes free)"));
+        assert_eq!(words(1 << 40, Some(3)), format!("{full} (3 inodes free)"));
+    }
+
+    #[test]
+    fn a_small_state_volume_is_short_below_a_twentieth_and_a_large_one_below_a_gibibyte() {
+        assert_eq!(state_short(13 << 20, 256 << 20), None);
+        assert!(
+            state_short(12 << 20, 256 << 20)
+                .unwrap()
+                .contains("12 of 256 MiB free")
         );
-        let inodes = words(1 << 40, Some(3)).unwrap();
-        assert_eq!(inodes, "no space left on the engine's disk (3 inodes free)");
-        assert!(full(Path::new("/proc/self/nothing")).is_err());
+        assert_eq!(state_short(1 << 30, 1 << 40), None);
+        assert!(state_short((1 << 30) - 1, 1 << 40).is_some());
     }
 }

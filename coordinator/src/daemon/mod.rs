@@ -170,6 +170,8 @@ struct State {
     engine: EngineView,
     /// Whether projects get into warm workers.
     hot: HotMounts,
+    /// What is wrong with the disks.
+    disks: disk::Disks,
     /// Whether where workers connect to is kept.
     guard: GuardView,
     /// The guard that was told of all workers.

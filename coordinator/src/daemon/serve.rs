@@ -107,6 +107,7 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
             engine: EngineView::default(),
             hot: HotMounts::default(),
             guard: GuardView::default(),
+            disks: super::disk::Disks::default(),
             guard_boot: None,
             images: HashMap::new(),
             times: HashMap::new(),

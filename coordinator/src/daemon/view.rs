@@ -198,6 +198,7 @@ impl Daemon {
                 format!("workers reach each other's ports, and profiles whose egress is not open are refused: {why}")
             });
         }
+        warnings.extend(state.disks.warnings());
         for pool in &pools {
             if let Some(failure) = &pool.last_failure
                 && failure.retry_in_ms.is_some()
