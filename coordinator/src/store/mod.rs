@@ -5,19 +5,20 @@
 //! file that does not parse is reported and passed over. Must never be on a claim's path.
 
 mod audit;
-mod facts;
 mod audit_reader;
+mod facts;
 mod folders;
 mod lines;
 mod record;
-mod seal;
 mod recording;
+mod seal;
+mod uids;
 mod upgrade;
 
 pub use audit::AuditLog;
 pub use audit_reader::AuditReader;
 pub use folders::{StateDir, WorkerFolder};
 pub use record::{ClaimRecord, FinishedRecord};
-pub use seal::ClaimKey;
 pub use recording::{Piece, Recording, RecordingQuery};
+pub use seal::ClaimKey;
 pub use upgrade::{Upgrade, base, become_current};

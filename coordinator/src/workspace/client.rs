@@ -5,8 +5,8 @@
 //! repeated here: a mount may have happened. Whoever keeps the mounter alive is told of each.
 
 use super::{
-    MountRequest, Mounted, MounterCaps, MounterError, MounterErrorKind, Policy, PrepareRequest,
-    ReviewTarget,
+    CheckedProject, MountRequest, Mounted, MounterCaps, MounterError, MounterErrorKind, Policy,
+    PrepareRequest, ReviewTarget,
     error::{system, unreachable},
     rpc::{MounterRequest, MounterResponse, RequestFrame, ResponseFrame},
 };
@@ -135,6 +135,22 @@ impl MounterClient {
     pub async fn mount(&self, request: MountRequest) -> Result<Mounted, MounterError> {
         match self.call(MounterRequest::Mount(request), QUICK).await? {
             MounterResponse::Mounted(mounted) => Ok(mounted),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Opens a project as [`Self::mount`] would, and changes nothing.
+    ///
+    /// # Errors
+    /// `NotAFolder`, `Refused` with the rule's name, `Unsupported`, `System`, `Unreachable`.
+    pub async fn check(
+        &self,
+        project: HostPath,
+        policy: Policy,
+    ) -> Result<CheckedProject, MounterError> {
+        let request = MounterRequest::Check { project, policy };
+        match self.call(request, QUICK).await? {
+            MounterResponse::Checked(found) => Ok(found),
             other => Err(unexpected(&other)),
         }
     }

@@ -3,7 +3,8 @@
 //! An answer that does not fit a frame is sent as parts of its JSON text under the same id.
 
 use super::{
-    MountRequest, Mounted, MounterCaps, MounterError, Policy, PrepareRequest, ReviewTarget,
+    CheckedProject, MountRequest, Mounted, MounterCaps, MounterError, Policy, PrepareRequest,
+    ReviewTarget,
 };
 use crate::{
     model::HostPath,
@@ -22,6 +23,13 @@ pub enum MounterRequest {
     Prepare(PrepareRequest),
     /// Put a project into a worker; answered with `Mounted`.
     Mount(MountRequest),
+    /// Open a project as a mount would, and change nothing; answered with `Checked`.
+    Check {
+        /// The project's folder on the host.
+        project: HostPath,
+        /// Which folders may be projects.
+        policy: Policy,
+    },
     /// Take the mount at a worker's `/workspace` away; answered with `Done`.
     Unmount {
         /// The worker's id.
@@ -92,6 +100,8 @@ pub enum MounterResponse {
     Done,
     /// To `Mount`.
     Mounted(Mounted),
+    /// To `Check`.
+    Checked(CheckedProject),
     /// To `Changes` and `Discard`.
     Changes(Changes),
     /// To `Count`; `None` when there are more than was asked for.

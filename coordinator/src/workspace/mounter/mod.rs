@@ -21,10 +21,11 @@ pub(super) use project::reopen;
 pub(super) use sys::set_fs_ids;
 
 use super::{
-    MounterCaps, MounterError, changes,
+    CheckedProject, MounterCaps, MounterError, changes,
     error::system,
     rpc::{MounterRequest, MounterResponse, RequestFrame, send_response},
 };
+use crate::model::HostPath;
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
@@ -251,6 +252,7 @@ fn read(
                 R::Probe
                 | R::Prepare(_)
                 | R::Mount(_)
+                | R::Check { .. }
                 | R::Unmount { .. }
                 | R::EngineSocket { .. } => quick,
                 R::Changes(_)
@@ -364,6 +366,14 @@ fn answer(
             let (result, staged) = mount::mount(place, request);
             after.staged = staged;
             result.map(MounterResponse::Mounted)
+        }
+        MounterRequest::Check { project, policy } => {
+            let found = project::open(place, project, policy)?;
+            Ok(MounterResponse::Checked(CheckedProject {
+                project: HostPath::new(found.path),
+                dev: found.meta.dev,
+                ino: found.meta.ino,
+            }))
         }
         MounterRequest::Unmount { worker, pid } => {
             mount::unmount_workspace(place, worker, *pid).map(|()| MounterResponse::Done)
