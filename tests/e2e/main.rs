@@ -12,6 +12,7 @@
 
 mod attach;
 mod bad_input;
+mod claim_faults;
 mod claims;
 mod dashboard;
 mod down;

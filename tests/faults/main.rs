@@ -11,6 +11,7 @@
     reason = "a helper that fails ends its test"
 )]
 
+mod claims;
 mod common;
 mod disks;
 mod engine_calls;

@@ -197,10 +197,27 @@ fn row_12_after_the_parent_was_made_again_workspaces_homes_and_names_are_kept() 
 /// Failpoints of the move.
 pub const MOVES: [&str; 2] = ["rehome.container.gone", "rehome.started"];
 
-/// A coordinator that dies at any point of the move leaves a worker that a restart brings back.
+/// Uids of all workers' containers, by their labels.
+fn uids(instance: &Instance) -> Vec<String> {
+    let format = "{{index .Config.Labels \"dev.podbay.uid\"}}";
+    let containers = engine::containers(&instance.name, "worker");
+    let of = |id: &String| engine::docker(&["inspect", "-f", format, id]);
+    containers.iter().map(of).collect()
+}
+
+fn all_differ(instance: &Instance) {
+    let mut found = uids(instance);
+    let count = found.len();
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), count, "two containers have one uid: {found:?}");
+}
+
+/// A coordinator that dies at any point of the move leaves a worker that a restart brings back. The
+/// pool is filled again meanwhile, and no two containers have one uid.
 #[test]
 fn row_12_a_move_that_is_cut_short_is_taken_up_again() {
-    let config = profile("default", 1, "rehome = \"ask\"");
+    let config = profile("default", 4, "rehome = \"ask\"");
     let image = instance::faults_image();
     let instance = Instance::start_of(&config, &image);
     let project = Project::new();
@@ -209,6 +226,12 @@ fn row_12_a_move_that_is_cut_short_is_taken_up_again() {
         spawn(&instance, &name, "default", "overlay", &project.text());
         engine::docker(&["restart", "-t", "5", &instance.name]);
         wait::until_true("the loss to be noticed", SLOW, || is_lost(&instance, &name));
+        instance.wait_warm("default", 4);
+        // The next coordinator does not know of the pause: it fills the pool as it comes up.
+        instance.ok(["pool", "pause"]);
+        for container in instance.warm() {
+            engine::docker(&["rm", "-f", &container]);
+        }
         order(&instance, Who::Coordinator, &format!("{point}=return"));
         // It is read at the point itself, or at one before it.
         let cut = instance.run(["restart", &name]);
@@ -217,6 +240,7 @@ fn row_12_a_move_that_is_cut_short_is_taken_up_again() {
             wait::until_true("it to be lost", SLOW, || {
                 instance.worker(&name).is_some_and(|w| w["state"] == "lost")
             });
+            instance.wait_warm("default", 4);
             instance.ok(["restart", &name]);
         }
         wait::until_true("it to run", SLOW, || {
@@ -225,6 +249,8 @@ fn row_12_a_move_that_is_cut_short_is_taken_up_again() {
                 .is_some_and(|w| w["state"] == "running")
         });
         wait_logs(&instance, &[&name], "run-1 of");
+        instance.wait_warm("default", 4);
+        all_differ(&instance);
         let diff = instance.ok(["diff", &name]);
         assert_eq!(diff.matches("+changed").count(), 2, "{diff}");
         instance.ok(["stop", &name]);

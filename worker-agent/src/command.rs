@@ -104,6 +104,16 @@ pub fn prepare(start: &StartSession, extra: &[(&str, String)]) -> Result<Prepare
 }
 
 impl Prepared {
+    /// Whether one of the candidates is there; what it is, exec tells.
+    #[must_use]
+    pub fn is_there(&self, start: &StartSession) -> bool {
+        let there = |c: &CString| {
+            let path = c.to_str().ok();
+            path.is_some_and(|path| Path::new(&start.cwd).join(path).exists())
+        };
+        self.candidates.iter().any(there)
+    }
+
     /// What to tell the coordinator about a failed start.
     #[must_use]
     pub fn explain(&self, start: &StartSession, error: SpawnError) -> AgentError {

@@ -50,7 +50,10 @@ impl Agent {
     fn carry_out(&mut self, body: ToAgentBody, arrived: Instant) -> Result<Reply, AgentError> {
         match body {
             ToAgentBody::Ping => {}
-            ToAgentBody::Describe => return Ok(Reply::Described(Box::new(self.describe()))),
+            ToAgentBody::Describe => {
+                crate::failpoint!("agent.describe");
+                return Ok(Reply::Described(Box::new(self.describe())));
+            }
             ToAgentBody::Readings => return Ok(Reply::Readings(self.read_meters())),
             ToAgentBody::Start(start) | ToAgentBody::StartWithSecrets(start) => {
                 return self.start(*start, arrived);

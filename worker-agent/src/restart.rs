@@ -4,7 +4,12 @@
 //! another id. All of it happens here, so that a coordinator that dies in between finds a worker
 //! that runs, and the session's environment never leaves the worker.
 
-use crate::{agent::Agent, command::refuse, reactor::SessionKey, session::Session};
+use crate::{
+    agent::Agent,
+    command::{prepare, refuse},
+    reactor::SessionKey,
+    session::Session,
+};
 use podbay_protocol::{AgentError, AgentEvent, ErrorCode, SessionIo, StartSession};
 use std::time::Duration;
 
@@ -33,7 +38,8 @@ impl Agent {
     ///
     /// # Errors
     /// [`ErrorCode::NoSuchSession`], [`ErrorCode::Exists`] for the next id, [`ErrorCode::Invalid`]
-    /// for a session that is not primary, has ended, or is being restarted already.
+    /// for a session that is not primary, has ended, or is being restarted already,
+    /// [`ErrorCode::CommandNotFound`] where its program has gone.
     pub(crate) fn restart(
         &mut self,
         id: &str,
@@ -56,6 +62,14 @@ impl Agent {
         if self.session(&again.next).is_ok() {
             let message = format!("session {} exists already", again.next);
             return Err(refuse(ErrorCode::Exists, message));
+        }
+        // What cannot start again is not ended for it.
+        if let Some(start) = self.sessions.get(&key).and_then(Session::started_as)
+            && !prepare(&start, &[])?.is_there(&start)
+        {
+            let name = start.argv.first().map_or("", String::as_str);
+            let message = format!("{name} is not in the worker any more; nothing was ended");
+            return Err(refuse(ErrorCode::CommandNotFound, message));
         }
         if let Some(session) = self.sessions.get_mut(&key) {
             session.again = Some(again);

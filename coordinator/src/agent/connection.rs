@@ -41,8 +41,11 @@ pub enum AgentRequestError {
         /// What the agent says of itself.
         version: Arc<AgentVersion>,
     },
-    /// The connection ended.
+    /// The connection had ended before the request was handed over: nothing was sent.
     #[error("the worker's agent is not connected")]
+    NotSent,
+    /// The connection ended; the agent may have got the request.
+    #[error("the connection to the worker's agent ended")]
     Gone,
     /// No answer in time.
     #[error("the worker's agent did not answer within {0:?}")]
@@ -91,9 +94,9 @@ impl AgentHandle {
         let exchange = async {
             let bytes = u32::try_from(frame.len()).unwrap_or(u32::MAX);
             let room = self.room.clone().acquire_many_owned(bytes).await;
-            let room = room.map_err(|_| AgentRequestError::Gone)?;
+            let room = room.map_err(|_| AgentRequestError::NotSent)?;
             if self.frames.send((frame, room)).await.is_err() {
-                return Err(AgentRequestError::Gone);
+                return Err(AgentRequestError::NotSent);
             }
             match answered.await {
                 Ok(result) => result

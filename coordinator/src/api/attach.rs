@@ -1,6 +1,6 @@
 //! Attach WebSockets: bytes between a client and an agent's stream.
 
-use super::{audit::Ticket, reply::Failure, routes::App, uplink::Uplink};
+use super::{audit::Ticket, edge, reply::Failure, routes::App, uplink::Uplink};
 use crate::{
     daemon::{Attached, Daemon, SessionEnd},
     wire::{
@@ -68,9 +68,12 @@ pub(super) async fn spawn(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     ticket.defer();
-    sized(&daemon, upgrade).on_upgrade(move |socket| async move {
+    let most = daemon.config().api.max_body;
+    let upgrade = sized(&daemon, upgrade).max_message_size(most + edge::MAX_DISCARDED);
+    let upgrade = upgrade.max_frame_size(most + edge::MAX_DISCARDED);
+    upgrade.on_upgrade(move |socket| async move {
         let (mut to_client, mut from_client) = socket.split();
-        let spawned = match read_request(&mut from_client).await {
+        let spawned = match read_request(&mut from_client, most).await {
             Ok(request) => {
                 ticket.asked(&request);
                 daemon.spawn(request, Some(AttachMode::Write)).await
@@ -118,9 +121,20 @@ fn sized(daemon: &Arc<Daemon>, upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
         .write_buffer_size(0)
 }
 
-async fn read_request(from_client: &mut SplitStream<WebSocket>) -> Result<SpawnRequest, ApiError> {
+/// A longer message than `most` bytes is read all the same, up to a bound, so that the refusal
+/// arrives.
+async fn read_request(
+    from_client: &mut SplitStream<WebSocket>,
+    most: usize,
+) -> Result<SpawnRequest, ApiError> {
     let invalid = |why: String| ApiError::new(ErrorKind::Invalid, why);
     match tokio::time::timeout(REQUEST_DEADLINE, from_client.next()).await {
+        Ok(Some(Ok(Message::Text(text)))) if text.len() > most => {
+            Err(edge::too_large("the spawn request", most))
+        }
+        Ok(Some(Err(error))) => Err(invalid(format!(
+            "the spawn request cannot be read: {error}"
+        ))),
         Ok(Some(Ok(Message::Text(text)))) => serde_json::from_str(&text)
             .map_err(|e| invalid(format!("the first message is no spawn request: {e}"))),
         Ok(_) => Err(invalid(

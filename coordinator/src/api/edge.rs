@@ -9,12 +9,14 @@ use crate::{
     wire::{ApiError, ErrorKind},
 };
 use axum::{
-    body::{Body, to_bytes},
+    body::Body,
     extract::{Request, State},
     http::{HeaderMap, Method, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use bytes::BytesMut;
+use http_body_util::BodyExt;
 use std::{
     collections::HashMap,
     net::IpAddr,
@@ -25,6 +27,8 @@ use subtle::ConstantTimeEq;
 
 /// Bytes of all headers together, and of the address.
 const MOST_HEADERS: usize = 16 << 10;
+/// Bytes over the bound that are read and thrown away, so that the refusal arrives.
+pub(super) const MAX_DISCARDED: usize = 8 << 20;
 /// A body has come by then.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 /// Refusals of one address that are noted in so long; more are counted.
@@ -234,13 +238,9 @@ fn without_port(host: &str) -> &str {
 
 /// A body, once all of it is here.
 async fn whole(body: Body, most: usize) -> Result<Body, ApiError> {
-    match tokio::time::timeout(BODY_DEADLINE, to_bytes(body, most)).await {
-        Ok(Ok(bytes)) => Ok(Body::from(bytes)),
-        Ok(Err(error)) if is_too_large(&error) => Err(refuse(
-            ErrorKind::TooLarge,
-            "the request's body is too large",
-            &format!("send at most {most} bytes, or raise api.max_body"),
-        )),
+    match tokio::time::timeout(BODY_DEADLINE, collect(body, most)).await {
+        Ok(Ok(Some(bytes))) => Ok(Body::from(bytes.freeze())),
+        Ok(Ok(None)) => Err(too_large("the request's body", most)),
         Ok(Err(error)) => Err(ApiError::new(
             ErrorKind::Invalid,
             format!("the request's body cannot be read: {error}"),
@@ -252,8 +252,35 @@ async fn whole(body: Body, most: usize) -> Result<Body, ApiError> {
     }
 }
 
-fn is_too_large(error: &axum::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|e| e.is::<http_body_util::LengthLimitError>())
+/// What is refused for its size.
+pub(super) fn too_large(what: &str, most: usize) -> ApiError {
+    refuse(
+        ErrorKind::TooLarge,
+        &format!("{what} is too large"),
+        &format!("send at most {most} bytes, or raise api.max_body"),
+    )
+}
+
+/// A body of at most so many bytes; `None` for a longer one. More is read and thrown away up to
+/// [`MAX_DISCARDED`], or the client would see a broken connection in place of the answer.
+async fn collect(mut body: Body, most: usize) -> Result<Option<BytesMut>, axum::Error> {
+    let mut kept = BytesMut::new();
+    let mut seen: usize = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        seen = seen.saturating_add(data.len());
+        if seen <= most {
+            kept.extend_from_slice(&data);
+        } else {
+            kept = BytesMut::new();
+            if seen > most.saturating_add(MAX_DISCARDED) {
+                break;
+            }
+        }
+    }
+    Ok((seen <= most).then_some(kept))
 }
 
 #[cfg(test)]

@@ -29,10 +29,15 @@ use tokio_tungstenite::{
     },
 };
 
+use std::time::Duration;
+
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// Largest piece of input in one message. The server may limit messages; typing never gets there.
 const MAX_INPUT: usize = 64 << 10;
+
+/// After a request that could not be sent whole, the coordinator's reason is there by then.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// A client's connection to a session.
 pub struct AttachStream {
@@ -380,7 +385,17 @@ impl Client {
         let mut stream = stream.on_pipes(request.io == SessionIo::Pipes);
         let text = serde_json::to_string(request).map_err(protocol)?;
         stream.sender.control(Message::text(text));
-        stream.sender.flush().await?;
+        if let Err(error) = stream.sender.flush().await {
+            // A coordinator that refuses a request closes before it has read all of it.
+            return match within(ANSWER, "GET /v1/spawn", async {
+                Ok(stream.receiver.next().await)
+            })
+            .await
+            {
+                Ok(Some(Ok(Incoming::Message(ServerMessage::Error(said))))) => Err(said.into()),
+                _ => Err(error),
+            };
+        }
         let spawned = within(self.deadlines().spawn, "GET /v1/spawn", async {
             match stream.receiver.next().await {
                 Some(Ok(Incoming::Message(ServerMessage::Spawned(response)))) => Ok(*response),

@@ -3,7 +3,6 @@
 use super::{Daemon, blocking, random_id, record::Record, unix_ms};
 use crate::{
     config::Profile,
-    egress::{FIRST_UID, UIDS},
     fleet::{ClaimId, Event},
     model::WorkerId,
     runtime::{ProjectMount, RuntimeError},
@@ -18,11 +17,12 @@ impl Daemon {
         self: &Arc<Self>,
         worker: WorkerId,
         profile: String,
+        uid: u32,
         cold_for: Option<ClaimId>,
     ) {
         let daemon = self.clone();
         tokio::spawn(async move {
-            match daemon.create(&worker, &profile, cold_for).await {
+            match daemon.create(&worker, &profile, uid, cold_for).await {
                 Ok(()) => daemon.feed(Event::Created(worker)),
                 Err(reason) => {
                     tracing::warn!(%worker, profile, reason, "could not create a worker");
@@ -37,6 +37,7 @@ impl Daemon {
         self: &Arc<Self>,
         worker: &WorkerId,
         profile_name: &str,
+        uid: u32,
         cold_for: Option<ClaimId>,
     ) -> Result<(), String> {
         let config = self.config();
@@ -45,7 +46,7 @@ impl Daemon {
         })?;
         self.site().map_err(|e| e.message)?;
         let token = random_id().map_err(|e| e.message)?;
-        let uid = self.enter(worker, profile_name, profile)?;
+        self.enter(worker, profile_name, profile, uid);
         worker_agent::failpoint!("create.entered");
         let image = self
             .image_for(profile_name, profile)
@@ -99,25 +100,26 @@ impl Daemon {
                 e.to_string()
             })?;
         worker_agent::failpoint!("create.started");
-        if let Some(record) = self.lock().records.get_mut(worker) {
-            record.container = Some(started.container);
-            record.pid = Some(started.pid);
+        let wanted = {
+            let mut state = self.lock();
+            let record = state.records.get_mut(worker).filter(|r| !r.removing);
+            record.map(|record| {
+                record.container = Some(started.container.clone());
+                record.pid = Some(started.pid);
+            })
+        };
+        if wanted.is_none() {
+            // What removed the worker knew of no container.
+            if let Err(error) = self.docker.remove(&started.container).await {
+                tracing::warn!(%worker, %error, "left over; the next relist tries again");
+            }
+            return Err("it was removed while its container was being created".to_owned());
         }
         Ok(())
     }
 
-    /// A record with a uid of its own.
-    pub(super) fn enter(
-        &self,
-        worker: &WorkerId,
-        name: &str,
-        profile: &Profile,
-    ) -> Result<u32, String> {
-        let mut state = self.lock();
-        let taken: std::collections::HashSet<u32> = state.records.values().map(|r| r.uid).collect();
-        let uid = (FIRST_UID..FIRST_UID + UIDS)
-            .find(|uid| !taken.contains(uid))
-            .ok_or_else(|| "every worker uid is in use".to_owned())?;
+    /// A record of a worker that has, or is to have, this uid.
+    pub(super) fn enter(&self, worker: &WorkerId, name: &str, profile: &Profile, uid: u32) {
         let record = Record::new(
             worker.clone(),
             name.to_owned(),
@@ -125,13 +127,7 @@ impl Daemon {
             uid,
             unix_ms(),
         );
-        state.records.insert(worker.clone(), record);
-        Ok(uid)
-    }
-
-    /// Whether it is a worker's own uid, not root's or a project owner's.
-    pub(super) fn is_own_uid(uid: u32) -> bool {
-        (FIRST_UID..FIRST_UID + UIDS).contains(&uid)
+        self.lock().records.insert(worker.clone(), record);
     }
 
     async fn make_folder(&self, worker: &WorkerId, uid: u32, token: &str) -> Result<(), String> {
@@ -182,7 +178,7 @@ impl Daemon {
     }
 
     /// Forgets a worker that never came to be, and its folder.
-    async fn forget(&self, worker: &WorkerId) {
+    async fn forget(self: &Arc<Self>, worker: &WorkerId) {
         self.hub.forget(worker);
         self.unguard(worker).await;
         self.lock().records.remove(worker);
@@ -190,7 +186,8 @@ impl Daemon {
     }
 
     /// Removes a worker's folder; the mounter can remove what other uids own.
-    pub(super) async fn remove_folder(&self, worker: &WorkerId) {
+    /// While it is left, so is its uid: its files are of that uid.
+    pub(super) async fn remove_folder(self: &Arc<Self>, worker: &WorkerId) {
         let hot = self.lock().hot.available;
         let mut result = Err("no mounter".to_owned());
         if hot {
@@ -210,9 +207,18 @@ impl Daemon {
         match result {
             Ok(()) => {
                 self.lock().leftovers.remove(worker);
+                self.feed(Event::Release(worker.clone()));
             }
             Err(error) => {
-                if self.lock().leftovers.insert(worker.clone()) {
+                let (uid, news) = {
+                    let mut state = self.lock();
+                    let uid = state.fleet.worker(worker).map(|w| w.uid);
+                    (uid, state.leftovers.insert(worker.clone()))
+                };
+                if let Some(uid) = uid {
+                    self.feed(Event::Reserve(vec![(worker.clone(), uid)]));
+                }
+                if news {
                     tracing::warn!(%worker, error, "the worker's folder is left over");
                     // Once: what cannot be removed at all is tried at the mounter's own pace.
                     self.mounter_hint.notify_one();
@@ -222,7 +228,7 @@ impl Daemon {
     }
 
     /// Tries once more to remove folders that are left over, now that the mounter works.
-    pub(super) async fn remove_leftovers(&self) {
+    pub(super) async fn remove_leftovers(self: &Arc<Self>) {
         let left: Vec<WorkerId> = self.lock().leftovers.iter().cloned().collect();
         for worker in left {
             self.remove_folder(&worker).await;
@@ -288,6 +294,7 @@ impl Daemon {
         name: &str,
         grace_ms: Option<u64>,
     ) -> Result<crate::wire::WorkerView, ApiError> {
+        super::resolve::check_grace(grace_ms)?;
         let worker = self.find_live(name)?;
         self.stop_ids(vec![worker.clone()], grace_ms).await?;
         self.worker(worker.as_str()).or_else(|_| self.worker(name))

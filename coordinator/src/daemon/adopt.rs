@@ -1,6 +1,9 @@
 //! Taking over after a start: what is on disk, what runs, what was left over.
 
-use super::Daemon;
+use super::{
+    Daemon, blocking,
+    engine::{FIRST_RETRY, LONGEST_RETRY},
+};
 use crate::{
     fleet::{Event, RemoveCause},
     model::WorkerId,
@@ -21,8 +24,10 @@ impl Daemon {
         self.reach(&agent_binary).await;
         tokio::join!(self.first_mounter(), self.first_guard());
         let specs = self.pool_specs().await;
+        self.reserve_uids().await;
         // Adopt first, fill the pools after: a worker that is there is not made again.
         self.adopt_listed().await;
+        self.adopt_moving().await;
         self.brief_guard().await;
         worker_agent::failpoint!("adopt.listed");
         self.feed(Event::Configured(specs));
@@ -74,32 +79,67 @@ impl Daemon {
         }
     }
 
-    /// Folders of workers whose container is gone: claimed ones become finished sessions, the
-    /// others go.
-    async fn settle_leftovers(self: &Arc<Self>) {
+    /// The uids of what is on disk are in use, whether a container is listed or not. Nothing is
+    /// created before they are known.
+    async fn reserve_uids(self: &Arc<Self>) {
+        let mut wait = FIRST_RETRY;
+        let on_disk = loop {
+            let store = self.state_dir.clone();
+            match blocking(move || store.worker_uids()).await {
+                Ok(found) => break found,
+                Err(error) => {
+                    tracing::warn!(%error, "the workers' folders cannot be read yet");
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(LONGEST_RETRY);
+                }
+            }
+        };
+        let uids = {
+            let state = self.lock();
+            let open = |(id, _): &(WorkerId, u32)| !state.finished.contains_key(id);
+            on_disk.into_iter().filter(open).collect()
+        };
+        self.feed(Event::Reserve(uids));
+    }
+
+    /// Workers whose container was being recreated when the former coordinator died, and that have
+    /// none: lost, under the uid that they had.
+    async fn adopt_moving(self: &Arc<Self>) {
+        for worker in self.unlisted() {
+            let Some(claim) = self.state_dir.worker(&worker).claim().filter(|c| c.moving) else {
+                continue;
+            };
+            if let Err(error) = self.left_behind(claim) {
+                tracing::warn!(%worker, error, "it ends here");
+            }
+        }
+    }
+
+    /// Workers that have a folder and neither a container nor a record of their end.
+    fn unlisted(&self) -> Vec<WorkerId> {
         let on_disk = match self.state_dir.workers() {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(%error, "the workers' folders cannot be read");
-                return;
+                return Vec::new();
             }
         };
-        let left: Vec<WorkerId> = {
-            let state = self.lock();
-            let known =
-                |id: &WorkerId| state.records.contains_key(id) || state.finished.contains_key(id);
-            on_disk.into_iter().filter(|id| !known(id)).collect()
-        };
-        for worker in left {
-            if let Some(claim) = self.state_dir.worker(&worker).claim().filter(|c| c.moving) {
-                match self.left_behind(claim) {
-                    Ok(()) => continue,
-                    Err(error) => tracing::warn!(%worker, error, "it ends here"),
-                }
-            }
+        let state = self.lock();
+        let known =
+            |id: &WorkerId| state.records.contains_key(id) || state.finished.contains_key(id);
+        on_disk.into_iter().filter(|id| !known(id)).collect()
+    }
+
+    /// Folders of workers whose container is gone: claimed ones become finished sessions, the
+    /// others go.
+    async fn settle_leftovers(self: &Arc<Self>) {
+        for worker in self.unlisted() {
             worker_agent::failpoint!("adopt.leftover");
             let reason = "its container was gone when the coordinator started".to_owned();
             self.settle(&worker, &RemoveCause::Unhealthy(reason)).await;
+            if !self.lock().leftovers.contains(&worker) {
+                self.feed(Event::Release(worker));
+            }
         }
     }
 }

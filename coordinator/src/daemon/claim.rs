@@ -101,7 +101,7 @@ impl Daemon {
                             }
                             return Ok(placed);
                         }
-                        Err(fault) if fault.whose != PlaceFault::Request => {
+                        Err(fault) if fault.whose.may_repeat() => {
                             cancel.armed = true;
                             last_fault = Some(fault.error);
                         }

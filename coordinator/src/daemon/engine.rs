@@ -3,7 +3,7 @@
 use super::{Daemon, Site, record::Record};
 use crate::{
     config::{Config, Network, Profile, SecurityProfile},
-    fleet::{Event, Observed, PoolSpec},
+    fleet::{Event, Millis, Observed, PoolSpec},
     model::WorkerId,
     runtime::{HostFolders, Listed, PullPolicy, RuntimeError, labels, own_container},
     wire::EventBody,
@@ -136,7 +136,7 @@ impl Daemon {
         let listed = self.docker.list(&site.own.name).await?;
         let mut containers = Vec::new();
         for container in &listed {
-            if let Some(observed) = self.observe(container) {
+            if let Some(observed) = self.observe(container, asked_at) {
                 containers.push(observed);
             }
         }
@@ -148,13 +148,17 @@ impl Daemon {
     }
 
     /// What the fleet has to know of a listed container; a record is made for an unknown one.
-    fn observe(self: &Arc<Self>, listed: &Listed) -> Option<Observed> {
+    /// `asked_at` is when the listing was asked for.
+    fn observe(self: &Arc<Self>, listed: &Listed, asked_at: Millis) -> Option<Observed> {
         let label = |key: &str| listed.labels.get(key);
         if label(labels::ROLE).map(String::as_str) != Some("worker") {
             return None;
         }
         let id = WorkerId::new(label(labels::WORKER)?.clone()).ok()?;
         let profile = label(labels::PROFILE).cloned().unwrap_or_default();
+        let uid = label(labels::UID)
+            .and_then(|u| u.parse().ok())
+            .unwrap_or_default();
         let unknown = {
             let mut state = self.lock();
             match state.records.get_mut(&id) {
@@ -165,14 +169,15 @@ impl Daemon {
                     false
                 }
                 None => {
-                    if state.gone.contains(&id) {
+                    if state.gone.iter().any(|(w, at)| *w == id && asked_at <= *at) {
                         // Ids are never used again: this list is older than the removal.
                         return None;
                     }
                     if state.finished.contains_key(&id) {
-                        // Its end is on record: a coordinator died while it removed the container.
+                        // Its end is on record, and yet there is a container: a coordinator died
+                        // while it removed it, or one was created while it was being removed.
                         drop(state);
-                        self.finish_removal(listed.container.clone());
+                        self.finish_removal(id, uid, listed.container.clone());
                         return None;
                     }
                     true
@@ -185,9 +190,6 @@ impl Daemon {
             None
         };
         let (claimed, name) = if unknown {
-            let uid = label(labels::UID)
-                .and_then(|u| u.parse().ok())
-                .unwrap_or_default();
             let created_ms = u64::try_from(listed.created_s).unwrap_or_default() * 1000;
             let image = self
                 .config()
@@ -224,6 +226,8 @@ impl Daemon {
             (claim.is_some(), claim.map(|c| c.name.clone()))
         };
         Some(Observed {
+            confinement: self.confinement_of(&profile, &listed.labels),
+            uid,
             worker: id,
             profile,
             spec: label(labels::SPEC).cloned().unwrap_or_default(),
@@ -234,11 +238,16 @@ impl Daemon {
         })
     }
 
-    fn finish_removal(self: &Arc<Self>, container: String) {
+    /// Removes a container of a session that has ended. Until then its uid is in use.
+    fn finish_removal(self: &Arc<Self>, worker: WorkerId, uid: u32, container: String) {
+        self.feed(Event::Reserve(vec![(worker.clone(), uid)]));
         let daemon = self.clone();
         tokio::spawn(async move {
-            if let Err(error) = daemon.docker.remove(&container).await {
-                tracing::warn!(container, %error, "left over; the next relist tries again");
+            match daemon.docker.remove(&container).await {
+                Ok(()) => daemon.feed(Event::Release(worker)),
+                Err(error) => {
+                    tracing::warn!(container, %error, "left over; the next relist tries again");
+                }
             }
         });
     }
@@ -327,7 +336,9 @@ impl Daemon {
                         .unwrap_or_default()
                 }
             };
-            specs.push(pool_spec(name, profile, self.spec_hash(profile, &image)));
+            let confinement = self.confinement(profile);
+            let spec = self.spec_hash(profile, &image);
+            specs.push(pool_spec(name, profile, spec, confinement));
         }
         specs
     }
@@ -399,11 +410,12 @@ impl Daemon {
     }
 }
 
-fn pool_spec(name: &str, profile: &Profile, spec: String) -> PoolSpec {
+fn pool_spec(name: &str, profile: &Profile, spec: String, confinement: String) -> PoolSpec {
     let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
     PoolSpec {
         profile: name.to_owned(),
         spec,
+        confinement,
         min_warm: profile.min_warm,
         max_warm: profile.max_warm,
         idle_timeout: millis(profile.idle_timeout),

@@ -24,6 +24,8 @@ const REMEMBERED: usize = 1024;
 const REMOVAL_DEADLINE: Duration = Duration::from_secs(60);
 /// How long the end of a worker waits to be told what it changed.
 const LOOK_TIME: Duration = Duration::from_secs(15);
+/// How long a removal waits for a container that is being recreated; then it is tried again.
+const MOVE_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a session may take from TERM's grace to its end's report.
 const REPORT_SLACK: Duration = Duration::from_millis(500);
 
@@ -50,21 +52,26 @@ impl Daemon {
         worker: &WorkerId,
         cause: &RemoveCause,
     ) -> Result<(), String> {
+        self.await_move(worker).await?;
         let container = {
             let state = self.lock();
-            let record = state.records.get(worker);
-            record.and_then(|r| r.container.clone()).unwrap_or_else(|| {
-                let instance = self
-                    .site
-                    .get()
-                    .map(|s| s.own.name.clone())
-                    .unwrap_or_default();
-                format!("{instance}-warm-{worker}")
-            })
+            state.records.get(worker).and_then(|r| r.container.clone())
+        };
+        let container = match (container, self.site.get()) {
+            (None, Some(site)) => {
+                let found = self.docker.find_worker(&site.own.name, worker.as_str());
+                found.await.map_err(|error| {
+                    self.engine_said(&error);
+                    error.to_string()
+                })?
+            }
+            (known, _) => known,
         };
         self.note_end(worker).await;
         worker_agent::failpoint!("finish.noted");
-        if let Err(error) = self.docker.remove(&container).await {
+        if let Some(container) = container
+            && let Err(error) = self.docker.remove(&container).await
+        {
             self.engine_said(&error);
             return Err(error.to_string());
         }
@@ -73,6 +80,23 @@ impl Daemon {
         self.settle(worker, cause).await;
         worker_agent::failpoint!("finish.settled");
         Ok(())
+    }
+
+    /// Waits until nobody creates a container for the worker any more: one that is created after
+    /// the removal would be left over, under a uid that another worker may have by then.
+    async fn await_move(&self, worker: &WorkerId) -> Result<(), String> {
+        let deadline = Instant::now() + MOVE_DEADLINE;
+        loop {
+            let news = self.ended.notified();
+            tokio::pin!(news);
+            news.as_mut().enable();
+            if self.lock().records.get(worker).is_none_or(|r| !r.rehoming) {
+                return Ok(());
+            }
+            if tokio::time::timeout_at(deadline, news).await.is_err() {
+                return Err("its container is still being recreated".to_owned());
+            }
+        }
     }
 
     /// How the session ended, on disk before the container goes: nobody could tell afterwards, should
@@ -105,11 +129,12 @@ impl Daemon {
     pub(super) async fn settle(self: &Arc<Self>, worker: &WorkerId, cause: &RemoveCause) {
         self.unguard(worker).await;
         let record = {
+            let now = self.now();
             let mut state = self.lock();
             if state.gone.len() >= REMEMBERED {
                 state.gone.pop_front();
             }
-            state.gone.push_back(worker.clone());
+            state.gone.push_back((worker.clone(), now));
             let record = state.records.get(worker);
             record.map(|r| (r.claim.clone(), r.session.clone()))
         };
@@ -162,7 +187,7 @@ impl Daemon {
         blocking(move || store.write_finished(&finished)).await
     }
 
-    async fn keep(&self, finished: FinishedRecord) {
+    async fn keep(self: &Arc<Self>, finished: FinishedRecord) {
         let store = self.state_dir.clone();
         let written = finished.clone();
         let turn = self.keeping.lock().await;
@@ -200,7 +225,7 @@ impl Daemon {
         }
     }
 
-    pub(super) async fn drop_finished(&self, id: &WorkerId) -> std::io::Result<()> {
+    pub(super) async fn drop_finished(self: &Arc<Self>, id: &WorkerId) -> std::io::Result<()> {
         self.lock().finished.remove(id);
         self.remove_folder(id).await;
         worker_agent::failpoint!("drop.folder");
@@ -315,6 +340,7 @@ impl Daemon {
         self: &Arc<Self>,
         grace_ms: Option<u64>,
     ) -> Result<Vec<String>, ApiError> {
+        super::resolve::check_grace(grace_ms)?;
         let claimed: Vec<(WorkerId, String)> = {
             let state = self.lock();
             let records = state.records.values().filter(|r| !r.removing);

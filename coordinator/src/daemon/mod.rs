@@ -6,12 +6,15 @@
 
 mod actions;
 mod adopt;
+mod begin;
 mod bus;
+mod check;
 mod claim;
 mod count;
 mod disk;
 mod egress;
 mod engine;
+mod environment;
 mod exits;
 mod finish;
 mod follow;
@@ -154,8 +157,9 @@ struct State {
     fleet: Fleet,
     /// What the fleet does not have to know of each worker.
     records: HashMap<WorkerId, Record>,
-    /// Workers whose container was removed: a list that was made before it still shows them.
-    gone: VecDeque<WorkerId>,
+    /// Workers whose container was removed, and when: a list that was made before it still shows
+    /// them.
+    gone: VecDeque<(WorkerId, Millis)>,
     /// Workers that are gone and whose folder could not be removed yet.
     leftovers: HashSet<WorkerId>,
     /// Claims that wait for a worker, by the number the fleet knows them by.
@@ -337,9 +341,10 @@ impl Daemon {
             Action::Create {
                 worker,
                 profile,
+                uid,
                 cold_for,
             } => {
-                self.start_create(worker, profile, cold_for);
+                self.start_create(worker, profile, uid, cold_for);
             }
             Action::Remove { worker, cause } => self.start_remove(worker, cause),
             Action::Probe(worker) => self.start_probe(worker),

@@ -3,32 +3,17 @@
 //! This is the claim's path: no engine call, no fsync. Mount, one frame to the agent, fork and
 //! exec. The record on disk, the rename and the limits follow beside it.
 
-use super::{
-    Daemon, egress, random_id,
-    resolve::Resolved,
-    session::{Attached, STREAM_DEADLINE, agent_error},
-    unix_ns,
-};
+use super::{Daemon, egress, random_id, resolve::Resolved, session::Attached, unix_ns};
 use crate::{
-    agent::AgentRequestError,
     fleet::{ClaimId, Event, PlaceFault},
-    model::{Egress, Isolation, WorkerId, WorkerName},
+    model::{Isolation, WorkerId, WorkerName},
     runtime::allows_root,
     store::ClaimRecord,
     wire::{ApiError, ErrorKind, SpawnResponse, Timings},
     workspace::{MountMode, MountRequest, Mounted, MounterError, MounterErrorKind},
 };
-use podbay_protocol::{
-    Attach, AttachMode, Reply, SHORTEST_REDACTED, SessionIo, StartSession, ToAgentBody, paths,
-};
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-/// An agent's answer to `Start`: exec of a huge program from a cold disk included.
-pub(super) const START_DEADLINE: Duration = Duration::from_secs(30);
+use podbay_protocol::{AttachMode, Reply, SHORTEST_REDACTED, ToAgentBody};
+use std::{sync::Arc, time::Instant};
 
 /// A worker that runs the command.
 #[derive(Debug)]
@@ -43,19 +28,29 @@ pub struct Placed {
 #[derive(Debug)]
 pub(super) struct Fault {
     pub error: ApiError,
-    /// Whether, and which, another worker may do better.
+    /// What that means for the claim and the worker.
     pub whose: PlaceFault,
 }
 
 impl Fault {
-    fn request(error: ApiError) -> Self {
+    /// The default: the claim fails, and nothing of it is in the worker.
+    pub(super) fn request(error: ApiError) -> Self {
         Self {
             error,
             whose: PlaceFault::Request,
         }
     }
 
-    fn worker(message: impl Into<String>) -> Self {
+    /// The claim fails, and something of it may be in the worker.
+    pub(super) fn tainted(error: ApiError) -> Self {
+        Self {
+            error,
+            whose: PlaceFault::Tainted,
+        }
+    }
+
+    /// Only where nothing was sent to the worker's agent: another worker serves the claim.
+    pub(super) fn worker(message: impl Into<String>) -> Self {
         Self {
             error: ApiError::new(ErrorKind::Internal, message),
             whose: PlaceFault::Worker,
@@ -85,7 +80,9 @@ impl Daemon {
                 Ok(self.placed(&record, mounted, attached, timings, warm, resolved))
             }
             Err(fault) => {
-                if let Some(record) = self.lock().records.get_mut(&worker) {
+                if fault.whose == PlaceFault::Unknown {
+                    self.keep_unknown(&worker);
+                } else if let Some(record) = self.lock().records.get_mut(&worker) {
                     record.claim = None;
                 }
                 self.feed(Event::PlaceFailed {
@@ -112,17 +109,71 @@ impl Daemon {
         let mounted = self.mount(worker, resolved).await?;
         timings.mount_us = micros(mounting);
         worker_agent::failpoint!("claim.mounted");
-
-        let record = self.record_of(worker, warm, resolved, name, mounted.as_ref())?;
         let starting = Instant::now();
+        let started = self
+            .try_start(worker, warm, resolved, name, mounted.as_ref(), attach)
+            .await;
+        timings.start_us = micros(starting);
+        match started {
+            Ok((record, attached)) => Ok((record, mounted, attached, timings)),
+            Err(mut fault) => {
+                let clean = fault.whose == PlaceFault::Request;
+                if clean && warm && mounted.is_some() && !self.empty_again(worker).await {
+                    fault.whose = PlaceFault::Tainted;
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    async fn try_start(
+        self: &Arc<Self>,
+        worker: &WorkerId,
+        warm: bool,
+        resolved: &Resolved,
+        name: WorkerName,
+        mounted: Option<&Mounted>,
+        attach: Option<AttachMode>,
+    ) -> Result<(ClaimRecord, Option<Attached>), Fault> {
+        let record = self.record_of(worker, warm, resolved, name, mounted)?;
         let start = self
             .start_message(&record, resolved)
             .map_err(Fault::request)?;
         worker_agent::failpoint!("claim.starting");
         let attached = self.start_session(worker, start, attach).await?;
         worker_agent::failpoint!("claim.started");
-        timings.start_us = micros(starting);
-        Ok((record, mounted, attached, timings))
+        Ok((record, attached))
+    }
+
+    /// Takes the project out of a warm worker whose claim failed before anything ran there; whether
+    /// its agent confirms that the worker is as it was.
+    async fn empty_again(&self, worker: &WorkerId) -> bool {
+        let pid = self.lock().records.get(worker).and_then(|r| r.pid);
+        let Some(pid) = pid else { return false };
+        if let Err(error) = self.mounter.unmount(worker.as_str(), pid).await {
+            tracing::debug!(%worker, %error, "a worker whose claim failed is replaced");
+            return false;
+        }
+        match self.ask(worker, ToAgentBody::Describe).await {
+            Ok(Reply::Described(it)) => !it.workspace_mounted && it.sessions.is_empty(),
+            Ok(_) | Err(_) => false,
+        }
+    }
+
+    /// The command may run in this worker: its record says so until its agent tells.
+    fn keep_unknown(self: &Arc<Self>, worker: &WorkerId) {
+        if let Some(record) = self.lock().records.get_mut(worker) {
+            record.unfollowed = true;
+        }
+        let (daemon, id) = (self.clone(), worker.clone());
+        tokio::spawn(async move {
+            if let Err(error) = daemon.write_claim(&id).await {
+                tracing::error!(worker = %id, %error, "the claim's record is not on disk");
+            }
+            if let Some(handle) = daemon.hub.handle(&id) {
+                daemon.greet(id, handle).await;
+            }
+        });
     }
 
     /// Mounts the project, unless there is none or the engine did it at the creation.
@@ -164,7 +215,8 @@ impl Daemon {
         if let Err(error) = &mounted
             && error.kind == MounterErrorKind::Unreachable
         {
-            // This worker may have its mount or not; the next one is to find a mounter.
+            // This worker may have its mount or not, but nothing was sent to its agent; the next one
+            // is to find a mounter.
             self.mounter_back().await;
         }
         mounted.map(Some).map_err(mount_fault)
@@ -228,172 +280,6 @@ impl Daemon {
         record.claim = Some(claim.clone());
         record.written = false;
         Ok(claim)
-    }
-
-    pub(super) fn start_message(
-        &self,
-        record: &ClaimRecord,
-        resolved: &Resolved,
-    ) -> Result<StartSession, ApiError> {
-        let carried = self
-            .claim_key
-            .seal(record)
-            .map_err(|e| ApiError::new(ErrorKind::Internal, format!("the claim's record: {e}")))?;
-        let home = if record.uid == 0 {
-            "/root"
-        } else {
-            paths::HOME
-        };
-        let cwd = if resolved.project.is_some() {
-            paths::WORKSPACE
-        } else {
-            paths::HOME
-        };
-        Ok(StartSession {
-            session: record.session.clone(),
-            argv: resolved.argv.clone(),
-            env: self.session_env(record, &resolved.env),
-            cwd: cwd.to_owned(),
-            uid: record.uid,
-            gid: record.gid,
-            user: if record.uid == 0 { "root" } else { "podbay" }.to_owned(),
-            home: home.to_owned(),
-            io: resolved.io,
-            record: true,
-            primary: true,
-            claim: Some(carried),
-            attach: None,
-            timeout_s: resolved.timeout_s,
-            secrets: resolved.secrets.clone(),
-        })
-    }
-
-    /// First and last port of a worker's own, by its uid.
-    pub(super) fn ports_of(&self, uid: u32) -> (u16, u16) {
-        let first = egress::first_port(uid);
-        (first, first + (egress::PORTS_PER_WORKER - 1))
-    }
-
-    /// The session's environment: the image's, the profile's and the request's, and where it is.
-    fn session_env(
-        &self,
-        record: &ClaimRecord,
-        asked: &BTreeMap<String, String>,
-    ) -> BTreeMap<String, String> {
-        let (own_uid, egress) = {
-            let state = self.lock();
-            let known = state.records.get(&record.id);
-            known.map_or((record.uid, Egress::Open), |r| (r.uid, r.egress.clone()))
-        };
-        let port = egress::first_port(own_uid);
-        let mut env = self.image_env(&record.profile);
-        env.extend(asked.clone());
-        for (key, value) in [
-            ("PODBAY_NAME", record.name.to_string()),
-            ("PODBAY_WORKER", record.id.to_string()),
-            ("PODBAY_PORT_BASE", port.to_string()),
-            ("PORT", port.to_string()),
-            ("LANG", "C.UTF-8".to_owned()),
-        ]
-        .into_iter()
-        .chain(egress::proxy_env(&egress))
-        {
-            env.entry(key.to_owned()).or_insert(value);
-        }
-        env
-    }
-
-    /// One frame to the agent; with `attach`, the first client comes with it.
-    pub(super) async fn start_session(
-        self: &Arc<Self>,
-        worker: &WorkerId,
-        mut start: StartSession,
-        attach: Option<AttachMode>,
-    ) -> Result<Option<Attached>, Fault> {
-        let agent = self
-            .hub
-            .handle(worker)
-            .ok_or_else(|| Fault::worker("its agent is not connected"))?;
-        let session = start.session.clone();
-        let (size, pipes) = match start.io {
-            SessionIo::Pty { size } => (Some(size), false),
-            SessionIo::Pipes => (None, true),
-        };
-        let mut expected = None;
-        if let Some(mode) = attach {
-            let stream = random_id().map_err(Fault::request)?;
-            let error_stream = if pipes {
-                Some(random_id().map_err(Fault::request)?)
-            } else {
-                None
-            };
-            let out = self.hub.expect_stream(worker, &stream);
-            let err = error_stream
-                .as_deref()
-                .map(|id| self.hub.expect_stream(worker, id));
-            start.attach = Some(Attach {
-                session: session.clone(),
-                stream: stream.clone(),
-                error_stream,
-                mode,
-                size,
-                restore: false,
-            });
-            self.client_opens(worker, &session, &stream);
-            expected = Some((stream, out, err));
-        }
-        let body = if start.secrets.is_empty() {
-            ToAgentBody::Start(Box::new(start))
-        } else {
-            ToAgentBody::StartWithSecrets(Box::new(start))
-        };
-        let started = agent.request(body, START_DEADLINE);
-        let pid = match started.await.and_then(|said| said.of(worker)) {
-            Ok(Reply::Started { pid, .. }) => pid,
-            Ok(other) => {
-                return Err(Fault::worker(format!(
-                    "the agent answered with {}",
-                    other.kind()
-                )));
-            }
-            Err(error @ AgentRequestError::OtherVersion { .. }) => {
-                return Err(Fault {
-                    error: agent_error(error),
-                    whose: PlaceFault::Agent,
-                });
-            }
-            Err(AgentRequestError::Refused(refused)) => {
-                let kind = crate::agent::kind_of(refused.code);
-                return Err(Fault::request(ApiError::new(kind, refused.message)));
-            }
-            Err(error) => return Err(Fault::worker(error.to_string())),
-        };
-        if let Some(record) = self.lock().records.get_mut(worker)
-            && record.is_main(&session)
-        {
-            record.session.pid = Some(pid);
-            record.session.size = size;
-            if let Some((stream, ..)) = &expected {
-                record.session.clients.opened(stream);
-            }
-        }
-        let Some((stream, out, err)) = expected else {
-            return Ok(None);
-        };
-        let missing = || Fault::worker("the agent did not open the session's stream");
-        let out = out.arrive(STREAM_DEADLINE).await.ok_or_else(missing)?;
-        let err = match err {
-            Some(err) => Some(err.arrive(STREAM_DEADLINE).await.ok_or_else(missing)?),
-            None => None,
-        };
-        Ok(Some(Attached::new(
-            worker.clone(),
-            session,
-            stream,
-            true,
-            out,
-            err,
-        )))
     }
 
     /// All that follows a successful claim, beside its path.
@@ -516,8 +402,9 @@ fn mount_fault(error: MounterError) -> Fault {
         MounterErrorKind::Busy => {
             Fault::request(ApiError::new(ErrorKind::Exhausted, error.message))
         }
+        // The mount itself may have failed half-way.
         MounterErrorKind::System | MounterErrorKind::TooMany => {
-            Fault::request(ApiError::new(ErrorKind::Internal, error.message))
+            Fault::tainted(ApiError::new(ErrorKind::Internal, error.message))
         }
         MounterErrorKind::BadTarget | MounterErrorKind::Unreachable => Fault::worker(error.message),
     }

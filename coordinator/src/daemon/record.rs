@@ -7,7 +7,9 @@ use crate::{
     store::ClaimRecord,
     wire::{ChangeCount, EgressDenied, ListeningPort},
 };
-use podbay_protocol::{Activity, AgentError, ExitStatus, Landlock, Readings, SessionInfo, Size};
+use podbay_protocol::{
+    Activity, AgentError, ExitStatus, Landlock, Readings, SessionInfo, Size, StartSession,
+};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -43,6 +45,9 @@ pub(super) struct Record {
     pub rehoming: bool,
     /// How often that was tried without being asked.
     pub rehome_tries: usize,
+    /// What its session was started with, environment and secrets included, from the moment its
+    /// container is being recreated until the session runs again: a try that fails must not lose it.
+    pub origin: Option<Box<StartSession>>,
     /// The session that is to follow the main one, while that is being stopped for a restart.
     pub restarting: Option<String>,
     /// Exec sessions that were started in it and have not ended; the oldest is forgotten beyond
@@ -175,6 +180,7 @@ impl Record {
             cut_off: false,
             rehoming: false,
             rehome_tries: 0,
+            origin: None,
             restarting: None,
             execs: VecDeque::new(),
             describing: false,

@@ -8,15 +8,18 @@
 //! may be no container, so that a coordinator that dies meanwhile takes it for lost, not for ended.
 
 use super::{
-    Daemon, blocking,
-    place::START_DEADLINE,
+    Daemon,
+    begin::Found,
+    blocking,
+    check::same_folder,
+    environment::{Variables, renewed},
     resolve::Resolved,
     restart::{WITHOUT_ENV, request_of},
 };
 use crate::{
     config::{Profile, Rehome},
     fleet::Event,
-    model::{Isolation, WorkerId, WorkerState},
+    model::{WorkerId, WorkerState},
     store::ClaimRecord,
     wire::{ApiError, ErrorKind, WorkerView},
 };
@@ -49,14 +52,34 @@ impl Daemon {
     /// A person wants a lost worker back.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`] where the profile says `rehome = "never"`, what a claim refuses.
+    /// [`ErrorKind::Conflict`] where the profile says `rehome = "never"`, or where its session may
+    /// be alive and cannot be asked; what a claim refuses.
     pub(super) async fn rehome_lost(
         self: &Arc<Self>,
         id: &WorkerId,
+        grace_ms: Option<u64>,
     ) -> Result<WorkerView, ApiError> {
         let claim = self
             .claim_of(id)
             .ok_or_else(|| ApiError::new(ErrorKind::Conflict, "the worker was never claimed"))?;
+        if !claim.moving && !self.is_beyond_return(id).await {
+            match self.find_out(id, &claim.session).await {
+                Found::Started(_) => return self.restart_found(id, grace_ms).await,
+                Found::Absent | Found::OtherVersion => {}
+                Found::Silent(reason) => {
+                    let message = format!(
+                        "the container of {0} runs and its agent does not answer ({reason}): its \
+                         session may be alive, and nothing was changed",
+                        claim.name
+                    );
+                    return Err(ApiError::new(ErrorKind::Conflict, message).hint(format!(
+                        "try again later; or end it with `podbay stop {0}`, which keeps its changes, \
+                         and start it again with `podbay restart {0}`",
+                        claim.name
+                    )));
+                }
+            }
+        }
         if self.rehome_policy(&claim.profile) == Rehome::Never {
             let message = format!(
                 "profile {} has rehome = \"never\": {} stays lost",
@@ -68,6 +91,18 @@ impl Daemon {
         }
         self.rehome(id).await?;
         self.worker(id.as_str())
+    }
+
+    /// It was taken for lost and runs: what it runs is taken over, and started again in place.
+    async fn restart_found(
+        self: &Arc<Self>,
+        id: &WorkerId,
+        grace_ms: Option<u64>,
+    ) -> Result<WorkerView, ApiError> {
+        if let Some(handle) = self.hub.handle(id) {
+            self.clone().greet(id.clone(), handle).await;
+        }
+        self.restart_in_place(id, grace_ms).await
     }
 
     fn rehome_policy(&self, profile: &str) -> Rehome {
@@ -166,6 +201,8 @@ impl Daemon {
                 (record.cut_off, record.rehome_tries) = (false, 0);
             }
         }
+        // A removal waits for this.
+        self.ended.notify_waiters();
         self.feed(Event::Rehomed {
             worker: id.clone(),
             outcome: outcome
@@ -185,6 +222,9 @@ impl Daemon {
         let former = self
             .claim_of(id)
             .ok_or_else(|| ApiError::new(ErrorKind::Conflict, "the worker is gone"))?;
+        let mut resolved = self.resolve(request_of(&former))?;
+        resolved.limits = former.limits;
+        resolved.restarts = former.restarts.saturating_add(1);
         let config = self.config();
         let profile = config.profiles.get(&former.profile).ok_or_else(|| {
             let message = format!(
@@ -193,32 +233,49 @@ impl Daemon {
             );
             ApiError::new(ErrorKind::NotFound, message)
         })?;
-        let mut resolved = self.resolve(request_of(&former))?;
-        resolved.limits = former.limits;
-        resolved.restarts = former.restarts.saturating_add(1);
-        let origin = self.origin_of(id, &former.session).await;
         if !profile.resume.is_empty() {
             resolved.argv.clone_from(&profile.resume);
         }
+        // All that can be known is checked before anything is ended.
+        self.check_replacement(&former, &resolved).await?;
+        self.check_size(&resolved)?;
+        let origin = self.origin_of(id, &former.session).await;
+        let then = self.own_variables(&former, former.uid);
         self.note_moving(id, true).await?;
         self.end_session(id, None).await;
         self.remove_container(id).await?;
         worker_agent::failpoint!("rehome.container.gone");
         self.make_container(id, &former, profile, &resolved).await?;
         self.await_agent(id, profile.ready_timeout).await?;
-        self.start_anew(id, &former, &resolved, origin).await?;
+        self.start_anew(id, &former, &resolved, origin, &then)
+            .await?;
         worker_agent::failpoint!("rehome.started");
+        if let Some(record) = self.lock().records.get_mut(id) {
+            record.origin = None;
+        }
         self.note_moving(id, false).await
     }
 
+    /// What the session was started with: as its agent says, or as it said before a try that
+    /// failed. Kept in memory until the session runs again.
+    async fn origin_of(&self, id: &WorkerId, session: &str) -> Option<Box<StartSession>> {
+        let told = self.ask_origin(id, session).await;
+        let mut state = self.lock();
+        let record = state.records.get_mut(id)?;
+        if told.is_some() {
+            record.origin = told;
+        }
+        record.origin.clone()
+    }
+
     /// What the former agent says of its session's start; `None` when there is none to ask.
-    async fn origin_of(&self, id: &WorkerId, session: &str) -> Option<StartSession> {
+    async fn ask_origin(&self, id: &WorkerId, session: &str) -> Option<Box<StartSession>> {
         let body = ToAgentBody::Origin {
             session: session.to_owned(),
         };
         let asked = self.hub.handle(id)?.request(body, ORIGIN_DEADLINE).await;
         match asked.and_then(|said| said.of(id)) {
-            Ok(Reply::Origin(start)) => Some(*start),
+            Ok(Reply::Origin(start)) => Some(start),
             Ok(other) => {
                 tracing::debug!(worker = %id, other = other.kind(), "no origin");
                 None
@@ -313,6 +370,9 @@ impl Daemon {
     async fn await_agent(&self, id: &WorkerId, patience: Duration) -> Result<(), ApiError> {
         let deadline = Instant::now() + patience;
         while self.hub.handle(id).is_none() {
+            if self.lock().records.get(id).is_none_or(|r| r.removing) {
+                return Err(ApiError::new(ErrorKind::Conflict, "it is being removed"));
+            }
             if Instant::now() >= deadline {
                 let message = format!("its agent did not call within {patience:?}");
                 return Err(ApiError::new(ErrorKind::Timeout, message));
@@ -327,16 +387,13 @@ impl Daemon {
         id: &WorkerId,
         former: &ClaimRecord,
         resolved: &Resolved,
-        origin: Option<StartSession>,
+        origin: Option<Box<StartSession>>,
+        then: &Variables,
     ) -> Result<(), ApiError> {
         let mounted = self.mount(id, resolved).await.map_err(|f| f.error)?;
-        let same = |m: &crate::workspace::Mounted| {
-            former.project_ino == 0 || (m.dev, m.ino) == (former.project_dev, former.project_ino)
-        };
-        if former.isolation == Isolation::Overlay && !mounted.as_ref().is_none_or(same) {
-            let message =
-                "the project's folder is another one than at the claim: its changes do not fit";
-            return Err(ApiError::new(ErrorKind::Conflict, message));
+        if let Some(m) = &mounted {
+            // It may have been replaced since it was checked.
+            same_folder(former, m.dev, m.ino)?;
         }
         let mut record = self
             .record_of(
@@ -363,7 +420,8 @@ impl Daemon {
         }
         let mut start = self.start_message(&record, resolved)?;
         if let Some(origin) = origin {
-            start.env = origin.env;
+            let now = self.own_variables(&record, record.uid);
+            start.env = renewed(origin.env, then, now);
             start.secrets = origin.secrets;
             if let (SessionIo::Pty { size }, SessionIo::Pty { size: was }) =
                 (&mut start.io, origin.io)
@@ -371,12 +429,8 @@ impl Daemon {
                 *size = was;
             }
         }
-        let deadline = Instant::now() + START_DEADLINE;
-        tokio::time::timeout_at(deadline, self.start_session(id, start, None))
-            .await
-            .map_err(|_| ApiError::new(ErrorKind::Timeout, "its agent did not start the command"))?
-            .map(drop)
-            .map_err(|f| f.error)
+        let started = self.start_session(id, start, None).await;
+        started.map(drop).map_err(|f| f.error)
     }
 
     /// A folder whose record says that its container was being made anew, and there is none.
@@ -387,20 +441,20 @@ impl Daemon {
             .profiles
             .get(&claim.profile)
             .ok_or_else(|| format!("the profile {:?} is gone", claim.profile))?;
-        self.enter(&id, &claim.profile, profile)?;
-        let (name, profile) = (claim.name.clone(), claim.profile.clone());
+        let (name, profile_name) = (claim.name.clone(), claim.profile.clone());
+        let found = self.state_dir.worker(&id).own_uid();
+        let uid = found.or_else(|| self.lock().fleet.free_uid());
+        let uid = uid.ok_or("every worker uid is in use")?;
+        self.enter(&id, &profile_name, profile, uid);
         if let Some(record) = self.lock().records.get_mut(&id) {
-            if Self::is_own_uid(claim.uid) {
-                // Its home is that uid's.
-                record.uid = claim.uid;
-            }
             record.created_ms = claim.created_ms;
             record.claim = Some(claim);
         }
         self.feed(Event::LeftBehind {
             worker: id,
-            profile,
+            profile: profile_name,
             name,
+            uid,
             reason: CUT_SHORT.to_owned(),
         });
         Ok(())

@@ -177,7 +177,8 @@ impl Daemon {
         let (Some((container, name)), Ok(site)) = (named, self.site()) else {
             return;
         };
-        let name = format!("{}-{name}", site.own.name);
+        // A name space of their own: no worker's name is a helper's or a warm worker's.
+        let name = format!("{}.w.{name}", site.own.name);
         if let Err(error) = self.docker.rename(&container, &name).await
             && !error.is_gone()
         {

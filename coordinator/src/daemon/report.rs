@@ -4,6 +4,7 @@ use super::{
     Daemon,
     hear::{SILENT, rarely},
     record::Recognised,
+    session::AGENT_DEADLINE,
     unix_ms,
 };
 use crate::{
@@ -20,6 +21,9 @@ use tokio::sync::mpsc;
 
 /// How often the readings of running workers are taken.
 const READINGS_INTERVAL: Duration = Duration::from_secs(2);
+/// Between the tries to have an agent describe itself: from the first pause to the longest.
+const FIRST_DESCRIBE_PAUSE: Duration = Duration::from_millis(200);
+const MAX_DESCRIBE_PAUSE: Duration = Duration::from_secs(10);
 /// Said of a worker that was started before the parent was.
 const CUT_OFF: &str =
     "its network is gone: the parent was started anew since; `podbay restart` moves it";
@@ -94,17 +98,30 @@ impl Daemon {
         }
     }
 
-    /// Asks a new connection who it is and what it has.
+    /// Asks a new connection who it is and what it has, again and again as long as it lives: an
+    /// agent may be paused or busy, and what it runs is not lost for that.
     pub(super) async fn greet(self: Arc<Self>, worker: WorkerId, handle: AgentHandle) {
-        let asked = handle.request(ToAgentBody::Describe, super::session::AGENT_DEADLINE);
-        match asked.await.map(FromWorker::described) {
-            Ok(Ok(description)) => self.adopt(handle.version(), description),
-            Ok(Err(kind)) => silent(&worker, &format!("it answered with {kind}")),
-            Err(error @ AgentRequestError::OtherVersion { .. }) => {
-                let reason = error.to_string();
-                self.feed(Event::Lost { worker, reason });
-            }
-            Err(error) => silent(&worker, &error.to_string()),
+        self.feed(Event::Connected(worker.clone()));
+        let mut pause = FIRST_DESCRIBE_PAUSE;
+        loop {
+            let described = handle.request(ToAgentBody::Describe, AGENT_DEADLINE).await;
+            let trouble = match described.map(FromWorker::described) {
+                Ok(Ok(description)) => {
+                    self.adopt(handle.version(), description);
+                    return;
+                }
+                Ok(Err(kind)) => format!("it answered with {kind}"),
+                Err(error @ AgentRequestError::OtherVersion { .. }) => {
+                    let reason = error.to_string();
+                    self.feed(Event::Lost { worker, reason });
+                    return;
+                }
+                Err(AgentRequestError::NotSent | AgentRequestError::Gone) => return,
+                Err(error) => error.to_string(),
+            };
+            silent(&worker, &trouble);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(MAX_DESCRIBE_PAUSE);
         }
     }
 

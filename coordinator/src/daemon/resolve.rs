@@ -5,8 +5,8 @@ use crate::{
     config::{Config, Profile},
     egress::FIRST_UID,
     model::{
-        HostPath, Isolation, Limits, VARIABLE_RULE, WorkerName, is_variable_name, parse_bytes,
-        parse_cpus, parse_pids,
+        HostPath, Isolation, Limits, MAX_DURATION_S, VARIABLE_RULE, WorkerName, is_variable_name,
+        parse_bytes, parse_cpus, parse_pids,
     },
     runtime::{ProjectMount, allows_root},
     wire::{ApiError, ErrorKind, HotMounts, LimitsRequest, SpawnRequest, WhenEmpty},
@@ -16,6 +16,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// Secrets of one session.
 const MOST_SECRETS: usize = 64;
+/// Bytes of one argument, or of one variable with its name: `MAX_ARG_STRLEN` less the NUL byte
+/// (execve(2)).
+const MAX_STRING: usize = 128 * 1024 - 1;
 
 /// A spawn request, checked and completed.
 #[derive(Debug, Clone)]
@@ -25,6 +28,7 @@ pub(super) struct Resolved {
     pub project: Option<HostPath>,
     pub isolation: Isolation,
     pub limits: Limits,
+    /// The request's own.
     pub env: BTreeMap<String, String>,
     pub secrets: BTreeMap<String, Secret>,
     pub argv: Vec<String>,
@@ -65,6 +69,7 @@ impl Daemon {
             let uid = if resolved.root { 0 } else { FIRST_UID };
             super::egress::holds(&profile.egress, FIRST_UID, uid)?;
         }
+        self.check_size(&resolved)?;
         Ok(resolved)
     }
 }
@@ -96,20 +101,15 @@ fn resolve(config: &Config, hot: &HotMounts, request: SpawnRequest) -> Result<Re
         return Err(super::place::no_root());
     }
     let limits = limits(&request.limits, profile.limits)?;
-    if request.timeout_s == Some(0) {
-        return Err(invalid("a timeout of 0 would end the session at once")
-            .hint("leave it out for no timeout, or give a duration such as 30m"));
-    }
+    check_timeout(request.timeout_s)?;
     let env_given = !request.env.is_empty() || !request.secrets.is_empty();
-    let mut env = profile.env.clone();
-    env.extend(request.env);
     Ok(Resolved {
         profile: profile_name.into(),
         name,
         project,
         isolation,
         limits,
-        env,
+        env: request.env,
         secrets: request.secrets,
         argv,
         io: request.io,
@@ -139,7 +139,14 @@ pub(super) fn check_argv(argv: &[String]) -> Result<(), ApiError> {
     if argv.iter().any(|word| word.contains('\0')) {
         return Err(invalid("the command contains a NUL byte"));
     }
-    Ok(())
+    match argv.iter().enumerate().find(|(_, w)| w.len() > MAX_STRING) {
+        Some((at, word)) => Err(invalid(format!(
+            "argument {at} of the command has {} bytes; Linux takes at most {MAX_STRING}",
+            word.len()
+        ))
+        .hint("put it into a file of the project, or send it to the command's input")),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn check_env(env: &BTreeMap<String, String>) -> Result<(), ApiError> {
@@ -149,6 +156,39 @@ pub(super) fn check_env(env: &BTreeMap<String, String>) -> Result<(), ApiError> 
     {
         Some((key, _)) => Err(invalid(format!("invalid environment variable {key:?}"))
             .hint("a name is not empty and has no '=' or NUL; a value has no NUL")),
+        None => Ok(()),
+    }?;
+    match env.iter().find(|(k, v)| k.len() + 1 + v.len() > MAX_STRING) {
+        Some((key, value)) => Err(invalid(format!(
+            "the environment variable {:.60} has {} bytes; Linux takes at most {MAX_STRING}",
+            key,
+            key.len() + 1 + value.len()
+        ))
+        .hint("put it into a file of the project")),
+        None => Ok(()),
+    }
+}
+
+fn check_timeout(timeout_s: Option<u64>) -> Result<(), ApiError> {
+    let right = "leave it out for no timeout, or give a duration such as 30m";
+    match timeout_s {
+        Some(0) => Err(invalid("a timeout of 0 would end the session at once").hint(right)),
+        Some(given) if given > MAX_DURATION_S => Err(invalid(format!(
+            "a timeout of {given} s is too long: at most {MAX_DURATION_S} s, a year"
+        ))
+        .hint(right)),
+        _ => Ok(()),
+    }
+}
+
+/// The time between TERM and KILL, as a request may give it.
+pub(super) fn check_grace(grace_ms: Option<u64>) -> Result<(), ApiError> {
+    let most = MAX_DURATION_S * 1000;
+    match grace_ms.filter(|given| *given > most) {
+        Some(given) => Err(invalid(format!(
+            "a grace of {given} ms is too long: at most {most} ms, a year"
+        ))
+        .hint("leave it out for the profile's stop_grace, or give a duration such as 10s")),
         None => Ok(()),
     }
 }
@@ -279,4 +319,36 @@ fn limits(request: &LimitsRequest, base: Limits) -> Result<Limits, ApiError> {
             None => base.pids,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_linux_cannot_execute_is_refused_with_its_size() {
+        let word = |len: usize| vec!["echo".to_owned(), "x".repeat(len)];
+        check_argv(&word(MAX_STRING)).unwrap();
+        let said = check_argv(&word(MAX_STRING + 1)).unwrap_err();
+        assert!(said.message.contains("argument 1") && said.message.contains("131072"));
+        let env = |len: usize| BTreeMap::from([("BIG".to_owned(), "x".repeat(len))]);
+        check_env(&env(MAX_STRING - 4)).unwrap();
+        let said = check_env(&env(MAX_STRING - 3)).unwrap_err();
+        assert!(said.message.contains("BIG has 131072 bytes"), "{said}");
+    }
+
+    #[test]
+    fn durations_of_more_than_a_year_are_refused() {
+        check_timeout(None).unwrap();
+        check_timeout(Some(MAX_DURATION_S)).unwrap();
+        check_grace(Some(MAX_DURATION_S * 1000)).unwrap();
+        for refused in [
+            check_timeout(Some(0)),
+            check_timeout(Some(MAX_DURATION_S + 1)),
+            check_timeout(Some(u64::MAX)),
+            check_grace(Some(u64::MAX)),
+        ] {
+            assert_eq!(refused.unwrap_err().kind, ErrorKind::Invalid);
+        }
+    }
 }

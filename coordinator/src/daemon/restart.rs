@@ -5,7 +5,7 @@
 //! waiting; the agent tells the new start before the old end, which so ends nothing.
 
 use super::{
-    Daemon, detached, place::START_DEADLINE, session::AGENT_DEADLINE, unproven::unproven_error,
+    Daemon, begin::START_DEADLINE, detached, session::AGENT_DEADLINE, unproven::unproven_error,
 };
 use crate::{
     agent::AgentRequestError,
@@ -36,6 +36,7 @@ impl Daemon {
         name: &str,
         grace_ms: Option<u64>,
     ) -> Result<WorkerView, ApiError> {
+        super::resolve::check_grace(grace_ms)?;
         let id = self.find(name)?;
         let daemon = self.clone();
         // Half a restart would be a loss: it goes on when its client goes away.
@@ -48,7 +49,7 @@ impl Daemon {
                 {
                     Err(unproven_error(&view.name, daemon.unproven(&id)))
                 }
-                WorkerState::Lost => daemon.rehome_lost(&id).await,
+                WorkerState::Lost => daemon.rehome_lost(&id, grace_ms).await,
                 WorkerState::Exited | WorkerState::Failed => daemon.claim_again(&id, &view).await,
                 state @ (WorkerState::Creating
                 | WorkerState::Warm
@@ -64,7 +65,7 @@ impl Daemon {
         .await
     }
 
-    async fn restart_in_place(
+    pub(super) async fn restart_in_place(
         self: &Arc<Self>,
         id: &WorkerId,
         grace_ms: Option<u64>,
@@ -213,6 +214,8 @@ impl Daemon {
                 claim.name
             )));
         }
+        // The former worker goes before the claim, which needs its name: not for one that must fail.
+        self.check_replacement(&claim, &resolved).await?;
         if view.unapplied && claim.isolation == Isolation::Overlay {
             // There was something to review, and it is no more.
             self.reviewed(id, false).await;

@@ -1,6 +1,12 @@
 //! Clients on sessions: attach, exec, input, screen, and how sessions ended.
 
-use super::{Daemon, detached, random_id, record::Record, resolve};
+use super::{
+    Daemon, detached,
+    environment::{home_of, user_of},
+    random_id,
+    record::Record,
+    resolve,
+};
 use crate::{
     agent::{AgentHandle, AgentRequestError, RawStream},
     model::WorkerId,
@@ -171,7 +177,7 @@ impl Daemon {
         })
     }
 
-    async fn attach_session(
+    pub(super) async fn attach_session(
         self: &Arc<Self>,
         worker: WorkerId,
         session: String,
@@ -298,14 +304,7 @@ impl Daemon {
             })
         };
         super::egress::holds(&egress, own_uid, uid)?;
-        let mut env = self.image_env(&claim.profile);
-        for (key, value) in super::egress::proxy_env(&egress) {
-            env.insert(key.to_owned(), value);
-        }
-        if let Some(profile) = self.config().profiles.get(&claim.profile) {
-            env.extend(profile.env.clone());
-        }
-        env.extend(request.env);
+        let env = self.session_env(&claim, uid, request.env);
         let start = StartSession {
             session,
             argv: request.argv,
@@ -318,8 +317,8 @@ impl Daemon {
             .to_owned(),
             uid,
             gid,
-            user: if uid == 0 { "root" } else { "podbay" }.to_owned(),
-            home: if uid == 0 { "/root" } else { paths::HOME }.to_owned(),
+            user: user_of(uid).to_owned(),
+            home: home_of(uid).to_owned(),
             io,
             record: false,
             primary: false,
@@ -338,7 +337,10 @@ impl Daemon {
                 .await
             {
                 Ok(Some(attached)) => Ok(attached),
-                Ok(None) => Err(ApiError::new(ErrorKind::Internal, "the exec has no stream")),
+                Ok(None) => Err(ApiError::new(
+                    ErrorKind::Internal,
+                    "the command was started, but its streams could not be opened: its output is lost",
+                )),
                 Err(fault) => {
                     if let Some(record) = daemon.lock().records.get_mut(&worker) {
                         record.exec_ended(&session);
@@ -452,7 +454,9 @@ pub(super) fn agent_error(error: AgentRequestError) -> ApiError {
             )
         }
         AgentRequestError::TimedOut(_) => ApiError::new(ErrorKind::Timeout, error.to_string()),
-        AgentRequestError::Gone => ApiError::new(ErrorKind::Conflict, error.to_string()),
+        AgentRequestError::NotSent | AgentRequestError::Gone => {
+            ApiError::new(ErrorKind::Conflict, error.to_string())
+        }
         AgentRequestError::TooLarge(_) => ApiError::new(ErrorKind::Invalid, error.to_string()),
     }
 }

@@ -60,10 +60,7 @@ impl Daemon {
     ) -> Result<WorkerSpec, String> {
         let site = self.site().map_err(|e| e.message)?.clone();
         self.read_seccomp().await;
-        let found = self.lock().parts.seccomp.get(&profile.security).cloned();
-        let seccomp = found
-            .ok_or("no seccomp list was read")?
-            .map_err(|e| e.to_string())?;
+        let seccomp = self.seccomp_of(profile.security)?;
         if profile.read_only {
             self.place_accounts(worker, &image, &site.own.name).await?;
         }
@@ -82,6 +79,7 @@ impl Daemon {
             parent: site.own.id.clone(),
             profile: name.to_owned(),
             spec: self.spec_hash(profile, &image),
+            confinement: self.confinement(profile),
             image,
             agent: site.agent.clone(),
             uid,
@@ -96,6 +94,14 @@ impl Daemon {
             ports: self.ports_of(uid),
             project,
         })
+    }
+
+    /// The seccomp list of a security profile, as last read.
+    pub(super) fn seccomp_of(&self, security: SecurityProfile) -> Result<Seccomp, String> {
+        let found = self.lock().parts.seccomp.get(&security).cloned();
+        found
+            .ok_or("no seccomp list was read")?
+            .map_err(|e| e.to_string())
     }
 
     /// Copies the image's account files into the worker's folder: a read-only root has none that
@@ -131,15 +137,49 @@ impl Daemon {
         let mut hasher = DefaultHasher::new();
         image.hash(&mut hasher);
         profile.limits.hash(&mut hasher);
-        (profile.security, profile.read_only).hash(&mut hasher);
-        (profile.network, &profile.runtime, &profile.egress).hash(&mut hasher);
-        if let Some(Ok(seccomp)) = self.lock().parts.seccomp.get(&profile.security) {
-            seccomp.hash(&mut hasher);
-        }
+        self.hash_confinement(profile, &mut hasher);
         if let Some(site) = self.site.get() {
             site.agent.hash(&mut hasher);
             site.own.id.hash(&mut hasher);
         }
         format!("{:016x}", hasher.finish())
+    }
+
+    fn hash_confinement(&self, profile: &Profile, hasher: &mut DefaultHasher) {
+        (profile.security, profile.read_only).hash(hasher);
+        (profile.network, &profile.runtime, &profile.egress).hash(hasher);
+        if let Some(Ok(seccomp)) = self.lock().parts.seccomp.get(&profile.security) {
+            seccomp.hash(hasher);
+        }
+    }
+
+    /// Hash of what confines the sessions of a container of this profile.
+    pub(super) fn confinement(&self, profile: &Profile) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.hash_confinement(profile, &mut hasher);
+        format!("{:016x}", hasher.finish())
+    }
+
+    /// The same of a container that exists. One of a former version has no label for it: it counts
+    /// as what its profile says if the labels that it has agree with that.
+    pub(super) fn confinement_of(&self, profile: &str, labels: &HashMap<String, String>) -> String {
+        use crate::runtime::labels::{CONFINEMENT, EGRESS, NETWORK, RUNTIME, SECURITY};
+        if let Some(known) = labels.get(CONFINEMENT) {
+            return known.clone();
+        }
+        let config = self.config();
+        let Some(profile) = config.profiles.get(profile) else {
+            return String::new();
+        };
+        let label = |key: &str| labels.get(key).map_or("", String::as_str);
+        let same = label(SECURITY) == profile.security.as_str()
+            && label(NETWORK) == profile.network.as_str()
+            && label(RUNTIME) == profile.runtime.as_deref().unwrap_or_default()
+            && label(EGRESS) == profile.egress.to_string();
+        if same {
+            self.confinement(profile)
+        } else {
+            String::new()
+        }
     }
 }

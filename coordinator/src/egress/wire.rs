@@ -64,9 +64,6 @@ pub struct Denied {
     pub last: String,
 }
 
-/// Uids of workers, one each.
-pub const FIRST_UID: u32 = 200_000;
-/// How many there are.
-pub const UIDS: u32 = 10_000;
+pub use crate::model::{FIRST_UID, UIDS};
 /// Where the proxy listens, on loopback: below every worker's own ports.
 pub const PROXY_PORT: u16 = 19_999;

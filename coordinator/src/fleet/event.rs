@@ -17,6 +17,9 @@ pub struct PoolSpec {
     /// Hash of all that goes into a container (image id, limits, security …); a warm worker of
     /// another hash is replaced, new ones first.
     pub spec: String,
+    /// What of it confines a session (security, network, egress …). A warm worker with another
+    /// value is removed at once and serves no claim.
+    pub confinement: String,
     /// Fewest warm workers.
     pub min_warm: u32,
     /// Most warm workers.
@@ -42,6 +45,10 @@ pub struct Observed {
     pub profile: String,
     /// From the label.
     pub spec: String,
+    /// From the labels; see [`PoolSpec::confinement`].
+    pub confinement: String,
+    /// The worker's own uid, from the label; 0 when it has none.
+    pub uid: u32,
     /// The engine says it runs (paused counts as not running here).
     pub running: bool,
     /// The engine says it is paused.
@@ -53,16 +60,32 @@ pub struct Observed {
     pub name: Option<WorkerName>,
 }
 
-/// Whose fault it was that a claim's session was not started.
+/// Why a claim's session was not started, and what that means for the claim and the worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlaceFault {
-    /// The request's; the daemon has answered it already.
+    /// The request is at fault; the daemon has answered it. Nothing of it is left in the worker: a
+    /// warm one serves other claims.
     Request,
-    /// The worker's: another one serves the claim (at most 2 more times).
+    /// The claim failed; the daemon has answered it. Something of it may be left in the worker,
+    /// which is removed.
+    Tainted,
+    /// The worker is at fault and was sent nothing: another one serves the claim (at most 2 more
+    /// times).
     Worker,
-    /// The worker's agent's, which is of another version: the same, and where the claim may go cold
-    /// it does, since a worker that is made now has an agent of this version.
+    /// The worker's agent is of another version and refused: as [`Self::Worker`], and where the
+    /// claim may go cold it does, since a worker that is created now has an agent of this version.
     Agent,
+    /// The session may have been started; the daemon has answered so. The claim is not repeated.
+    /// The worker keeps its name and is lost until its agent says what it runs.
+    Unknown,
+}
+
+impl PlaceFault {
+    /// Whether another worker may serve the claim.
+    #[must_use]
+    pub fn may_repeat(self) -> bool {
+        matches!(self, Self::Worker | Self::Agent)
+    }
 }
 
 /// A claim.
@@ -123,6 +146,9 @@ pub enum Event {
         /// The adopted session has ended.
         ended: bool,
     },
+    /// The agent has connected and has not described itself yet. An adopted worker waits for that
+    /// as long as the connection lives.
+    Connected(WorkerId),
     /// The agent's connection ended.
     AgentGone(WorkerId),
     /// A probe failed, or the container's state says so.
@@ -147,11 +173,11 @@ pub enum Event {
     Cancel(ClaimId),
     /// Answer to `Assign`: the session runs.
     Placed(ClaimId),
-    /// Answer to `Assign`: it failed; the worker is tainted and goes.
+    /// Answer to `Assign`: it failed.
     PlaceFailed {
         /// The claim.
         claim: ClaimId,
-        /// Whose fault it was.
+        /// What that means for the claim and the worker.
         fault: PlaceFault,
         /// For people.
         reason: String,
@@ -188,9 +214,17 @@ pub enum Event {
         profile: String,
         /// Its claim's name.
         name: WorkerName,
+        /// Its uid.
+        uid: u32,
         /// Why it is lost.
         reason: String,
     },
+    /// These uids are in use by what the fleet does not know as workers: folders of workers without
+    /// a container, containers of sessions that have ended. Nothing is created before the first
+    /// one of these, which lists all that a former coordinator left.
+    Reserve(Vec<(WorkerId, u32)>),
+    /// Nothing is left of what had a reserved uid.
+    Release(WorkerId),
     /// A person wants the worker gone, live work or not.
     Remove(WorkerId),
     /// Answer to `Remove`: the container is gone.
@@ -271,6 +305,8 @@ pub enum Action {
         worker: WorkerId,
         /// The profile.
         profile: String,
+        /// Its own uid and gid; no other container has it.
+        uid: u32,
         /// The claim it is for: its project and limits go into the container.
         cold_for: Option<ClaimId>,
     },

@@ -12,6 +12,11 @@ const AGENT_GRACE: Millis = 10_000;
 const PROVEN: Millis = 5_000;
 /// `ready_timeout` where a profile says none.
 const READY_TIMEOUT: Millis = 30_000;
+/// Said of a worker that is adopted and whose agent has not described itself yet.
+const UNDESCRIBED: &str = "its agent has connected and has not said yet what it runs";
+/// An adopted worker that no record calls claimed may take so many times its `ready_timeout` to
+/// describe itself once it has connected.
+const UNDESCRIBED_FACTOR: u64 = 10;
 /// `Ready`s kept of workers that no listing has shown yet.
 const MOST_EARLY: usize = 1024;
 
@@ -168,17 +173,53 @@ impl Fleet {
         }
     }
 
+    /// The agent has connected. What it runs is known when it has described itself: until then
+    /// nothing is concluded from its silence.
+    pub(super) fn connected(&mut self, id: &WorkerId) {
+        let Some(worker) = self.workers.get(id) else {
+            return;
+        };
+        let patience = self
+            .ready_timeout(&worker.profile)
+            .saturating_mul(UNDESCRIBED_FACTOR);
+        self.with(id, |w, now| {
+            if w.removal.is_some() {
+                return;
+            }
+            match w.state {
+                WorkerState::Creating if w.adopted.is_some() => {
+                    w.answer_by = match w.adopted {
+                        Some(true) => Millis::MAX,
+                        // Most likely unclaimed: it is not waited for without a bound.
+                        _ => w.answer_by.max(now.saturating_add(patience)),
+                    };
+                    w.why = Some(UNDESCRIBED.to_owned());
+                }
+                WorkerState::Running => w.lost_at = None,
+                _ => {}
+            }
+        });
+    }
+
     /// The agent is away (`agent_gone`), a probe failed, or the container looks wrong.
     pub(super) fn unhealthy(&mut self, id: &WorkerId, reason: &str, agent_gone: bool) {
         if agent_gone {
             self.early.remove(id);
         }
         let now = self.now;
+        let patience = self
+            .workers
+            .get(id)
+            .map_or(READY_TIMEOUT, |w| self.ready_timeout(&w.profile));
         let Some(worker) = self.workers.get_mut(id) else {
             return;
         };
         if agent_gone {
             worker.agent = false;
+            if worker.state == WorkerState::Creating && worker.adopted.is_some() {
+                worker.answer_by = worker.answer_by.min(now.saturating_add(patience));
+                worker.why = None;
+            }
         }
         if worker.removal.is_some() {
             return;

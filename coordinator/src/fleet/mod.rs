@@ -19,6 +19,7 @@ mod refill;
 mod rehome;
 #[cfg(test)]
 mod tests;
+mod uids;
 mod worker;
 
 pub use backoff::Failure;
@@ -34,6 +35,7 @@ use backoff::Rng;
 use pool::Pool;
 use queue::{Claim, Phase};
 use std::collections::{BTreeMap, VecDeque};
+use uids::Uids;
 
 /// Ids of workers that are gone, kept so that one that is listed again is known as left over.
 const TOMBSTONES: usize = 4096;
@@ -63,6 +65,8 @@ pub struct Fleet {
     /// Gone workers and when they went.
     gone: BTreeMap<WorkerId, Millis>,
     gone_order: VecDeque<WorkerId>,
+    /// Uids of what is not, or not any more, in `workers`.
+    uids: Uids,
     /// `Ready` of workers that no listing has shown yet.
     early: BTreeMap<WorkerId, (Option<WorkerName>, bool)>,
     /// What clients were told last.
@@ -92,6 +96,7 @@ impl Fleet {
             engine_disk: None,
             gone: BTreeMap::new(),
             gone_order: VecDeque::new(),
+            uids: Uids::default(),
             early: BTreeMap::new(),
             shown_workers: BTreeMap::new(),
             shown_pools: BTreeMap::new(),
@@ -209,6 +214,7 @@ impl Fleet {
                 claimed_as,
                 ended,
             } => self.ready(&worker, claimed_as, ended),
+            Event::Connected(worker) => self.connected(&worker),
             Event::AgentGone(worker) => self.unhealthy(&worker, "its agent is gone", true),
             Event::Unhealthy { worker, reason } => self.unhealthy(&worker, &reason, false),
             Event::Lost { worker, reason } => self.lost(&worker, &reason),
@@ -232,8 +238,11 @@ impl Fleet {
                 worker,
                 profile,
                 name,
+                uid,
                 reason,
-            } => self.left_behind(worker, profile, name, &reason),
+            } => self.left_behind(worker, profile, name, uid, &reason),
+            Event::Reserve(uids) => self.uids.reserve(uids),
+            Event::Release(worker) => self.uids.release(&worker, self.now),
             Event::Remove(worker) => self.remove(&worker),
             Event::Removed(worker) => self.removed(&worker),
             Event::RemoveFailed { worker, reason } => self.remove_failed(&worker, &reason),
@@ -309,7 +318,9 @@ impl Fleet {
 
     /// Forgets a worker that is gone.
     fn bury(&mut self, id: &WorkerId) {
-        self.workers.remove(id);
+        if let Some(worker) = self.workers.remove(id) {
+            self.uids.retire(id.clone(), worker.uid, self.now);
+        }
         self.early.remove(id);
         if self.gone.insert(id.clone(), self.now).is_none() {
             self.gone_order.push_back(id.clone());

@@ -97,6 +97,8 @@ pub(super) struct Census {
     pub(super) stale: u32,
     /// Warm, but paused behind our back.
     pub(super) frozen: u32,
+    /// Being given to claims that may still fail and give them back.
+    pub(super) returning: u32,
     /// On their way to the pool.
     pub(super) coming: u32,
     /// Of these, the ones made here (found ones are not under way in the breaker's sense).
@@ -183,7 +185,9 @@ impl Pool {
     /// spare in bytes, when known, less what workers made since that reading are likely to use.
     pub(super) fn plan(&mut self, c: Census, now: Millis, spare_memory: Option<u64>) -> Plan {
         let wanted = self.wanted(now);
-        let have = c.fresh + c.frozen + c.coming;
+        // Claims that wait do not wait for other claims to fail.
+        let returning = if c.waiting == 0 { c.returning } else { 0 };
+        let have = c.fresh + c.frozen + c.coming + returning;
         let room = spare_memory.map_or(u32::MAX, |bytes| {
             let more = bytes.saturating_sub(RESERVE_BYTES) / self.typical_bytes();
             u32::try_from(more).unwrap_or(u32::MAX)
@@ -234,6 +238,7 @@ mod tests {
         Pool::new(PoolSpec {
             profile: "default".into(),
             spec: "a".into(),
+            confinement: String::new(),
             min_warm: min,
             max_warm: max,
             idle_timeout: 0,

@@ -1,7 +1,8 @@
 //! Claims: who waits for which worker, and who gets it.
 //!
 //! First come, first served within a profile. A worker is given to one claim only: it leaves
-//! `Warm` in the same step in which `Assign` is issued, and nothing ever goes back to `Warm`.
+//! `Warm` in the same step in which `Assign` is issued, and goes back to `Warm` only where the
+//! daemon says that the claim failed and left nothing in it.
 
 use super::Fleet;
 use super::event::{Action, ClaimId, ClaimSpec, Millis, PlaceFault, RejectReason, RemoveCause};
@@ -194,8 +195,7 @@ impl Fleet {
     }
 
     pub(super) fn place_failed(&mut self, id: ClaimId, fault: PlaceFault, reason: String) {
-        let now = self.now;
-        let worker_at_fault = fault != PlaceFault::Request;
+        let worker_at_fault = fault.may_repeat();
         let Some(at) = self.claims.iter().position(|c| c.spec.claim == id) else {
             return;
         };
@@ -218,16 +218,7 @@ impl Fleet {
                 self.reject(id, RejectReason::CreateFailed(reason.clone()));
             }
         }
-        if let Some(worker) = self.workers.get_mut(&worker) {
-            worker.claim = None;
-            worker.name = None;
-            let cause = if worker_at_fault {
-                RemoveCause::Unhealthy(reason)
-            } else {
-                RemoveCause::Released
-            };
-            worker.remove(now, cause);
-        }
+        self.with(&worker, |w, now| w.claim_failed(now, fault, reason));
     }
 
     /// Turns down the claims whose time is over or that nothing can serve any more.
@@ -316,6 +307,9 @@ impl Fleet {
             };
             if claim.phase != Phase::Waiting || !claim.goes_cold() {
                 continue;
+            }
+            if self.free_uid().is_none() {
+                break;
             }
             let (profile, id, name) = (
                 claim.spec.profile.clone(),

@@ -25,6 +25,8 @@ impl Fleet {
             .into_iter()
             .map(|seen| (seen.worker.clone(), seen))
             .collect();
+        self.uids
+            .listed(asked_at, |worker| listed.contains_key(worker));
 
         let known: Vec<(WorkerId, Container)> = self
             .workers
@@ -139,6 +141,11 @@ impl Fleet {
             Container::Present(asked_at),
         );
         worker.adopted = Some(seen.claimed);
+        worker.confinement.clone_from(&seen.confinement);
+        worker.uid = seen.uid;
+        if seen.uid != 0 {
+            self.uids.hand_over(&id);
+        }
         worker.name = seen.name.clone().filter(|_| seen.claimed);
         worker.answer_by = now.saturating_add(self.ready_timeout(&seen.profile));
         let left_over = buried.is_some() || !(seen.claimed || seen.running || seen.paused);

@@ -29,7 +29,7 @@ impl Fleet {
 
     /// Creations that may be started now.
     pub(super) fn slots(&self) -> u32 {
-        if !self.synced || self.engine_down.is_some() || self.stopping {
+        if !self.synced || !self.uids.known() || self.engine_down.is_some() || self.stopping {
             return 0;
         }
         let asked = self
@@ -47,7 +47,9 @@ impl Fleet {
         profile: &str,
         cold_for: Option<(ClaimId, WorkerName)>,
     ) -> Option<WorkerId> {
-        let spec = self.pools.get(profile)?.spec.spec.clone();
+        let pool = &self.pools.get(profile)?.spec;
+        let (spec, confinement) = (pool.spec.clone(), pool.confinement.clone());
+        let uid = self.free_uid()?;
         let id = self.fresh_id();
         let profile = profile.to_owned();
         let mut worker = WorkerEntry::new(
@@ -58,6 +60,8 @@ impl Fleet {
             Container::Asked,
         );
         let claim = cold_for.as_ref().map(|(claim, _)| *claim);
+        worker.confinement = confinement;
+        worker.uid = uid;
         worker.cold = cold_for.is_some();
         worker.claim = claim;
         worker.name = cold_for.map(|(_, name)| name);
@@ -66,6 +70,7 @@ impl Fleet {
         self.out.push(Action::Create {
             worker: id.clone(),
             profile,
+            uid,
             cold_for: claim,
         });
         Some(id)
@@ -80,7 +85,8 @@ impl Fleet {
         }
     }
 
-    /// Unclaimed workers of drained pools and of profiles that are not there any more.
+    /// Unclaimed workers of drained pools, of profiles that are not there any more, and those that
+    /// confine their sessions in another way than their profile says now.
     fn drop_unwanted(&mut self) {
         let now = self.now;
         for worker in self.workers.values_mut() {
@@ -92,6 +98,9 @@ impl Fleet {
             match self.pools.get(&worker.profile) {
                 None => worker.remove(now, RemoveCause::Replaced),
                 Some(pool) if pool.draining => worker.remove(now, RemoveCause::Drained),
+                Some(pool) if worker.confinement != pool.spec.confinement => {
+                    worker.remove(now, RemoveCause::Replaced);
+                }
                 Some(_) => {}
             }
         }
@@ -126,7 +135,8 @@ impl Fleet {
     fn census(&self) -> BTreeMap<String, Census> {
         let mut census: BTreeMap<String, Census> = BTreeMap::new();
         for worker in self.workers.values() {
-            if worker.removal.is_some() || !worker.unclaimed() {
+            let returns = worker.may_return(self.now);
+            if worker.removal.is_some() || !(returns || worker.unclaimed()) {
                 continue;
             }
             let Some(pool) = self.pools.get(&worker.profile) else {
@@ -138,7 +148,9 @@ impl Fleet {
             let Some(counts) = census.get_mut(&worker.profile) else {
                 continue;
             };
-            if worker.state == WorkerState::Creating {
+            if returns {
+                counts.returning += 1;
+            } else if worker.state == WorkerState::Creating {
                 counts.coming += 1;
                 counts.making += u32::from(worker.adopted.is_none());
             } else if !worker.available() {

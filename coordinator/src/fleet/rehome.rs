@@ -43,6 +43,7 @@ impl Fleet {
         id: WorkerId,
         profile: String,
         name: WorkerName,
+        uid: u32,
         reason: &str,
     ) {
         if self.workers.contains_key(&id) || self.gone.contains_key(&id) {
@@ -51,6 +52,8 @@ impl Fleet {
         let now = self.now;
         let spec = String::new();
         let mut worker = WorkerEntry::new(id.clone(), profile, spec, now, Container::Absent);
+        self.uids.hand_over(&id);
+        worker.uid = uid;
         worker.adopted = Some(true);
         worker.name = Some(name);
         worker.lose(now, reason);

@@ -1,7 +1,10 @@
 //! One worker as the fleet knows it.
 
-use super::event::{ClaimId, Millis, RemoveCause};
+use super::event::{ClaimId, Millis, PlaceFault, RemoveCause};
 use crate::model::{WorkerId, WorkerName, WorkerState};
+
+/// How long the pool waits for the outcome of a claim before it replaces the claim's worker.
+const PLACING: Millis = 1_000;
 
 /// One worker.
 #[derive(Debug, Clone)]
@@ -12,6 +15,10 @@ pub struct WorkerEntry {
     pub profile: String,
     /// Hash of what its container was made of.
     pub spec: String,
+    /// See [`super::PoolSpec::confinement`].
+    pub confinement: String,
+    /// Its own uid; 0 when its container does not say.
+    pub uid: u32,
     /// Where it is in its life.
     pub state: WorkerState,
     /// Why it is there, when there is something to say.
@@ -80,6 +87,8 @@ impl WorkerEntry {
             id,
             profile,
             spec,
+            confinement: String::new(),
+            uid: 0,
             state: WorkerState::Creating,
             why: None,
             name: None,
@@ -130,6 +139,15 @@ impl WorkerEntry {
         self.state == WorkerState::Warm || self.refills()
     }
 
+    /// Being given to a claim that may still fail and give it back. For a moment only: what takes
+    /// longer is replaced meanwhile.
+    pub(super) fn may_return(&self, now: Millis) -> bool {
+        self.state == WorkerState::Claiming
+            && self.claim.is_some()
+            && !self.cold
+            && now.saturating_sub(self.since) < PLACING
+    }
+
     /// Warm, but of another specification or too old.
     pub(super) fn is_stale(&self, spec: &str, max_age: Millis, now: Millis) -> bool {
         self.spec != spec || (max_age > 0 && now.saturating_sub(self.created) >= max_age)
@@ -163,6 +181,40 @@ impl WorkerEntry {
             attempts: 0,
             next: now,
         });
+    }
+
+    /// The claim it was given to came to nothing.
+    pub(super) fn claim_failed(&mut self, now: Millis, fault: PlaceFault, reason: String) {
+        self.claim = None;
+        if self.removal.is_some() {
+            return;
+        }
+        let untouched = fault == PlaceFault::Request
+            && self.state == WorkerState::Claiming
+            && !self.cold
+            && self.agent
+            && matches!(self.container, Container::Present(_));
+        match fault {
+            PlaceFault::Request if untouched => {
+                self.name = None;
+                self.lost_at = None;
+                self.go(now, WorkerState::Warm, None);
+            }
+            PlaceFault::Unknown => {
+                // Its end, or the agent's word that it runs, may have come already.
+                if self.state == WorkerState::Claiming {
+                    self.lose(now, &reason);
+                }
+            }
+            PlaceFault::Worker | PlaceFault::Agent => {
+                self.name = None;
+                self.remove(now, RemoveCause::Unhealthy(reason));
+            }
+            PlaceFault::Request | PlaceFault::Tainted => {
+                self.name = None;
+                self.remove(now, RemoveCause::Released);
+            }
+        }
     }
 
     /// A claimed worker that cannot be reached any more.

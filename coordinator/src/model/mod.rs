@@ -16,11 +16,21 @@ mod state;
 pub use egress::{Egress, EgressError, EgressHost, EgressRule, forbidden, normal};
 pub use limits::{LimitError, Limits, parse_bytes, parse_cpus, parse_pids};
 pub use log_limit::{LeftOut, LogLimit, Verdict};
-pub use name::{NameError, ProfileName, VARIABLE_RULE, WorkerId, WorkerName, is_variable_name};
+pub use name::{
+    MAX_NAME, NameError, ProfileName, VARIABLE_RULE, WorkerId, WorkerName, is_variable_name,
+};
 pub use nearest::did_you_mean;
 pub use path::HostPath;
 pub use rate::{Bucket, Summary};
 pub use state::{Isolation, WorkerState};
+
+/// Uids of workers, one each.
+pub const FIRST_UID: u32 = 200_000;
+/// How many there are.
+pub const UIDS: u32 = 10_000;
+/// The longest duration that a request or a program's limit may name, in seconds: one year. More
+/// means "never" or is a mistake, and sums of it overflow the clocks of the standard library.
+pub const MAX_DURATION_S: u64 = 365 * 24 * 60 * 60;
 
 /// Where the state volume is mounted in a parent, unless `PODBAY_STATE` says otherwise.
 pub const STATE_DIR: &str = "/var/lib/podbay";

@@ -4,7 +4,7 @@
 //! (node, ssh and git fail for a uid without an entry). Owns reading them out of an image that may
 //! have no program to print them with.
 
-use super::{Docker, RuntimeError, container::labels};
+use super::{Docker, RuntimeError, container::labels, helper::under_a_free_name};
 use bollard::{
     models::{ContainerCreateBody, HostConfig},
     query_parameters::{CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder},
@@ -12,6 +12,8 @@ use bollard::{
 use futures_util::StreamExt;
 use std::collections::HashMap;
 
+/// The value of [`labels::ROLE`], and the end of the container's name.
+const ROLE: &str = "accounts";
 /// A block of a tar archive, and the most that is read of one.
 const BLOCK: usize = 512;
 const MOST: usize = 1 << 20;
@@ -26,14 +28,13 @@ pub struct Accounts {
 }
 
 impl Docker {
-    /// Reads them out of a container that is made for it and never started. It has one name, so that
-    /// what a coordinator that died left over is replaced: callers take turns.
+    /// Reads them out of a container that is created for it and never started. Those that a
+    /// coordinator left when it died are removed first: callers take turns.
     ///
     /// # Errors
     /// [`RuntimeError`] of any of the calls.
     pub async fn accounts(&self, image: &str, instance: &str) -> Result<Accounts, RuntimeError> {
-        let name = format!("{instance}-accounts");
-        self.remove(&name).await?;
+        self.remove_role(instance, ROLE, None).await?;
         let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         let body = ContainerCreateBody {
             image: Some(image.to_owned()),
@@ -41,7 +42,7 @@ impl Docker {
             cmd: Some(Vec::new()),
             labels: Some(HashMap::from([
                 label(labels::INSTANCE, instance),
-                label(labels::ROLE, "accounts"),
+                label(labels::ROLE, ROLE),
             ])),
             host_config: Some(HostConfig {
                 network_mode: Some("none".to_owned()),
@@ -49,12 +50,17 @@ impl Docker {
             }),
             ..ContainerCreateBody::default()
         };
-        let options = CreateContainerOptionsBuilder::default().name(&name).build();
-        let create = self.api().create_container(Some(options), body);
-        let container = self
-            .call("creating a container to read account files", create)
-            .await?
-            .id;
+        let create = |name: String| {
+            let body = body.clone();
+            async move {
+                let options = CreateContainerOptionsBuilder::default().name(&name).build();
+                let create = self.api().create_container(Some(options), body);
+                self.call("creating a container to read account files", create)
+                    .await
+            }
+        };
+        let created = under_a_free_name(format!("{instance}-{ROLE}"), create).await?;
+        let container = created.id;
         let passwd = self.file_of(&container, "/etc/passwd").await;
         let group = self.file_of(&container, "/etc/group").await;
         self.remove(&container).await?;

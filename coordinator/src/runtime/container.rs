@@ -22,7 +22,7 @@ use std::{
 pub mod labels {
     /// The instance: the parent container's name.
     pub const INSTANCE: &str = "dev.podbay.instance";
-    /// `parent`, `worker` or `mounter`.
+    /// `parent`, `worker`, or which helper it is.
     pub const ROLE: &str = "dev.podbay.role";
     /// The worker's id.
     pub const WORKER: &str = "dev.podbay.worker";
@@ -30,6 +30,8 @@ pub mod labels {
     pub const PROFILE: &str = "dev.podbay.profile";
     /// Hash of the worker's spec.
     pub const SPEC: &str = "dev.podbay.spec";
+    /// Hash of what of the spec confines the worker's sessions.
+    pub const CONFINEMENT: &str = "dev.podbay.confinement";
     /// The worker's own uid (and gid).
     pub const UID: &str = "dev.podbay.uid";
     /// Where the worker may connect to.
@@ -75,6 +77,8 @@ pub struct WorkerSpec {
     pub profile: String,
     /// Hash of the spec, for the label.
     pub spec: String,
+    /// Hash of what of it confines the worker's sessions, for the label.
+    pub confinement: String,
     /// The image's id.
     pub image: String,
     /// File name of the agent under `bin/`.
@@ -198,6 +202,7 @@ impl WorkerSpec {
                 label(labels::WORKER, self.id.as_str()),
                 label(labels::PROFILE, &self.profile),
                 label(labels::SPEC, &self.spec),
+                label(labels::CONFINEMENT, &self.confinement),
                 label(labels::UID, &self.uid.to_string()),
                 label(labels::SECURITY, self.security.as_str()),
                 label(labels::NETWORK, self.network.as_str()),
@@ -295,6 +300,7 @@ mod tests {
             instance: "bay".into(),
             parent: "p".into(),
             profile: "default".into(),
+            confinement: "c".into(),
             spec: "s".into(),
             image: "i".into(),
             agent: "a".into(),

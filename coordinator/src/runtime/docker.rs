@@ -285,6 +285,8 @@ impl Docker {
         body: ContainerCreateBody,
     ) -> Result<String, RuntimeError> {
         let image = body.image.clone().unwrap_or_default();
+        let own = body.labels.as_ref();
+        let instance = own.and_then(|l| l.get(labels::INSTANCE).cloned());
         let host = body.host_config.as_ref();
         let runtime = host.and_then(|h| h.runtime.clone()).unwrap_or_default();
         let options = CreateContainerOptionsBuilder::default().name(name).build();
@@ -305,7 +307,7 @@ impl Docker {
             Err(error) => {
                 // Without an answer the container may exist all the same.
                 if error.engine_is_away() {
-                    self.remove_best_effort(name).await;
+                    self.remove_ours(&instance.unwrap_or_default(), name).await;
                 }
                 return Err(error);
             }

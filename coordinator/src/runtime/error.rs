@@ -83,6 +83,13 @@ impl RuntimeError {
         matches!(self, Self::NoContainer(_))
     }
 
+    /// Whether another container has the name that was asked for.
+    #[must_use]
+    pub fn name_is_taken(&self) -> bool {
+        let words = "is already in use by container";
+        matches!(self, Self::Refused { status: 409, message, .. } if message.contains(words))
+    }
+
     pub(super) fn from_bollard(doing: &'static str, endpoint: &str, error: Bollard) -> Self {
         match error {
             Bollard::DockerResponseServerError {

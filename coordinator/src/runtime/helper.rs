@@ -134,19 +134,24 @@ impl HelperSpec {
 }
 
 impl Docker {
-    /// Creates and starts a helper, replacing one that is there.
+    /// Creates and starts a helper, replacing those of its kind.
     ///
     /// # Errors
-    /// [`RuntimeError`]: a capability that is not to be had, for example.
+    /// [`RuntimeError`]: an unsupported capability, for example.
     pub async fn create_helper(&self, spec: &HelperSpec) -> Result<Started, RuntimeError> {
-        self.remove(&spec.name()).await?;
-        self.create_and_start(&spec.name(), spec.body()).await
+        let role = spec.helper.role();
+        self.remove_role(&spec.instance, role, None).await?;
+        let create = |name: String| async move { self.create_and_start(&name, spec.body()).await };
+        under_a_free_name(spec.name(), create).await
     }
 
     /// The same for one that ends by itself; gives its container's id.
     pub(super) async fn run_helper(&self, spec: &HelperSpec) -> Result<String, RuntimeError> {
-        self.remove(&spec.name()).await?;
-        self.create_and_let_run(&spec.name(), spec.body()).await
+        let role = spec.helper.role();
+        self.remove_role(&spec.instance, role, None).await?;
+        let create =
+            |name: String| async move { self.create_and_let_run(&name, spec.body()).await };
+        under_a_free_name(spec.name(), create).await
     }
 
     /// Removes the helpers of one kind whose label [`labels::SPEC`] is not `keep`.
@@ -159,16 +164,79 @@ impl Docker {
         helper: Helper,
         keep: Option<&str>,
     ) -> Result<usize, RuntimeError> {
+        self.remove_role(instance, helper.role(), keep).await
+    }
+
+    /// Removes the containers of one role, found through their labels and removed by id: a name may
+    /// be another container's.
+    pub(super) async fn remove_role(
+        &self,
+        instance: &str,
+        role: &str,
+        keep: Option<&str>,
+    ) -> Result<usize, RuntimeError> {
         let mut removed = 0;
         for container in self.list(instance).await? {
             let label = |key: &str| container.labels.get(key).map(String::as_str);
-            if label(labels::ROLE) == Some(helper.role())
-                && (keep.is_none() || label(labels::SPEC) != keep)
+            if label(labels::ROLE) == Some(role) && (keep.is_none() || label(labels::SPEC) != keep)
             {
                 self.remove(&container.container).await?;
                 removed += 1;
             }
         }
         Ok(removed)
+    }
+
+    /// Id of a worker's container, found through its labels.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the engine does not answer.
+    pub async fn find_worker(
+        &self,
+        instance: &str,
+        worker: &str,
+    ) -> Result<Option<String>, RuntimeError> {
+        let listed = self.list(instance).await?;
+        let found = listed.into_iter().find(|container| {
+            let label = |key: &str| container.labels.get(key).map(String::as_str);
+            label(labels::ROLE) == Some("worker") && label(labels::WORKER) == Some(worker)
+        });
+        Ok(found.map(|container| container.container))
+    }
+
+    /// Removes a container of the instance that has this name, as far as the engine can say now; a
+    /// later listing finds what is left.
+    pub(super) async fn remove_ours(&self, instance: &str, name: &str) {
+        match self.list(instance).await {
+            Ok(listed) => {
+                for container in listed.iter().filter(|c| c.name == name) {
+                    self.remove_best_effort(&container.container).await;
+                }
+            }
+            Err(error) => tracing::warn!(name, %error, "a container may be left over"),
+        }
+    }
+}
+
+/// Creates a container under a name, or under a longer one where something that is not a helper has
+/// that name: a container of a former version, or somebody else's.
+pub(super) async fn under_a_free_name<T, F>(
+    name: String,
+    create: impl Fn(String) -> F,
+) -> Result<T, RuntimeError>
+where
+    F: Future<Output = Result<T, RuntimeError>>,
+{
+    match create(name.clone()).await {
+        Err(error) if error.name_is_taken() => {
+            let mut bits = [0u8; 4];
+            if getrandom::fill(&mut bits).is_err() {
+                return Err(error);
+            }
+            let longer = format!("{name}-{:08x}", u32::from_ne_bytes(bits));
+            tracing::warn!(name, longer, "the name is another container's");
+            create(longer).await
+        }
+        result => result,
     }
 }

@@ -12,6 +12,7 @@ mod lines;
 mod record;
 mod recording;
 mod seal;
+mod uids;
 mod upgrade;
 
 pub use audit::AuditLog;

@@ -11,7 +11,8 @@ mod review;
 pub use review::ReviewAnswer;
 
 use super::{
-    MountRequest, Mounted, MounterCaps, MounterError, MounterErrorKind, Policy, PrepareRequest,
+    CheckedProject, MountRequest, Mounted, MounterCaps, MounterError, MounterErrorKind, Policy,
+    PrepareRequest,
     error::{system, unreachable},
     rpc::{MounterRequest, MounterResponse, RequestFrame, ResponseFrame},
 };
@@ -142,6 +143,22 @@ impl MounterClient {
     pub async fn mount(&self, request: MountRequest) -> Result<Mounted, MounterError> {
         match self.ask(MounterRequest::Mount(request)).await? {
             MounterResponse::Mounted(mounted) => Ok(mounted),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Opens a project as [`Self::mount`] would, and changes nothing.
+    ///
+    /// # Errors
+    /// `NotAFolder`, `Refused` with the rule's name, `Unsupported`, `System`, `Unreachable`.
+    pub async fn check(
+        &self,
+        project: HostPath,
+        policy: Policy,
+    ) -> Result<CheckedProject, MounterError> {
+        let request = MounterRequest::Check { project, policy };
+        match self.ask(request).await? {
+            MounterResponse::Checked(found) => Ok(found),
             other => Err(unexpected(&other)),
         }
     }

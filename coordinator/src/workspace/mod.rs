@@ -18,6 +18,6 @@ pub(crate) use mounter::private_socket;
 pub use mounter::{ReviewProgram, ServeError, serve};
 pub use rpc::{MounterRequest, MounterResponse};
 pub use wire::{
-    MountFacts, MountMode, MountRequest, Mounted, MounterCaps, MounterError, MounterErrorKind,
-    Policy, PrepareRequest, ReviewTarget,
+    CheckedProject, MountFacts, MountMode, MountRequest, Mounted, MounterCaps, MounterError,
+    MounterErrorKind, Policy, PrepareRequest, ReviewTarget,
 };

@@ -5,7 +5,8 @@
 //! [`Head`], and is the JSON of the API's answer, so that nobody on the way has to keep or parse it.
 
 use super::{
-    MountRequest, Mounted, MounterCaps, MounterError, Policy, PrepareRequest, ReviewTarget,
+    CheckedProject, MountRequest, Mounted, MounterCaps, MounterError, Policy, PrepareRequest,
+    ReviewTarget,
 };
 use crate::{
     model::HostPath,
@@ -32,6 +33,13 @@ pub enum MounterRequest {
     Prepare(PrepareRequest),
     /// Put a project into a worker; answered with `Mounted`.
     Mount(MountRequest),
+    /// Open a project as a mount would, and change nothing; answered with `Checked`.
+    Check {
+        /// The project's folder on the host.
+        project: HostPath,
+        /// Which folders may be projects.
+        policy: Policy,
+    },
     /// Take the mount at a worker's `/workspace` away; answered with `Done`.
     Unmount {
         /// The worker's id.
@@ -125,6 +133,7 @@ impl MounterRequest {
             Self::Probe
             | Self::Prepare(_)
             | Self::Mount(_)
+            | Self::Check { .. }
             | Self::Unmount { .. }
             | Self::EngineSocket { .. } => Lane::Claim,
             Self::Folders { .. } => Lane::Browse,
@@ -181,6 +190,8 @@ pub enum MounterResponse {
     Mounted(Mounted),
     /// To `Any`.
     Any(bool),
+    /// To `Check`.
+    Checked(CheckedProject),
     /// To `Count`; `None` when there are more than was asked for.
     Counted(Option<ChangeCount>),
     /// To `Folders`.

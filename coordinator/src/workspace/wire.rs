@@ -80,6 +80,17 @@ pub struct Mounted {
     pub took_us: u64,
 }
 
+/// A project that could be mounted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckedProject {
+    /// The project's canonical path.
+    pub project: HostPath,
+    /// Device of the project's folder on the host.
+    pub dev: u64,
+    /// Inode of the project's folder on the host.
+    pub ino: u64,
+}
+
 /// What the mounter notes of a mount in the worker's folder of the state volume: who claims what it
 /// is, whatever the worker's agent says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

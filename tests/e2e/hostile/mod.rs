@@ -4,6 +4,7 @@
 //! cannot succeed anywhere proves nothing.
 
 mod boundary;
+mod claims;
 mod keys;
 mod limits;
 mod lists;

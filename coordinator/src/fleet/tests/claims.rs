@@ -17,13 +17,6 @@ fn eight_claims_on_four_warm_workers_get_eight_workers_and_no_two_the_same() {
 }
 
 #[test]
-fn a_claim_is_refilled_at_once() {
-    let mut bench = Bench::warm(2);
-    let actions = bench.claim("a", WhenEmpty::Cold);
-    assert_eq!((assigned(&actions).len(), created(&actions).len()), (1, 1));
-}
-
-#[test]
 fn queued_claims_are_served_in_the_order_they_came() {
     let mut bench = Bench::warm(1);
     for name in ["a", "b", "c"] {
@@ -217,7 +210,71 @@ fn a_request_at_fault_is_not_tried_again_and_not_answered_twice() {
         reason: "no such program".into(),
     });
     assert!(rejected(&actions).is_empty() && assigned(&actions).is_empty());
-    assert_eq!(removed(&actions), [(worker, RemoveCause::Released)]);
+    assert!(removed(&actions).is_empty());
+    assert_eq!(bench.state(&worker), Some(WorkerState::Warm));
+    assert_eq!(bench.pool().warm, 2);
+    assert!(
+        rejected(&bench.claim("a", WhenEmpty::Cold)).is_empty(),
+        "the name is free"
+    );
+}
+
+#[test]
+fn twenty_bad_requests_cost_no_warm_worker() {
+    let mut bench = Bench::warm(3);
+    let before = bench.in_state(WorkerState::Warm);
+    for _ in 0..20 {
+        let actions = bench.claim("a", WhenEmpty::Cold);
+        assert!(created(&actions).is_empty(), "it may come back");
+        let (claim, _) = assigned(&actions)[0].clone();
+        let actions = bench.tell(Event::PlaceFailed {
+            claim,
+            fault: PlaceFault::Request,
+            reason: "no such folder".into(),
+        });
+        assert!(removed(&actions).is_empty() && created(&actions).is_empty());
+    }
+    assert_eq!(bench.in_state(WorkerState::Warm), before);
+}
+
+#[test]
+fn a_failed_claims_worker_goes_when_something_may_be_left_in_it_or_its_agent_went() {
+    for (fault, agent_goes) in [(PlaceFault::Tainted, false), (PlaceFault::Request, true)] {
+        let mut bench = Bench::warm(1);
+        let (claim, worker) = assigned(&bench.claim("a", WhenEmpty::Cold))[0].clone();
+        if agent_goes {
+            bench.tell(Event::AgentGone(worker.clone()));
+        }
+        let actions = bench.tell(Event::PlaceFailed {
+            claim,
+            fault,
+            reason: "no such program".into(),
+        });
+        assert_eq!(removed(&actions), [(worker, RemoveCause::Released)]);
+    }
+}
+
+#[test]
+fn a_start_that_is_not_known_keeps_its_worker_and_is_not_repeated() {
+    let mut bench = Bench::warm(2);
+    let (claim, worker) = assigned(&bench.claim("a", WhenEmpty::Cold))[0].clone();
+    let actions = bench.tell(Event::PlaceFailed {
+        claim,
+        fault: PlaceFault::Unknown,
+        reason: "no answer".into(),
+    });
+    assert!(rejected(&actions).is_empty() && assigned(&actions).is_empty());
+    assert!(removed(&actions).is_empty());
+    assert_eq!(bench.state(&worker), Some(WorkerState::Lost));
+    let taken = rejected(&bench.claim("a", WhenEmpty::Cold));
+    assert_eq!(taken, [RejectReason::NameInUse(WorkerState::Lost)]);
+    // Its agent answers in the end.
+    bench.tell(Event::Ready {
+        worker: worker.clone(),
+        claimed_as: Some("a".parse().unwrap()),
+        ended: false,
+    });
+    assert_eq!(bench.state(&worker), Some(WorkerState::Running));
 }
 
 #[test]
@@ -281,4 +338,20 @@ fn a_new_name_is_taken_at_once_and_the_old_one_is_free() {
     bench.tell(rename("b"));
     let entry = bench.fleet.worker(&worker).unwrap();
     assert_eq!(entry.name.as_ref().unwrap().as_str(), "c", "b was taken");
+}
+
+#[test]
+fn a_claimed_worker_is_replaced_once_its_session_runs_or_takes_long_to_start() {
+    for placed in [true, false] {
+        let mut bench = Bench::warm(2);
+        let actions = bench.claim("a", WhenEmpty::Cold);
+        assert!(created(&actions).is_empty());
+        let (claim, _) = assigned(&actions)[0].clone();
+        let actions = if placed {
+            bench.tell(Event::Placed(claim))
+        } else {
+            bench.after(1_000)
+        };
+        assert_eq!(created(&actions).len(), 1, "placed: {placed}");
+    }
 }

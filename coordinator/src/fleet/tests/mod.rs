@@ -21,6 +21,7 @@ pub(super) fn spec(profile: &str, min_warm: u32, max_warm: u32) -> PoolSpec {
     PoolSpec {
         profile: profile.into(),
         spec: "a".into(),
+        confinement: "strict".into(),
         min_warm,
         max_warm,
         idle_timeout: 60_000,
@@ -40,6 +41,7 @@ impl Bench {
             actions: Vec::new(),
             claims: 0,
         };
+        bench.tell(Event::Reserve(vec![]));
         bench.tell(Event::Configured(specs));
         bench.list(vec![]);
         bench
@@ -185,6 +187,8 @@ pub(super) fn observed(worker: &WorkerId) -> Observed {
         worker: worker.clone(),
         profile: "default".into(),
         spec: "a".into(),
+        confinement: "strict".into(),
+        uid: 0,
         running: true,
         paused: false,
         claimed: false,

@@ -5,6 +5,7 @@ use super::*;
 #[test]
 fn nothing_is_created_before_the_first_listing() {
     let mut fleet = Fleet::new(1, 4);
+    fleet.apply(0, Event::Reserve(vec![]));
     let actions = fleet.apply(0, Event::Configured(vec![spec("default", 2, 5)]));
     assert!(created(&actions).is_empty());
     assert!(actions.contains(&Action::Relist));
@@ -213,6 +214,7 @@ fn a_paused_pool_serves_but_does_not_refill() {
     bench.tell(Event::Pause("default".into()));
     let actions = bench.claim("a", WhenEmpty::Queue);
     assert_eq!((assigned(&actions).len(), created(&actions).len()), (1, 0));
+    bench.tell(Event::Placed(ClaimId(1)));
     let actions = bench.tell(Event::Resume("default".into()));
     assert_eq!(created(&actions).len(), 1);
 }
@@ -292,4 +294,30 @@ fn short_memory_holds_refills_and_says_so() {
     bench.tell(Event::MemoryAvailable(8 << 30));
     bench.settle();
     assert!(bench.pool().warm == 4 && !bench.pool().short_of_memory);
+}
+
+#[test]
+fn a_worker_that_confines_less_than_its_profile_says_now_serves_no_claim() {
+    let mut bench = Bench::warm(2);
+    let loose = bench.in_state(WorkerState::Warm);
+    let mut tight = spec("default", 2, 2);
+    (tight.spec, tight.confinement) = ("b".into(), "tighter".into());
+    let gone = removed(&bench.tell(Event::Configured(vec![tight])));
+    let gone: Vec<_> = gone.into_iter().map(|(id, _)| id).collect();
+    assert_eq!(gone, loose);
+    assert!(assigned(&bench.claim("a", WhenEmpty::Cold)).is_empty());
+    let served = assigned(&bench.settle());
+    assert!(served.iter().all(|(_, worker)| !loose.contains(worker)));
+    assert_eq!(served.len(), 1);
+}
+
+#[test]
+fn a_worker_of_another_image_serves_claims_until_its_successor_is_there() {
+    let mut bench = Bench::warm(2);
+    let old = bench.in_state(WorkerState::Warm);
+    let mut newer = spec("default", 2, 2);
+    newer.spec = "b".into();
+    assert!(removed(&bench.tell(Event::Configured(vec![newer]))).is_empty());
+    let served = assigned(&bench.claim("a", WhenEmpty::Cold));
+    assert!(old.contains(&served[0].1));
 }

@@ -1,6 +1,7 @@
 //! What is lost, found again, replaced and removed when things break.
 
 use super::*;
+use crate::model::FIRST_UID;
 
 fn ready_as(worker: &WorkerId, name: &str, ended: bool) -> Event {
     Event::Ready {
@@ -22,6 +23,7 @@ fn a_restarted_coordinator_adopts_what_it_finds_and_creates_only_what_is_missing
         actions: vec![],
         claims: 0,
     };
+    bench.tell(Event::Reserve(vec![]));
     bench.tell(Event::Configured(vec![spec("default", 3, 3)]));
     // One agent is faster than the listing.
     bench.tell(ready_as(&id(1), "busy", false));
@@ -340,6 +342,7 @@ fn a_worker_that_cannot_be_made_anew_is_lost_again_with_the_reason() {
         worker: id(7),
         profile: "default".to_owned(),
         name: "mine".parse().unwrap(),
+        uid: FIRST_UID,
         reason: "cut short".to_owned(),
     });
     assert_eq!(bench.state(&id(7)), Some(WorkerState::Lost));
@@ -358,4 +361,79 @@ fn a_worker_that_cannot_be_made_anew_is_lost_again_with_the_reason() {
         outcome: Ok(()),
     });
     assert_eq!(bench.state(&id(7)), Some(WorkerState::Stopping));
+}
+
+#[test]
+fn an_agent_that_has_connected_is_waited_for_as_long_as_its_connection_lives() {
+    let mut bench = Bench::new(vec![spec("default", 0, 0)]);
+    let mut claimed = observed(&id(2));
+    claimed.claimed = true;
+    claimed.name = Some("mine".parse().unwrap());
+    bench.list(vec![claimed]);
+    bench.tell(Event::Connected(id(2)));
+    bench.after(600_000);
+    assert_eq!(bench.state(&id(2)), Some(WorkerState::Creating), "not lost");
+    assert!(bench.why(&id(2)).contains("has not said yet"));
+    bench.tell(Event::AgentGone(id(2)));
+    bench.after(29_000);
+    assert_eq!(bench.state(&id(2)), Some(WorkerState::Creating));
+    bench.after(2_000);
+    assert_eq!(bench.state(&id(2)), Some(WorkerState::Lost));
+    bench.tell(ready_as(&id(2), "mine", false));
+    assert_eq!(bench.state(&id(2)), Some(WorkerState::Running));
+}
+
+#[test]
+fn a_running_worker_whose_agent_is_back_is_not_lost_while_it_describes_itself() {
+    let mut bench = Bench::warm(1);
+    let worker = bench.running("mine");
+    bench.tell(Event::AgentGone(worker.clone()));
+    bench.tell(Event::Connected(worker.clone()));
+    bench.after(60_000);
+    assert_eq!(bench.state(&worker), Some(WorkerState::Running));
+}
+
+#[test]
+fn what_was_left_keeps_its_uid_and_nothing_is_created_before_it_is_known() {
+    let mut bench = Bench {
+        fleet: Fleet::new(9, 8),
+        now: 0,
+        actions: vec![],
+        claims: 0,
+    };
+    let uids = |actions: &[Action]| -> Vec<u32> {
+        let uid = |a: &Action| match a {
+            Action::Create { uid, .. } => Some(*uid - FIRST_UID),
+            _ => None,
+        };
+        actions.iter().filter_map(uid).collect()
+    };
+    bench.tell(Event::Configured(vec![spec("default", 4, 4)]));
+    let mut there = observed(&id(1));
+    (there.uid, there.claimed) = (FIRST_UID + 2, true);
+    assert!(uids(&bench.list(vec![there])).is_empty());
+    let left = (id(2), FIRST_UID + 1);
+    let made = bench.tell(Event::Reserve(vec![left]));
+    assert_eq!(uids(&made), [0, 3, 4, 5]);
+}
+
+#[test]
+fn a_uid_is_free_again_only_when_a_later_listing_shows_no_container_of_it() {
+    let mut bench = Bench::new(vec![spec("default", 1, 1)]);
+    let first = bench.in_state(WorkerState::Creating)[0].clone();
+    let uid = |bench: &Bench, worker: &WorkerId| bench.fleet.worker(worker).map(|w| w.uid);
+    assert_eq!(uid(&bench, &first), Some(FIRST_UID));
+    bench.fails(&first);
+    bench.after(120_000);
+    let second = bench.in_state(WorkerState::Creating)[0].clone();
+    assert_eq!(
+        uid(&bench, &second),
+        Some(FIRST_UID + 1),
+        "it may exist yet"
+    );
+    bench.fails(&second);
+    bench.list(vec![]);
+    bench.after(120_000);
+    let third = bench.in_state(WorkerState::Creating)[0].clone();
+    assert_eq!(uid(&bench, &third), Some(FIRST_UID));
 }

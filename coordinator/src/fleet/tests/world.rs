@@ -8,13 +8,24 @@ use std::collections::{BTreeMap, BTreeSet};
 const PROFILES: [&str; 2] = ["default", "big"];
 /// Claims open at once, so that the number of containers has a bound.
 const MOST_OPEN: usize = 12;
-const MOST_WARM: u32 = 5;
+const MOST_WARM: u32 = 8;
+
+/// A worker's folder on disk.
+#[derive(Clone)]
+struct Folder {
+    uid: u32,
+    profile: String,
+    /// Its claim's record says that its container is being recreated.
+    moving: Option<WorkerName>,
+}
 
 /// A container of the world.
 #[derive(Clone)]
 struct Real {
     profile: String,
     spec: String,
+    confinement: String,
+    uid: u32,
     running: bool,
     paused: bool,
     /// Made for, or given to, a claim.
@@ -25,19 +36,33 @@ struct Real {
 
 /// Asked for and not answered.
 enum Pending {
-    Create(WorkerId, String, bool),
+    Create(WorkerId, String, u32, bool),
     Remove(WorkerId),
     Assign(ClaimId, WorkerId),
     Listing(Millis, Vec<Observed>),
     /// The agent of a new container is about to call.
     Agent(WorkerId),
     Unpause(WorkerId),
+    /// The next step of recreating a lost worker's container.
+    Move(WorkerId, Step, WorkerName),
+}
+
+/// Between each two of these a coordinator may die.
+#[derive(Clone, Copy)]
+enum Step {
+    Note,
+    Remove,
+    Create,
+    Start,
 }
 
 pub(super) struct World {
     pub(super) fleet: Fleet,
     now: Millis,
     containers: BTreeMap<WorkerId, Real>,
+    folders: BTreeMap<WorkerId, Folder>,
+    /// The first listing after a start is not in yet.
+    starting: bool,
     pending: Vec<Pending>,
     /// Open claims and their names.
     claims: BTreeMap<ClaimId, WorkerName>,
@@ -60,19 +85,25 @@ impl World {
             fleet: Fleet::new(seed, 4),
             now: 10,
             containers: BTreeMap::new(),
+            folders: BTreeMap::new(),
+            starting: false,
             pending: vec![],
             claims: BTreeMap::new(),
             answered: BTreeSet::new(),
             next_claim: 0,
             may_go: BTreeSet::new(),
             ever_assigned: BTreeSet::new(),
-            specs: vec![spec(PROFILES[0], 2, MOST_WARM), spec(PROFILES[1], 1, 2)],
+            specs: vec![
+                spec(PROFILES[0], 1 + (seed % 8) as u32, MOST_WARM),
+                spec(PROFILES[1], 1, 2),
+            ],
             engine_up: true,
             broken: false,
             stopping: false,
             asked_for_list: false,
         };
         world.specs[1].max_age = 400_000;
+        world.tell(Event::Reserve(vec![]));
         world.tell(Event::Configured(world.specs.clone()));
         world
     }
@@ -107,12 +138,25 @@ impl World {
             Action::Create {
                 worker,
                 profile,
+                uid,
                 cold_for,
             } => {
                 assert!(self.engine_up, "create without an engine");
                 assert!(!self.stopping);
+                let other = self.folders.iter().find(|(_, folder)| folder.uid == uid);
+                assert!(
+                    other.is_none(),
+                    "{worker} has the uid of {}",
+                    other.unwrap().0
+                );
+                let folder = Folder {
+                    uid,
+                    profile: profile.clone(),
+                    moving: None,
+                };
+                self.folders.insert(worker.clone(), folder);
                 self.pending
-                    .push(Pending::Create(worker, profile, cold_for.is_some()));
+                    .push(Pending::Create(worker, profile, uid, cold_for.is_some()));
             }
             Action::Remove { worker, .. } => {
                 assert!(self.engine_up, "remove without an engine");
@@ -138,6 +182,17 @@ impl World {
             } => {
                 let used = self.containers.get(&worker).is_some_and(|c| c.claimed);
                 assert!(!warm || !used, "{worker} was used before");
+                if warm {
+                    let real = self.containers.get(&worker).map(|c| &c.confinement);
+                    let profile = self.fleet.worker(&worker).map(|w| w.profile.clone());
+                    let spec = self
+                        .specs
+                        .iter()
+                        .find(|s| Some(&s.profile) == profile.as_ref());
+                    if let (Some(real), Some(spec)) = (real, spec) {
+                        assert_eq!(*real, spec.confinement, "{worker} confines otherwise");
+                    }
+                }
                 assert!(self.claims.contains_key(&claim), "assigned after its end");
                 assert!(
                     self.ever_assigned.insert(worker.clone()),
@@ -173,6 +228,12 @@ impl World {
                 panic!("{claim:?} has {other} and {}", worker.id);
             }
         }
+        let mut owners: BTreeMap<u32, &WorkerId> = BTreeMap::new();
+        for (id, real) in &self.containers {
+            if let Some(other) = owners.insert(real.uid, id) {
+                panic!("{id} and {other} have the uid {}", real.uid);
+            }
+        }
         let unclaimed = self.fleet.workers().filter(|w| w.unclaimed());
         let here = unclaimed.filter(|w| w.adopted.is_none()).count();
         // One over the maximum of each pool while it is replaced; bounds may have shrunk since,
@@ -197,6 +258,8 @@ impl World {
                 worker: id.clone(),
                 profile: c.profile.clone(),
                 spec: c.spec.clone(),
+                confinement: c.confinement.clone(),
+                uid: c.uid,
                 running: c.running && !c.paused,
                 paused: c.paused,
                 claimed: c.claimed,
@@ -217,8 +280,23 @@ impl World {
             return;
         }
         match self.pending.swap_remove(which) {
-            Pending::Create(worker, profile, claimed) => {
+            Pending::Create(worker, profile, uid, claimed) => {
                 if badly || self.broken || !self.engine_up {
+                    if badly && uid % 2 == 0 {
+                        // It failed, and yet there is something that a listing shows.
+                        let real = Real {
+                            spec: "half".into(),
+                            confinement: "half".into(),
+                            uid,
+                            profile,
+                            running: false,
+                            paused: false,
+                            claimed: false,
+                            session: None,
+                        };
+                        self.containers.insert(worker.clone(), real);
+                    }
+                    self.folders.remove(&worker);
                     return self.tell(Event::CreateFailed {
                         worker,
                         reason: "disk full".into(),
@@ -227,6 +305,8 @@ impl World {
                 let spec = self.specs.iter().find(|s| s.profile == profile);
                 let real = Real {
                     spec: spec.map_or("gone".into(), |s| s.spec.clone()),
+                    confinement: spec.map_or("gone".into(), |s| s.confinement.clone()),
+                    uid,
                     profile,
                     running: true,
                     paused: false,
@@ -244,7 +324,11 @@ impl World {
                         reason: "busy".into(),
                     });
                 }
-                self.containers.remove(&worker);
+                // It waits for the end of a move, which gives up.
+                self.pending
+                    .retain(|p| !matches!(p, Pending::Move(w, ..) if *w == worker));
+                let uid = self.containers.remove(&worker).map(|c| c.uid);
+                self.folder_goes(&worker, uid);
                 self.tell(Event::Removed(worker));
             }
             Pending::Assign(claim, worker) => {
@@ -254,14 +338,29 @@ impl World {
                     .is_some_and(|c| c.running && !c.paused);
                 if badly || !usable {
                     let worker_at_fault = !usable || claim.0 % 2 == 0;
+                    let name = self.claims.get(&claim).cloned();
                     if !worker_at_fault && self.claims.contains_key(&claim) {
                         self.answer(claim);
                     }
                     let fault = match (worker_at_fault, claim.0 % 3) {
-                        (false, _) => PlaceFault::Request,
+                        (false, 0) => PlaceFault::Request,
+                        (false, 1) => PlaceFault::Tainted,
+                        (false, _) => PlaceFault::Unknown,
                         (true, 0) => PlaceFault::Agent,
                         (true, _) => PlaceFault::Worker,
                     };
+                    match fault {
+                        PlaceFault::Request => {
+                            self.ever_assigned.remove(&worker);
+                        }
+                        PlaceFault::Unknown => {
+                            if let Some(real) = self.containers.get_mut(&worker) {
+                                real.claimed = true;
+                                real.session = name.map(|name| (name, false));
+                            }
+                        }
+                        _ => {}
+                    }
                     return self.tell(Event::PlaceFailed {
                         claim,
                         fault,
@@ -284,9 +383,13 @@ impl World {
                         asked_at,
                         containers,
                     });
+                    if std::mem::take(&mut self.starting) {
+                        self.took_stock();
+                    }
                 }
             }
             Pending::Agent(worker) => self.agent_calls(worker),
+            Pending::Move(worker, step, name) => self.moves(worker, step, name, badly),
             Pending::Unpause(worker) => {
                 if let Some(real) = self.containers.get_mut(&worker)
                     && !badly
@@ -302,6 +405,14 @@ impl World {
             return;
         };
         let session = real.session.clone();
+        let moving = self
+            .folders
+            .get(&worker)
+            .is_some_and(|f| f.moving.is_some());
+        if moving && session.is_none() {
+            let reason = "cut short".into();
+            return self.tell(Event::Lost { worker, reason });
+        }
         self.tell(Event::Ready {
             worker,
             ended: session.as_ref().is_some_and(|(_, ended)| *ended),
@@ -345,6 +456,7 @@ impl World {
             27 => self.switch_pool(arg),
             28 => self.broken = arg.is_multiple_of(3),
             29 if arg.is_multiple_of(16) => self.restart(arg),
+            29 => self.begin_move(),
             30 => self.tell(Event::MemoryAvailable(u64::from(arg) << 17)),
             31 => {
                 if let Some(worker) = self.some_container(arg) {
@@ -440,7 +552,8 @@ impl World {
     fn reconfigure(&mut self, arg: u16) {
         let spec = format!("s{}", arg % 4);
         self.specs[0].spec.clone_from(&spec);
-        self.specs[0].min_warm = u32::from(arg) % 4;
+        self.specs[0].confinement = format!("c{}", arg % 32 / 16);
+        self.specs[0].min_warm = u32::from(arg) % 9;
         self.tell(Event::Configured(self.specs.clone()));
     }
 
@@ -463,10 +576,12 @@ impl World {
     fn restart(&mut self, arg: u16) {
         for pending in std::mem::take(&mut self.pending) {
             match pending {
-                Pending::Create(id, profile, claimed) if self.engine_up => {
+                Pending::Create(id, profile, uid, claimed) if self.engine_up => {
                     let real = Real {
                         profile,
                         spec: "old".into(),
+                        confinement: "old".into(),
+                        uid,
                         running: arg.is_multiple_of(32),
                         paused: false,
                         claimed,
@@ -487,13 +602,120 @@ impl World {
         self.claims.clear();
         self.ever_assigned.clear();
         self.fleet = Fleet::new(u64::from(arg) ^ self.now, 4);
-        self.tell(Event::Configured(self.specs.clone()));
+        self.starting = true;
+        let uids = self.folders.iter().map(|(id, f)| (id.clone(), f.uid));
+        self.tell(Event::Reserve(uids.collect()));
         if !self.engine_up {
             self.tell(Event::EngineLost("refused".into()));
         }
         let all: Vec<_> = self.containers.keys().cloned().collect();
         self.pending.extend(all.into_iter().map(Pending::Agent));
         self.list();
+    }
+
+    /// What a coordinator does once it knows which containers there are.
+    fn took_stock(&mut self) {
+        let gone: Vec<_> = self
+            .folders
+            .iter()
+            .filter(|(id, _)| !self.containers.contains_key(*id))
+            .map(|(id, folder)| (id.clone(), folder.clone()))
+            .collect();
+        for (worker, folder) in &gone {
+            if let Some(name) = &folder.moving {
+                self.tell(Event::LeftBehind {
+                    worker: worker.clone(),
+                    profile: folder.profile.clone(),
+                    name: name.clone(),
+                    uid: folder.uid,
+                    reason: "cut short".into(),
+                });
+            }
+        }
+        self.tell(Event::Configured(self.specs.clone()));
+        for (worker, folder) in gone {
+            if folder.moving.is_none() && self.fleet.worker(&worker).is_none() {
+                self.folders.remove(&worker);
+                self.tell(Event::Release(worker));
+            }
+        }
+    }
+
+    /// A folder is removed, or cannot be and keeps its uid.
+    fn folder_goes(&mut self, worker: &WorkerId, uid: Option<u32>) {
+        match uid {
+            Some(uid) if uid % 5 == 0 => {
+                self.tell(Event::Reserve(vec![(worker.clone(), uid)]));
+            }
+            _ => {
+                self.folders.remove(worker);
+            }
+        }
+    }
+
+    /// Somebody wants the first lost worker back.
+    fn begin_move(&mut self) {
+        let lost = |w: &&WorkerEntry| w.state == WorkerState::Lost && w.removal.is_none();
+        let Some(worker) = self.fleet.workers().find(lost) else {
+            return;
+        };
+        let (id, name) = (worker.id.clone(), worker.name.clone());
+        let Some(name) = name.filter(|_| self.folders.contains_key(&id)) else {
+            return;
+        };
+        self.tell(Event::Rehome(id.clone()));
+        self.pending.push(Pending::Move(id, Step::Note, name));
+    }
+
+    fn moves(&mut self, worker: WorkerId, step: Step, name: WorkerName, badly: bool) {
+        let fails = |world: &mut Self, worker: WorkerId| {
+            let outcome = Err("no image".to_owned());
+            world.tell(Event::Rehomed { worker, outcome });
+        };
+        let removed = self
+            .fleet
+            .worker(&worker)
+            .is_none_or(|w| w.removal.is_some());
+        let Some(folder) = self.folders.get_mut(&worker) else {
+            return fails(self, worker);
+        };
+        if badly || removed || (!self.engine_up && !matches!(step, Step::Note)) {
+            return fails(self, worker);
+        }
+        let next = match step {
+            Step::Note => {
+                folder.moving = Some(name.clone());
+                Step::Remove
+            }
+            Step::Remove => {
+                self.containers.remove(&worker);
+                Step::Create
+            }
+            Step::Create => {
+                let real = Real {
+                    profile: folder.profile.clone(),
+                    spec: "moved".into(),
+                    confinement: "moved".into(),
+                    uid: folder.uid,
+                    running: true,
+                    paused: false,
+                    claimed: true,
+                    session: None,
+                };
+                self.containers.insert(worker.clone(), real);
+                Step::Start
+            }
+            Step::Start => {
+                folder.moving = None;
+                if let Some(real) = self.containers.get_mut(&worker) {
+                    real.session = Some((name, false));
+                }
+                let outcome = Ok(());
+                return self.tell(Event::Rehomed { worker, outcome });
+            }
+        };
+        self.check();
+        self.pending.push(Pending::Move(worker, next, name));
     }
 
     /// Everything works again for ten minutes; then what must come about in the end is checked.

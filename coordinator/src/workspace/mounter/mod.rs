@@ -27,10 +27,11 @@ pub use reviews::ReviewProgram;
 pub(super) use sys::set_fs_ids;
 
 use super::{
-    MounterCaps, MounterError,
+    CheckedProject, MounterCaps, MounterError,
     error::{busy, system},
     rpc::{Lane, MounterRequest, MounterResponse, RequestFrame, send_response},
 };
+use crate::model::HostPath;
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
@@ -381,6 +382,14 @@ fn answer(
             let (result, staged) = mount::mount(place, request);
             after.staged = staged;
             result.map(MounterResponse::Mounted)
+        }
+        MounterRequest::Check { project, policy } => {
+            let found = project::open(place, project, policy)?;
+            Ok(MounterResponse::Checked(CheckedProject {
+                project: HostPath::new(found.path),
+                dev: found.meta.dev,
+                ino: found.meta.ino,
+            }))
         }
         MounterRequest::Unmount { worker, pid } => {
             mount::unmount_workspace(place, worker, *pid).map(|()| MounterResponse::Done)

@@ -359,6 +359,8 @@ pub(super) fn unmount_workspace(place: &mut Place, id: &str, pid: i32) -> Result
     match (device(WORKSPACE), device("/")) {
         // Something is mounted there still: it may be the overlay.
         (Ok(here), Ok(root)) if here != root => Ok(()),
-        _ => live::forget(&worker).map_err(|e| system("forgetting the mount", e)),
+        _ => live::forget(&worker)
+            .and_then(|()| facts::forget(&worker))
+            .map_err(|e| system("forgetting the mount", e)),
     }
 }
