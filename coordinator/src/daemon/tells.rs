@@ -113,7 +113,7 @@ mod tests {
         assert!((BURST + 90..=BURST + 101).contains(&told), "{told}");
         let end = began + Duration::from_secs(10);
         assert!(tells.take(&quiet, true, end), "another worker's");
-        assert_eq!(tells.waiting(end), [loud.clone()]);
+        assert_eq!(tells.waiting(end), std::slice::from_ref(&loud));
         assert!(tells.waiting(end).is_empty());
         while tells.take(&loud, false, end) {}
         assert!(tells.waiting(end).is_empty(), "a notification is dropped");
