@@ -14,7 +14,7 @@ use crate::{
     runtime::RuntimeError,
     wire::EventBody,
 };
-use podbay_protocol::{Description, Reply, ToAgentBody};
+use podbay_protocol::{Description, ToAgentBody};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 

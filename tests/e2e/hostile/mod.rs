@@ -5,6 +5,7 @@
 
 mod boundary;
 mod keys;
+mod floods;
 mod limits;
 mod lists;
 mod names;
