@@ -4,8 +4,8 @@
 //! cannot succeed anywhere proves nothing.
 
 mod boundary;
-mod keys;
 mod floods;
+mod keys;
 mod limits;
 mod lists;
 mod names;
