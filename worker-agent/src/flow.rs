@@ -12,7 +12,7 @@ use crate::{
     session::Session,
 };
 use nix::sys::epoll::EpollFlags;
-use podbay_protocol::AgentEvent;
+use podbay_protocol::{AgentEvent, MAX_NOTICE, MAX_TITLE, cut, shorten};
 use std::time::Duration;
 
 /// Titles are told at most this often; the last one always is.
@@ -165,7 +165,8 @@ impl Session {
             let (now, ms) = (reactor.now, unix_ms());
             let changed = match seen.event {
                 ScreenEvent::Title(title) => {
-                    let title: String = self.secrets.redact(&title).chars().take(1000).collect();
+                    let mut title = self.secrets.redact(&title);
+                    shorten(&mut title, MAX_TITLE);
                     let changed = self.tracker.title(&title, attached, now, ms);
                     self.title = title;
                     self.tell_title(false, reactor);
@@ -216,7 +217,7 @@ impl Session {
     }
 
     fn tell_notice(&mut self, text: &str, reactor: &mut Reactor) {
-        let text: String = text.chars().take(1000).collect();
+        let text = cut(text, MAX_NOTICE).to_owned();
         if let Some((before, at)) = &self.noticed {
             let every = if *before == text {
                 NOTICE_EVERY

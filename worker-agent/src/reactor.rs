@@ -205,7 +205,8 @@ impl Reactor {
     }
 
     /// Tells the coordinator something, if it is there.
-    pub fn tell(&mut self, event: AgentEvent) {
+    pub fn tell(&mut self, mut event: AgentEvent) {
+        event.bound();
         self.events.push(event);
     }
 }

@@ -25,6 +25,8 @@ pub const ROTATE_AT: u64 = 16 << 20;
 pub const KEEP: u32 = 4;
 /// Collected bytes that are written out at once.
 const FLUSH_AT: usize = 64 << 10;
+/// Bytes of output in one event: escaped, they make a line of at most six times as many.
+const MAX_EVENT: usize = 64 << 10;
 /// How often a disk that failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -57,6 +59,8 @@ pub struct Recorder {
     file: Option<File>,
     written: u64,
     buffer: Vec<u8>,
+    /// Bytes of output that are in the buffer.
+    collected: u64,
     carry: [Vec<u8>; 2],
     rotate_at: u64,
     gap: Option<Gap>,
@@ -102,6 +106,7 @@ impl Recorder {
             file: None,
             written: 0,
             buffer: Vec::new(),
+            collected: 0,
             carry: [Vec::new(), Vec::new()],
             rotate_at: ROTATE_AT,
             gap: None,
@@ -126,9 +131,9 @@ impl Recorder {
     /// Records output; a UTF-8 sequence cut at the end waits for its rest, and so does what may be
     /// the beginning of a secret.
     pub fn output(&mut self, source: Source, bytes: &[u8], at: Instant) {
-        match self.redactor(source).map(|redactor| redactor.push(bytes)) {
-            Some(safe) => self.record(source, &safe, at),
-            None => self.record(source, bytes, at),
+        let safe = self.redactor(source).map(|redactor| redactor.push(bytes));
+        for part in safe.as_deref().unwrap_or(bytes).chunks(MAX_EVENT) {
+            self.record(source, part, at);
         }
     }
 
@@ -242,12 +247,24 @@ impl Recorder {
     }
 
     fn text(&mut self, source: Source, text: &str, at: Duration) {
-        self.event(if source == Source::Output { "o" } else { "e" }, text, at);
+        self.output_event(
+            if source == Source::Output { "o" } else { "e" },
+            text,
+            text.len(),
+            at,
+        );
     }
 
     fn binary(&mut self, source: Source, bytes: &[u8], at: Duration) {
         let code = if source == Source::Output { "b" } else { "d" };
-        self.event(code, &STANDARD.encode(bytes), at);
+        self.output_event(code, &STANDARD.encode(bytes), bytes.len(), at);
+    }
+
+    fn output_event(&mut self, code: &str, data: &str, bytes: usize, at: Duration) {
+        if self.gap.is_none() {
+            self.collected += bytes as u64;
+        }
+        self.event(code, data, at);
     }
 
     fn event(&mut self, code: &str, data: &str, at: Duration) {
@@ -299,8 +316,12 @@ impl Recorder {
         let buffer = std::mem::take(&mut self.buffer);
         let result = self.append(&buffer);
         self.buffer = buffer;
-        self.buffer.clear();
-        self.buffer.shrink_to(2 * FLUSH_AT);
+        if result.is_ok() {
+            // Else it is counted as missing.
+            self.collected = 0;
+            self.buffer.clear();
+            self.buffer.shrink_to(2 * FLUSH_AT);
+        }
         result
     }
 
@@ -316,8 +337,7 @@ impl Recorder {
     fn pause(&mut self, error: &std::io::Error) {
         let now = self.start.elapsed();
         crate::note::note(&format!("recording of {} stopped: {error}", self.name));
-        // What was collected is complete events; how many bytes of output is near enough.
-        let missing = self.buffer.len() as u64;
+        let missing = std::mem::take(&mut self.collected);
         self.buffer = Vec::new();
         self.gap = Some(Gap {
             since: now,
@@ -338,7 +358,7 @@ impl Recorder {
             return;
         };
         let text = format!(
-            "recording goes on: about {} bytes since {:.1} s are missing ({})",
+            "recording goes on: {} bytes since {:.1} s are missing ({})",
             gap.missing,
             gap.since.as_secs_f64(),
             gap.why

@@ -5,13 +5,20 @@
 //! program draws piece by piece with cursor movements in between is not found: nothing but the
 //! bytes as they come is looked at. It never touches what an attached client gets.
 
+use aho_corasick::{
+    Anchored,
+    automaton::{Automaton, StateID},
+    nfa::contiguous::NFA,
+};
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
-use memchr::memmem::Finder;
 use podbay_protocol::{SHORTEST_REDACTED, StartSession};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+};
 
 /// What stands in a value's place.
 pub const REDACTED: &str = "[secret]";
@@ -20,73 +27,72 @@ const SHORTEST_LINE: usize = 16;
 /// Matches that overlap without an end are cut off here, in multiples of the longest value.
 const MOST_HELD: usize = 4;
 
-/// One form of a value.
-#[derive(Debug)]
-struct Pattern {
-    finder: Finder<'static>,
-    /// For each of its beginnings, the longest shorter one that it ends with (Knuth, Morris, Pratt).
-    shorter: Vec<usize>,
-}
-
-impl Pattern {
-    fn new(bytes: &[u8]) -> Self {
-        let mut shorter = vec![0; bytes.len()];
-        let mut length = 0;
-        for (at, byte) in bytes.iter().enumerate().skip(1) {
-            length = advance(bytes, &shorter, length, *byte);
-            if let Some(slot) = shorter.get_mut(at) {
-                *slot = length;
-            }
-        }
-        Self {
-            finder: Finder::new(bytes).into_owned(),
-            shorter,
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.finder.needle().len()
-    }
-
-    /// How many of the last bytes are a beginning of this one.
-    fn begun(&self, bytes: &[u8]) -> usize {
-        let from = bytes.len().saturating_sub(self.len().saturating_sub(1));
-        bytes
-            .get(from..)
-            .unwrap_or_default()
-            .iter()
-            .fold(0, |length, byte| {
-                advance(self.finder.needle(), &self.shorter, length, *byte)
-            })
-    }
-}
-
-/// The longest beginning of `pattern` that ends with `byte`, after one of `length` bytes.
-fn advance(pattern: &[u8], shorter: &[usize], mut length: usize, byte: u8) -> usize {
-    loop {
-        if pattern.get(length) == Some(&byte) {
-            return length + 1;
-        }
-        match length.checked_sub(1).and_then(|last| shorter.get(last)) {
-            Some(next) => length = *next,
-            None => return 0,
-        }
-    }
-}
-
 /// The values of one session, in all their forms. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Values(Arc<Known>);
+pub struct Values(Option<Arc<Known>>);
 
-#[derive(Default)]
+/// All forms in one automaton (Aho and Corasick), so that a byte costs the same whatever their number.
 struct Known {
-    patterns: Vec<Pattern>,
+    automaton: NFA,
+    start: StateID,
+    /// How many bytes of a form the states stand for.
+    depths: HashMap<StateID, usize>,
+    forms: usize,
     longest: usize,
 }
 
 impl std::fmt::Debug for Values {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} forms of secrets", self.0.patterns.len())
+        let forms = self.0.as_ref().map_or(0, |known| known.forms);
+        write!(f, "{forms} forms of secrets")
+    }
+}
+
+impl Known {
+    fn new(forms: &BTreeSet<Vec<u8>>) -> Option<Self> {
+        // Secrets are bounded far below what the automaton takes.
+        let automaton = NFA::new(forms).ok()?;
+        let start = automaton.start_state(Anchored::No).ok()?;
+        let mut depths = HashMap::new();
+        for form in forms {
+            let mut state = start;
+            for (at, byte) in form.iter().enumerate() {
+                state = automaton.next_state(Anchored::No, state, *byte);
+                depths.insert(state, at + 1);
+            }
+        }
+        Some(Self {
+            automaton,
+            start,
+            depths,
+            forms: forms.len(),
+            longest: forms.iter().map(Vec::len).max().unwrap_or(0),
+        })
+    }
+
+    fn next(&self, state: StateID, byte: u8) -> StateID {
+        self.automaton.next_state(Anchored::No, state, byte)
+    }
+
+    /// The length of the longest form that ends in this state.
+    fn ends(&self, state: StateID) -> Option<usize> {
+        if !self.automaton.is_match(state) {
+            return None;
+        }
+        // The first one is the longest: the others are ends of it.
+        let form = self.automaton.match_pattern(state, 0);
+        Some(self.automaton.pattern_len(form))
+    }
+
+    /// The state after these bytes, from the start.
+    fn after(&self, bytes: &[u8]) -> StateID {
+        let next = |state, byte: &u8| self.next(state, *byte);
+        bytes.iter().fold(self.start, next)
+    }
+
+    /// How many of the last bytes are the beginning of a form.
+    fn begun(&self, state: StateID) -> usize {
+        self.depths.get(&state).copied().unwrap_or(0)
     }
 }
 
@@ -99,15 +105,16 @@ impl Values {
 
     fn from_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let forms: BTreeSet<Vec<u8>> = texts.into_iter().flat_map(forms_of).collect();
-        let patterns: Vec<Pattern> = forms.iter().map(|form| Pattern::new(form)).collect();
-        let longest = patterns.iter().map(Pattern::len).max().unwrap_or(0);
-        Self(Arc::new(Known { patterns, longest }))
+        if forms.is_empty() {
+            return Self(None);
+        }
+        Self(Known::new(&forms).map(Arc::new))
     }
 
     /// Whether there is nothing to look for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.patterns.is_empty()
+        self.0.is_none()
     }
 
     /// A text without the values; nor does it end with most of one, where it was cut.
@@ -121,44 +128,18 @@ impl Values {
         out.extend(stream.finish());
         String::from_utf8_lossy(&out).into_owned()
     }
-
-    /// Where values are, those that overlap as one.
-    fn matches(&self, bytes: &[u8]) -> Vec<(usize, usize)> {
-        let mut found: Vec<(usize, usize)> = Vec::new();
-        for pattern in &self.0.patterns {
-            let overlap = pattern.shorter.last().copied().unwrap_or(0);
-            let mut from = 0;
-            while let Some(at) = bytes.get(from..).and_then(|rest| pattern.finder.find(rest)) {
-                let start = from + at;
-                found.push((start, start + pattern.len()));
-                // The next one may overlap this one.
-                from = start + (pattern.len() - overlap).max(1);
-            }
-        }
-        found.sort_unstable_by_key(|(start, end)| (*start, std::cmp::Reverse(*end)));
-        found.dedup_by(|(start, end), before| {
-            let joined = *start < before.1;
-            if joined {
-                before.1 = before.1.max(*end);
-            }
-            joined
-        });
-        found
-    }
-
-    /// How many of the last bytes may be the beginning of a value.
-    fn begun(&self, bytes: &[u8]) -> usize {
-        let all = self.0.patterns.iter().map(|pattern| pattern.begun(bytes));
-        all.max().unwrap_or(0)
-    }
 }
 
 /// One stream with the values taken out. What may be the beginning of a value is held until more
-/// comes; that is bounded by the longest value.
+/// comes; that is bounded by the longest value. Each byte is looked at once.
 #[derive(Debug, Default)]
 pub struct Redactor {
     values: Values,
     held: Vec<u8>,
+    /// Where values are in it, those that overlap as one.
+    found: VecDeque<(usize, usize)>,
+    /// After what is held; `None` at the start.
+    state: Option<StateID>,
 }
 
 impl Redactor {
@@ -167,55 +148,84 @@ impl Redactor {
     pub fn new(values: Values) -> Self {
         Self {
             values,
-            held: Vec::new(),
+            ..Self::default()
         }
     }
 
     /// Takes a piece and gives what can be kept of it.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
-        self.held.extend_from_slice(bytes);
-        let found = self.values.matches(&self.held);
-        let mut keep = self.held.len() - self.values.begun(&self.held);
+        let Some(known) = self.values.0.clone() else {
+            return bytes.to_vec();
+        };
+        let mut state = self.state.unwrap_or(known.start);
+        for byte in bytes {
+            self.held.push(*byte);
+            state = known.next(state, *byte);
+            if let Some(length) = known.ends(state) {
+                self.find(length);
+            }
+        }
+        let mut keep = self.held.len().saturating_sub(known.begun(state));
         // What overlaps the beginning of a value belongs to it, should it become one.
-        for (start, end) in found.iter().rev() {
+        for (start, end) in self.found.iter().rev() {
             if *end > keep && *start < keep {
                 keep = *start;
             }
         }
-        if self.held.len() - keep > MOST_HELD * self.values.0.longest {
-            let end = found.last().map_or(0, |(_, end)| *end);
-            let rest = self.held.get(end..).unwrap_or_default();
-            keep = self.held.len() - self.values.begun(rest);
+        if self.held.len() - keep > MOST_HELD * known.longest {
+            let end = self.found.back().map_or(0, |(_, end)| *end);
+            state = known.after(self.held.get(end..).unwrap_or_default());
+            keep = self.held.len().saturating_sub(known.begun(state));
         }
-        self.give(&found, keep)
+        self.state = Some(state);
+        self.give(keep)
+    }
+
+    /// A value of that length ends with what is held.
+    fn find(&mut self, length: usize) {
+        let end = self.held.len();
+        let mut start = end.saturating_sub(length);
+        while let Some((before, _)) = self.found.back().filter(|(_, stop)| start < *stop) {
+            start = start.min(*before);
+            self.found.pop_back();
+        }
+        self.found.push_back((start, end));
     }
 
     /// What was held back; at the stream's end. Most of a value is not given either.
     pub fn finish(&mut self) -> Vec<u8> {
-        let found = self.values.matches(&self.held);
-        let after = found.last().map_or(0, |(_, end)| *end);
-        let begun = self
-            .values
-            .begun(self.held.get(after..).unwrap_or_default());
+        let Some(known) = self.values.0.clone() else {
+            return Vec::new();
+        };
+        let after = self.found.back().map_or(0, |(_, end)| *end);
+        let rest = self.held.get(after..).unwrap_or_default();
+        let begun = known.begun(known.after(rest));
         let cut = if begun >= SHORTEST_REDACTED { begun } else { 0 };
-        let mut out = self.give(&found, self.held.len() - cut);
+        let mut out = self.give(self.held.len() - cut);
         if !std::mem::take(&mut self.held).is_empty() {
             out.extend_from_slice(REDACTED.as_bytes());
         }
+        self.found.clear();
+        self.state = None;
         out
     }
 
-    /// Gives the first `end` bytes.
-    fn give(&mut self, found: &[(usize, usize)], end: usize) -> Vec<u8> {
+    /// Gives the first `end` bytes; no value lies across it.
+    fn give(&mut self, end: usize) -> Vec<u8> {
         let mut out = Vec::with_capacity(end);
         let mut at = 0;
-        for (start, stop) in found.iter().filter(|(_, stop)| *stop <= end) {
-            out.extend_from_slice(self.held.get(at..*start).unwrap_or_default());
+        while let Some((start, stop)) = self.found.front().copied().filter(|(_, s)| *s <= end) {
+            self.found.pop_front();
+            out.extend_from_slice(self.held.get(at..start).unwrap_or_default());
             out.extend_from_slice(REDACTED.as_bytes());
-            at = *stop;
+            at = stop;
         }
         out.extend_from_slice(self.held.get(at..end).unwrap_or_default());
         self.held.drain(..end);
+        for (start, stop) in &mut self.found {
+            *start -= end;
+            *stop -= end;
+        }
         out
     }
 }

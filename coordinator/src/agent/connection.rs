@@ -266,8 +266,11 @@ fn understand(frame: serde_json::Value) -> Heard {
         .unwrap_or(&frame)
         .get("id")
         .and_then(serde_json::Value::as_u64);
-    match serde_json::from_value(frame) {
-        Ok(known) => Heard::Known(known),
+    match serde_json::from_value::<FromAgent>(frame) {
+        Ok(mut known) => {
+            known.bound();
+            Heard::Known(known)
+        }
         Err(error) => match answered {
             Some(id) => {
                 let message =

@@ -3,7 +3,7 @@
 use super::routes::App;
 use crate::{
     daemon::{BusMessage, Daemon},
-    wire::{ApiEvent, EventBody},
+    wire::EventBody,
 };
 use axum::{
     body::{Body, Bytes},
@@ -27,24 +27,24 @@ pub(super) async fn events(State(daemon): App) -> Response {
     let stream =
         futures_util::stream::unfold(state, |(daemon, mut listener, seq, hello)| async move {
             if hello {
-                let line = line(seq, everything(&daemon));
+                let line = line(seq, &everything(&daemon));
                 return Some((
                     Ok::<_, Infallible>(line),
                     (daemon, listener, seq + 1, false),
                 ));
             }
             let next = tokio::select! {
-                next = tokio::time::timeout(KEEP_ALIVE, listener.next()) => next,
+                next = tokio::time::timeout(KEEP_ALIVE, daemon.bus().next(&mut listener)) => next,
                 () = daemon.stopped() => return None,
             };
             match next {
                 Ok(BusMessage::Event(body)) => {
-                    let line = line(seq, *body);
+                    let line = line(seq, &body);
                     Some((Ok(line), (daemon, listener, seq + 1, false)))
                 }
                 // A gap in seq tells the client; then everything again.
                 Ok(BusMessage::Lagged) => {
-                    let line = line(seq + 1, everything(&daemon));
+                    let line = line(seq + 1, &everything(&daemon));
                     Some((Ok(line), (daemon, listener, seq + 2, false)))
                 }
                 Ok(BusMessage::Closed) => None,
@@ -61,23 +61,48 @@ pub(super) async fn events(State(daemon): App) -> Response {
     (headers, Body::from_stream(stream)).into_response()
 }
 
-fn everything(daemon: &Arc<Daemon>) -> EventBody {
-    EventBody::Hello {
+/// The first event, as the bus has the others.
+fn everything(daemon: &Arc<Daemon>) -> Bytes {
+    let body = EventBody::Hello {
         status: Box::new(daemon.status()),
         workers: daemon.workers(true),
-    }
+    };
+    serde_json::to_vec(&body).map_or_else(
+        |error| {
+            tracing::error!(%error, "an event cannot be written");
+            Bytes::new()
+        },
+        Bytes::from,
+    )
 }
 
-fn line(seq: u64, body: EventBody) -> Bytes {
+/// An [`ApiEvent`](crate::wire::ApiEvent), whose body is written already.
+fn line(seq: u64, body: &[u8]) -> Bytes {
     let at = worker_agent::faults::wall_clock()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    let at_ms = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
-    match serde_json::to_string(&ApiEvent { seq, at_ms, body }) {
-        Ok(json) => Bytes::from(format!("data: {json}\n\n")),
-        Err(error) => {
-            tracing::error!(%error, "an event cannot be written");
-            Bytes::from_static(b": an event could not be written\n\n")
-        }
+    let Some(fields) = body.strip_prefix(b"{") else {
+        return Bytes::from_static(b": an event could not be written\n\n");
+    };
+    let head = format!("data: {{\"seq\":{seq},\"at_ms\":{},", at.as_millis());
+    [head.as_bytes(), fields, b"\n\n"].concat().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::ApiEvent;
+
+    #[test]
+    fn a_line_is_an_event_with_its_number() {
+        let body = EventBody::Removed {
+            id: "i".to_owned(),
+            name: "n".to_owned(),
+        };
+        let line = line(7, &serde_json::to_vec(&body).unwrap());
+        let json = line.strip_prefix(b"data: ").unwrap();
+        let event: ApiEvent = serde_json::from_slice(json).unwrap();
+        assert_eq!((event.seq, event.body), (7, body));
+        assert!(event.at_ms > 0 && line.ends_with(b"\n\n"));
     }
 }

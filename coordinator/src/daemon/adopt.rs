@@ -41,6 +41,7 @@ impl Daemon {
         self.background("time", self.clone().keep_time());
         self.background("disks", self.clone().keep_disks());
         self.background("meters", self.clone().read_meters());
+        self.background("tells", self.clone().tell_later());
         self.background("counts", self.clone().keep_counts());
         self.background("mounter", self.clone().keep_mounter());
         self.background("guard", self.clone().keep_guard());

@@ -170,7 +170,7 @@ impl Daemon {
             let state = self.lock();
             state.records.values().filter_map(guarded).collect()
         };
-        let report = self.guard.ask(&GuardRequest::Replace(workers)).await?;
+        let report = self.guard.replace(workers).await?;
         self.lock().guard_boot = Some(report.boot);
         tracing::info!("the guard keeps the rules of all workers");
         Ok(report)

@@ -8,7 +8,6 @@ use crate::{
     agent::FromWorker,
     fleet::Event,
     model::{Summary, WorkerId},
-    wire::EventBody,
 };
 use podbay_protocol::{ActivityState, AgentError, AgentEvent, ExitStatus};
 use std::{
@@ -69,13 +68,13 @@ impl Daemon {
         };
         match heard {
             Heard::Nothing => {}
-            Heard::Shown => self.tell_worker(&worker),
+            Heard::Shown => self.tell_program(&worker),
             Heard::Rests => {
-                self.tell_worker(&worker);
+                self.tell_program(&worker);
                 self.want_count(&worker);
             }
             Heard::Works => {
-                self.tell_worker(&worker);
+                self.tell_program(&worker);
                 self.counting.notify_one();
             }
             Heard::Ended(main) => self.after_end(&worker, main),
@@ -85,10 +84,7 @@ impl Daemon {
                 self.ended.notify_waiters();
             }
             Heard::Describe => self.describe_again(worker),
-            Heard::Notification(name, text) => {
-                self.bus
-                    .send(EventBody::Notification { worker: name, text });
-            }
+            Heard::Notification(name, text) => self.tell_notice(&worker, name, text),
         }
     }
 

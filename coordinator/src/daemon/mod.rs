@@ -21,6 +21,8 @@ mod follow;
 mod hear;
 mod helpers;
 mod log;
+mod logging;
+mod meters;
 mod mounter;
 mod names;
 mod place;
@@ -38,6 +40,7 @@ mod session;
 mod spec;
 mod start;
 mod stats;
+mod tells;
 mod unproven;
 mod upgrade;
 mod view;
@@ -108,6 +111,8 @@ pub struct Daemon {
     audit: AuditLog,
     /// Clients that read logs.
     readers: log::Readers,
+    /// What each worker may have told.
+    tells: tells::Tells,
     /// Tells clients what changed.
     bus: Bus,
     /// Woken when a relist is wanted now.

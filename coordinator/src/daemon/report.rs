@@ -15,12 +15,10 @@ use crate::{
     runtime::RuntimeError,
     wire::EventBody,
 };
-use podbay_protocol::{Description, Readings, Reply, ToAgentBody};
+use podbay_protocol::{Description, ToAgentBody};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
-/// How often the readings of running workers are taken.
-const READINGS_INTERVAL: Duration = Duration::from_secs(2);
 /// Between the tries to have an agent describe itself: from the first pause to the longest.
 const FIRST_DESCRIBE_PAUSE: Duration = Duration::from_millis(200);
 const MAX_DESCRIBE_PAUSE: Duration = Duration::from_secs(10);
@@ -29,11 +27,6 @@ const CUT_OFF: &str =
     "its network is gone: the parent was started anew since; `podbay restart` moves it";
 /// Said of a worker whose agent names a main session that nobody started.
 const UNKNOWN_MAIN: &str = "its agent names a main session that the coordinator did not start; `podbay rm --force` removes the worker";
-/// A change of memory below this is no news.
-const MEMORY_STEP: u64 = 1 << 20;
-/// A change of CPU time below this is no news, in microseconds.
-const CPU_STEP: u64 = 20_000;
-
 impl Daemon {
     pub(super) fn tell_worker(&self, id: &WorkerId) {
         if !self.bus.heard() {
@@ -294,56 +287,8 @@ impl Daemon {
             }
         };
         if changed {
-            self.tell_worker(worker);
+            self.tell_program(worker);
         }
-    }
-
-    /// Takes the readings of claimed workers now and then.
-    pub(super) async fn read_meters(self: Arc<Self>) {
-        let mut interval = tokio::time::interval(READINGS_INTERVAL);
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            interval.tick().await;
-            let claimed: Vec<WorkerId> = {
-                let state = self.lock();
-                let records = state.records.values();
-                records
-                    .filter(|r| r.claim.is_some() && !r.removing)
-                    .map(|r| r.id.clone())
-                    .collect()
-            };
-            for worker in claimed {
-                let Some(agent) = self.hub.handle(&worker) else {
-                    continue;
-                };
-                let asked = agent.request(ToAgentBody::Readings, super::session::AGENT_DEADLINE);
-                if let Ok(Reply::Readings(readings)) = asked.await.and_then(|said| said.of(&worker))
-                    && self.note_readings(&worker, readings)
-                {
-                    self.tell_worker(&worker);
-                }
-            }
-            self.read_ports().await;
-        }
-    }
-
-    fn note_readings(&self, worker: &WorkerId, readings: Readings) -> bool {
-        let mut state = self.lock();
-        let Some(record) = state.records.get_mut(worker) else {
-            return false;
-        };
-        let far = |a: Option<u64>, b: Option<u64>, step: u64| {
-            a.unwrap_or_default().abs_diff(b.unwrap_or_default()) >= step
-        };
-        let old = record.readings;
-        let news = far(old.memory_bytes, readings.memory_bytes, MEMORY_STEP)
-            || far(old.cpu_us, readings.cpu_us, CPU_STEP)
-            || old.pids != readings.pids
-            || old.oom_kills != readings.oom_kills;
-        if news {
-            record.readings = readings;
-        }
-        news
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Bus, Daemon, State, count::Counts, exits::ExitLog, session::PendingExecs};
 use crate::{
     agent::AgentHub,
-    config::{Config, LogConfig, LogFormat},
+    config::Config,
     egress::GuardClient,
     fleet::Fleet,
     runtime::{Docker, PullPolicy},
@@ -75,7 +75,8 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     state_dir
         .seed(&options.seeds)
         .context("seeding the state volume")?;
-    let _log_guard = start_log(&options.config.log, &state_dir)?;
+    let log = super::logging::start(&options.config.log, &state_dir)?;
+    log.count();
     let config = &options.config;
     let docker = Docker::connect(
         &options.engine_socket,
@@ -120,6 +121,7 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         unwritten: Notify::new(),
         audit: AuditLog::open(state_dir.join("logs")).context("starting the audit log")?,
         readers: super::log::Readers::default(),
+        tells: super::tells::Tells::default(),
         bus: Bus::new(),
         relist: Notify::new(),
         returned: Notify::new(),
@@ -235,38 +237,4 @@ impl Daemon {
             Err(error) => tracing::error!(error, "the new configuration is not used"),
         }
     }
-}
-
-/// Logs to stderr and to a rotated file; the guard flushes the file's writer.
-fn start_log(
-    config: &LogConfig,
-    state_dir: &StateDir,
-) -> anyhow::Result<tracing_appender::non_blocking::WorkerGuard> {
-    use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
-    let appender = tracing_appender::rolling::Builder::new()
-        .rotation(tracing_appender::rolling::Rotation::DAILY)
-        .filename_prefix("coordinator")
-        .filename_suffix("log")
-        .max_log_files(usize::try_from(config.keep_files).unwrap_or(7).max(1))
-        .build(state_dir.join("logs"))
-        .context("opening the log file")?;
-    let (file, guard) = tracing_appender::non_blocking(appender);
-    let mut filter = EnvFilter::try_new(&config.level).context("reading the log filter")?;
-    // At its finest level it prints messages whole, those that carry an environment included.
-    for quiet in ["tungstenite=info", "tokio_tungstenite=info"] {
-        filter = filter.add_directive(quiet.parse().context("reading the log filter")?);
-    }
-    let registry = tracing_subscriber::registry().with(filter);
-    match config.format {
-        LogFormat::Json => registry
-            .with(fmt::layer().json().with_writer(std::io::stderr))
-            .with(fmt::layer().json().with_writer(file))
-            .try_init(),
-        LogFormat::Text => registry
-            .with(fmt::layer().with_ansi(false).with_writer(std::io::stderr))
-            .with(fmt::layer().with_ansi(false).with_writer(file))
-            .try_init(),
-    }
-    .context("starting the log")?;
-    Ok(guard)
 }

@@ -1,6 +1,6 @@
 //! The coordinator's side of the guard's socket: one connection, one request at a time.
 
-use super::wire::{GuardReport, GuardRequest};
+use super::wire::{GuardReport, GuardRequest, Guarded};
 use podbay_protocol::{FrameDecoder, encode};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
@@ -28,6 +28,21 @@ impl GuardClient {
             socket,
             connection: Arc::default(),
         }
+    }
+
+    /// Tells of these workers and no others. Callers take turns.
+    ///
+    /// # Errors
+    /// As [`Self::ask`]; then what was in effect before still is.
+    pub async fn replace(&self, workers: Vec<Guarded>) -> Result<GuardReport, String> {
+        let mut report = Err("nothing was asked".to_owned());
+        for request in replacing(workers) {
+            report = self.ask(&request).await;
+            if report.is_err() {
+                break;
+            }
+        }
+        report
     }
 
     /// Asks; the answer to a request that failed is an error, too.
@@ -62,6 +77,40 @@ impl GuardClient {
     }
 }
 
+/// Bytes of workers in one part, about: well below what a frame holds.
+const MAX_PART: usize = 256 << 10;
+
+/// Requests that replace all workers: one where that fits a frame, else several in a row.
+fn replacing(workers: Vec<Guarded>) -> Vec<GuardRequest> {
+    let size = |worker: &Guarded| serde_json::to_vec(worker).map_or(0, |json| json.len() + 1);
+    let mut parts: Vec<Vec<Guarded>> = Vec::new();
+    let mut room = 0;
+    for worker in workers {
+        let size = size(&worker);
+        match parts.last_mut() {
+            Some(part) if size <= room => {
+                room -= size;
+                part.push(worker);
+            }
+            _ => {
+                room = MAX_PART.saturating_sub(size);
+                parts.push(vec![worker]);
+            }
+        }
+    }
+    if parts.len() <= 1 {
+        return vec![GuardRequest::Replace(parts.pop().unwrap_or_default())];
+    }
+    let end = parts.len() - 1;
+    let parts = parts.into_iter().enumerate();
+    let part = |(at, workers)| GuardRequest::ReplacePart {
+        first: at == 0,
+        last: at == end,
+        workers,
+    };
+    parts.map(part).collect()
+}
+
 async fn exchange(stream: &mut UnixStream, frame: &[u8]) -> std::io::Result<GuardReport> {
     stream.write_all(frame).await?;
     let mut decoder = FrameDecoder::new();
@@ -75,5 +124,52 @@ async fn exchange(stream: &mut UnixStream, frame: &[u8]) -> std::io::Result<Guar
         if let Some(report) = decoder.next_frame().map_err(std::io::Error::other)? {
             return Ok(report);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::egress::FIRST_UID;
+
+    fn house(count: u32, rules: usize) -> Vec<Guarded> {
+        let list: Vec<String> = (0..rules)
+            .map(|n| format!("{}{n:03}.example.com", "a.".repeat(60)))
+            .collect();
+        let egress = list.join(",").parse().unwrap();
+        let worker = |n| Guarded {
+            uid: FIRST_UID + n,
+            egress: crate::model::Egress::clone(&egress),
+            ports: (20_000, 20),
+        };
+        (0..count).map(worker).collect()
+    }
+
+    #[test]
+    fn a_house_of_any_size_fits_frames_and_comes_whole_and_in_order() {
+        for (count, rules) in [(0, 1), (3, 2), (130, 64), (300, 250)] {
+            let workers = house(count, rules);
+            let requests = replacing(workers.clone());
+            let mut gathered = Vec::new();
+            let end = requests.len() - 1;
+            for (at, request) in requests.into_iter().enumerate() {
+                assert!(encode(&request).is_ok(), "a frame holds it");
+                match request {
+                    GuardRequest::Replace(all) => gathered = all,
+                    GuardRequest::ReplacePart {
+                        first,
+                        last,
+                        workers,
+                    } => {
+                        assert_eq!((first, last), (at == 0, at == end));
+                        gathered.extend(workers);
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert_eq!(gathered, workers);
+        }
+        let whole = GuardRequest::Replace(house(300, 250));
+        assert!(encode(&whole).is_err(), "as one frame it is refused");
     }
 }

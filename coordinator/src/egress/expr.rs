@@ -16,6 +16,7 @@ const LTE: u32 = 3;
 const GTE: u32 = 5;
 
 const META_OIF: u32 = 5;
+const META_MARK: u32 = 3;
 const META_SKUID: u32 = 10;
 const META_NFPROTO: u32 = 15;
 const META_L4PROTO: u32 = 16;
@@ -97,6 +98,12 @@ impl Rule {
         self.expr("meta", |a| {
             a.be32(2, key).be32(1, to);
         })
+    }
+
+    /// The packet's own mark, which is its socket's.
+    pub fn packet_mark_is(self, mark: u32) -> Self {
+        self.meta(META_MARK, SPARE)
+            .cmp(SPARE, EQ, &mark.to_ne_bytes())
     }
 
     fn ct(self, key: u32, to: u32) -> Self {

@@ -14,7 +14,7 @@ use super::{
 use crate::workspace::private_socket;
 use podbay_protocol::{FrameDecoder, encode};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -52,6 +52,8 @@ pub enum ServeError {
 }
 
 struct Guard {
+    /// Has the kernel forget the connections of a uid.
+    forget: fn(&Socket, u32) -> io::Result<()>,
     boot: u64,
     namespace: u64,
     counts: Arc<Counts>,
@@ -64,6 +66,10 @@ struct State {
     /// `None` until the coordinator has told all of them.
     workers: Option<BTreeMap<u32, Guarded>>,
     uncounted: Option<String>,
+    /// Workers of a list that comes in parts.
+    gathered: Option<Vec<Guarded>>,
+    /// Uids whose connections the kernel would not forget: nobody else gets one before it does.
+    remembered: BTreeSet<u32>,
     /// Lists with a chain of their own.
     known: Known,
 }
@@ -94,6 +100,7 @@ async fn run(socket: &Path) -> Result<(), ServeError> {
         .map_err(failed("looking at the network namespace"))?
         .ino();
     let guard = Arc::new(Guard {
+        forget: table::forget,
         boot: u64::from_ne_bytes(boot),
         namespace,
         counts: Arc::default(),
@@ -181,9 +188,29 @@ impl Guard {
 
     fn carry_out(&self, request: GuardRequest) -> Result<(), String> {
         let mut state = self.lock();
-        let refused = |e: io::Error| format!("the kernel does not take the rules: {e}");
         match request {
             GuardRequest::Report => Ok(()),
+            GuardRequest::ReplacePart {
+                first,
+                last,
+                workers,
+            } => {
+                let mut gathered = state.gathered.take();
+                if first {
+                    gathered = Some(Vec::new());
+                }
+                let mut all = gathered.ok_or("a part of a list without its beginning")?;
+                all.extend(workers);
+                if all.len() > UIDS as usize {
+                    return Err("more workers than there are uids".to_owned());
+                }
+                if last {
+                    drop(state);
+                    return self.carry_out(GuardRequest::Replace(all));
+                }
+                state.gathered = Some(all);
+                Ok(())
+            }
             GuardRequest::Replace(workers) => {
                 for worker in &workers {
                     check(worker)?;
@@ -210,13 +237,18 @@ impl Guard {
             }
             GuardRequest::Add(worker) => {
                 check(&worker)?;
+                let socket = open()?;
+                if state
+                    .workers
+                    .as_ref()
+                    .ok_or(UNTOLD)?
+                    .contains_key(&worker.uid)
+                {
+                    self.take_out(&mut state, &socket, worker.uid)?;
+                }
+                self.forget(&mut state, &socket, worker.uid)?;
                 let State { workers, known, .. } = &mut *state;
                 let workers = workers.as_mut().ok_or(UNTOLD)?;
-                let socket = open()?;
-                if let Some(old) = workers.get(&worker.uid) {
-                    table::remove(&socket, old).map_err(refused)?;
-                    workers.remove(&worker.uid);
-                }
                 table::add(&socket, &worker, known).map_err(refused)?;
                 self.lists.set(worker.uid, &worker.egress);
                 self.counts.begin(worker.uid);
@@ -224,13 +256,12 @@ impl Guard {
                 Ok(())
             }
             GuardRequest::Remove { uid } => {
-                let workers = state.workers.as_mut().ok_or(UNTOLD)?;
+                state.workers.as_ref().ok_or(UNTOLD)?;
                 self.lists.remove(uid);
                 self.counts.end(uid);
-                match workers.remove(&uid) {
-                    Some(old) => table::remove(&open()?, &old).map_err(refused),
-                    None => Ok(()),
-                }
+                let socket = open()?;
+                self.take_out(&mut state, &socket, uid)?;
+                self.forget(&mut state, &socket, uid)
             }
             GuardRequest::Clear => {
                 self.lists.keep(&[]);
@@ -240,6 +271,37 @@ impl Guard {
             }
         }
     }
+}
+
+impl Guard {
+    /// Takes a worker's entries out of the table. Its connections are to be forgotten, whatever
+    /// happens next.
+    fn take_out(&self, state: &mut State, socket: &Socket, uid: u32) -> Result<(), String> {
+        let Some(workers) = state.workers.as_mut() else {
+            return Ok(());
+        };
+        if let Some(old) = workers.get(&uid) {
+            state.remembered.insert(uid);
+            table::remove(socket, old).map_err(refused)?;
+            workers.remove(&uid);
+        }
+        Ok(())
+    }
+
+    /// Has the kernel forget the connections of a uid's former worker.
+    fn forget(&self, state: &mut State, socket: &Socket, uid: u32) -> Result<(), String> {
+        if state.remembered.contains(&uid) {
+            (self.forget)(socket, uid).map_err(|error| {
+                format!("the kernel does not forget connections of a former worker: {error}")
+            })?;
+            state.remembered.remove(&uid);
+        }
+        Ok(())
+    }
+}
+
+fn refused(error: io::Error) -> String {
+    format!("the kernel does not take the rules: {error}")
 }
 
 /// Said to who changes what was never told as a whole.
@@ -256,3 +318,7 @@ fn check(worker: &Guarded) -> Result<(), String> {
         Err(format!("{} is no worker's uid", worker.uid))
     }
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

@@ -7,7 +7,7 @@
 use super::{
     expr::{ESTABLISHED, ICMP, ICMPV6, INVALID, NEW, Rule, TCP, UDP, Verdict},
     netlink::{Attrs, Batch, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, Socket},
-    wire::{FIRST_UID, Guarded, PROXY_PORT, UIDS},
+    wire::{FIRST_UID, Guarded, PROXY_MARK, PROXY_PORT, UIDS},
 };
 use crate::model::{Egress, EgressHost};
 use std::{
@@ -190,15 +190,41 @@ pub(super) fn add(socket: &Socket, worker: &Guarded, known: &mut Known) -> io::R
     added
 }
 
-/// Removes a worker's entries, and what the kernel remembers of its connections: the next worker
-/// of that uid must not go on with them.
+/// Removes a worker's entries; those that are not there are no error.
 pub(super) fn remove(socket: &Socket, worker: &Guarded) -> io::Result<()> {
-    let mut change = Change::new();
     let uid = worker.uid;
-    change.elements(DELSETELEM, CLASSES, &[(one(uid), None)]);
-    change.elements(DELSETELEM, SAME, &[(two(uid), None)]);
-    change.elements(DELSETELEM, PORTS, &own_ports(worker));
-    change.carry_out(socket)?;
+    let entries = [
+        (CLASSES, vec![(one(uid), None)]),
+        (SAME, vec![(two(uid), None)]),
+        (PORTS, own_ports(worker)),
+    ];
+    let mut change = Change::new();
+    for (set, elements) in &entries {
+        change.elements(DELSETELEM, set, elements);
+    }
+    let Err(error) = change.carry_out(socket) else {
+        return Ok(());
+    };
+    if error.kind() != io::ErrorKind::NotFound {
+        return Err(error);
+    }
+    // Some are missing: each by itself.
+    for (set, elements) in entries {
+        for element in elements {
+            let mut change = Change::new();
+            change.elements(DELSETELEM, set, &[element]);
+            match change.carry_out(socket) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Has the kernel forget a worker's connections: the next worker of that uid must not go on with
+/// them.
+pub(super) fn forget(socket: &Socket, uid: u32) -> io::Result<()> {
     let mut forget = Batch::default();
     let seq = forget.message(CT_DELETE, NLM_F_ACK, 0, 0, |a| {
         a.be32(CTA_MARK, uid).be32(CTA_MARK_MASK, u32::MAX);
@@ -430,6 +456,7 @@ fn worker_and_replies(change: &mut Change, resolver: &dyn Fn() -> Rule) {
             .uid_is(0)
             .protocol(TCP)
             .port_from_is(PROXY_PORT)
+            .packet_mark_is(PROXY_MARK)
             .verdict(&Verdict::Accept),
         resolver().uid_is(0).verdict(&Verdict::Accept),
         remembered(),

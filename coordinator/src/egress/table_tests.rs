@@ -211,10 +211,21 @@ fn data_passes_both_ways_and_to_the_last_byte() {
 }
 
 #[test]
-fn the_proxys_port_is_everyones_while_root_listens_there() {
+fn the_proxys_port_is_everyones_while_the_proxy_itself_listens_there() {
     in_a_namespace(|_| {
         let at = format!("127.0.0.1:{PROXY_PORT}");
+        // A root session takes the port while the guard is away: it has no mark and cannot set one.
+        let stolen = listen(0, &at);
+        for uid in [A, B, LISTED, STRANGER] {
+            let tried = connect(uid, stolen.local_addr().unwrap());
+            assert!(tried.is_err(), "{uid}");
+        }
+        assert!(connect(0, stolen.local_addr().unwrap()).is_ok());
+        drop(stolen);
+        // Those ports are known as a sibling's for a while.
+        replace(&Socket::open().unwrap(), &workers(), true).unwrap();
         let proxy = listen(0, &at);
+        crate::egress::proxy::mark(&proxy).unwrap();
         for uid in [A, B, LISTED, STRANGER] {
             let stream = connect(uid, proxy.local_addr().unwrap()).unwrap();
             let (accepted, from) = proxy.accept().unwrap();
@@ -311,6 +322,8 @@ fn datagrams_on_loopback_stay_within_a_workers_own_ports() {
         // So is the next worker of that uid, once the first is removed.
         let all = workers();
         remove(socket, &all[0]).unwrap();
+        remove(socket, &all[0]).unwrap();
+        forget(socket, A).unwrap();
         add(socket, &worker(A, "none"), &mut Known::default()).unwrap();
         let third = by(A, || UdpSocket::bind(("0.0.0.0", port)).unwrap());
         assert!(third.send_to(b"?", to).is_err());

@@ -22,6 +22,15 @@ pub enum GuardRequest {
     Report,
     /// These workers and no others; rules that are there are replaced in one step.
     Replace(Vec<Guarded>),
+    /// The same in parts, in force with the last one: a list of all may be larger than a frame.
+    ReplacePart {
+        /// What was gathered before is void.
+        first: bool,
+        /// These are all.
+        last: bool,
+        /// Some of them.
+        workers: Vec<Guarded>,
+    },
     /// One worker more, or one changed.
     Add(Guarded),
     /// One worker less.
@@ -65,5 +74,8 @@ pub struct Denied {
 }
 
 pub use crate::model::{FIRST_UID, UIDS};
+/// Mark of all packets of the proxy's sockets (SO_MARK): only who may change the network's rules can
+/// set one, and no session may.
+pub const PROXY_MARK: u32 = 0x706f_6462;
 /// Where the proxy listens, on loopback: below every worker's own ports.
 pub const PROXY_PORT: u16 = 19_999;

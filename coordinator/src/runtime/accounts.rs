@@ -14,9 +14,15 @@ use std::collections::HashMap;
 
 /// The value of [`labels::ROLE`], and the end of the container's name.
 const ROLE: &str = "accounts";
-/// A block of a tar archive, and the most that is read of one.
+const DOING: &str = "reading account files of an image";
+/// A block of a tar archive.
 const BLOCK: usize = 512;
-const MOST: usize = 1 << 20;
+/// Largest account file, in bytes.
+const MAX_FILE: usize = 4 << 20;
+/// Bytes of an archive besides its file.
+const MAX_HEADS: usize = 64 << 10;
+/// Links that are followed, one to the next.
+const MAX_LINKS: usize = 16;
 
 /// `/etc/passwd` and `/etc/group` of an image; empty where it has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,8 +76,34 @@ impl Docker {
         })
     }
 
+    /// A file of a container that does not run; empty where there is none. Links are followed by
+    /// asking for what they name: the engine keeps every such path inside of the container.
     async fn file_of(&self, container: &str, path: &str) -> Result<Vec<u8>, RuntimeError> {
-        const DOING: &str = "reading account files of an image";
+        let refused = |why: &str| RuntimeError::Other {
+            doing: DOING,
+            message: format!("the image's {path} {why}"),
+        };
+        let mut at = path.to_owned();
+        for _ in 0..MAX_LINKS {
+            match self.archive_of(container, &at).await? {
+                Found::Nothing => return Ok(Vec::new()),
+                Found::File(content) => return Ok(content),
+                Found::Link(to) if to.starts_with('/') => at = to,
+                Found::Link(to) => {
+                    let folder = at.rsplit_once('/').map_or("", |(folder, _)| folder);
+                    at = format!("{folder}/{to}");
+                }
+                Found::TooLarge => {
+                    let most = MAX_FILE >> 20;
+                    return Err(refused(&format!("is larger than {most} MiB")));
+                }
+                Found::Other => return Err(refused("is neither a file nor a link to one")),
+            }
+        }
+        Err(refused("is a chain of too many links"))
+    }
+
+    async fn archive_of(&self, container: &str, path: &str) -> Result<Found, RuntimeError> {
         let options = DownloadFromContainerOptionsBuilder::default()
             .path(path)
             .build();
@@ -80,50 +112,100 @@ impl Docker {
             let mut archive = Vec::new();
             while let Some(chunk) = stream.next().await {
                 archive.extend_from_slice(&chunk?);
-                if archive.len() > MOST {
+                if archive.len() > MAX_FILE + MAX_HEADS {
                     break;
                 }
             }
             Ok(archive)
         };
         match self.call(DOING, archive).await {
-            Ok(archive) => Ok(first_file(&archive).unwrap_or_default().to_vec()),
+            Ok(archive) => Ok(first_entry(&archive)),
             Err(RuntimeError::Refused { status: 404, .. } | RuntimeError::NoContainer(_)) => {
-                Ok(Vec::new())
+                Ok(Found::Nothing)
             }
             Err(error) => Err(error),
         }
     }
 }
 
-/// The content of a tar archive's first entry, when that is a plain file (POSIX.1-1988 header).
-fn first_file(archive: &[u8]) -> Option<&[u8]> {
-    let header = archive.get(..BLOCK)?;
-    if !matches!(header.get(156)?, b'0' | 0) {
-        return None;
+/// What is at a path.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    File(Vec<u8>),
+    Link(String),
+    TooLarge,
+    Other,
+}
+
+/// The first entry of a tar archive (POSIX.1-1988 headers), behind those that describe it further.
+fn first_entry(mut archive: &[u8]) -> Found {
+    while let Some(header) = archive.get(..BLOCK).filter(|h| h.iter().any(|b| *b != 0)) {
+        let rest = archive.get(BLOCK..).unwrap_or_default();
+        let size = field(header, 124..136).and_then(|digits| usize::from_str_radix(digits, 8).ok());
+        match (header.get(156), size) {
+            (Some(b'0' | 0), Some(size)) if size <= MAX_FILE => {
+                let content = rest.get(..size).map(<[u8]>::to_vec);
+                return content.map_or(Found::Other, Found::File);
+            }
+            (Some(b'0' | 0), _) => return Found::TooLarge,
+            (Some(b'2'), _) => {
+                let to = field(header, 157..257).filter(|to| !to.is_empty());
+                return to.map_or(Found::Other, |to| Found::Link(to.to_owned()));
+            }
+            // Attributes and long names of the next one.
+            (Some(b'x' | b'g' | b'L' | b'K'), Some(size)) => {
+                let length = size.div_ceil(BLOCK).saturating_mul(BLOCK);
+                archive = rest.get(length..).unwrap_or_default();
+            }
+            _ => return Found::Other,
+        }
     }
-    let digits = header
-        .get(124..136)?
-        .split(|b| matches!(b, 0 | b' '))
-        .next()?;
-    let size = usize::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()?;
-    archive.get(BLOCK..BLOCK.checked_add(size)?)
+    Found::Nothing
+}
+
+/// A field's text up to its NUL or blank.
+fn field(header: &[u8], place: std::ops::Range<usize>) -> Option<&str> {
+    let bytes = header.get(place)?.split(|b| matches!(b, 0 | b' ')).next()?;
+    std::str::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn entry(kind: u8, size: usize, link: &str, content: &[u8]) -> Vec<u8> {
+        let mut block = vec![0u8; BLOCK];
+        block[..6].copy_from_slice(b"passwd");
+        block[124..136].copy_from_slice(format!("{size:011o}\0").as_bytes());
+        block[156] = kind;
+        block[157..157 + link.len()].copy_from_slice(link.as_bytes());
+        block.extend_from_slice(content);
+        block.resize(block.len().next_multiple_of(BLOCK), 0);
+        block
+    }
+
     #[test]
-    fn a_plain_file_is_taken_out_and_anything_else_is_none() {
-        let mut archive = vec![0u8; 1024];
-        archive[124..136].copy_from_slice(b"00000000005\0");
-        archive[156] = b'0';
-        archive[512..517].copy_from_slice(b"root:");
-        assert_eq!(first_file(&archive), Some(&b"root:"[..]));
-        assert_eq!(first_file(&archive[..514]), None);
-        archive[156] = b'2';
-        assert_eq!(first_file(&archive), None);
-        assert_eq!(first_file(b""), None);
+    fn a_file_is_taken_out_a_link_is_told_and_nothing_counts_as_empty_by_mistake() {
+        let file = entry(b'0', 5, "", b"root:");
+        assert_eq!(first_entry(&file), Found::File(b"root:".to_vec()));
+        let described = [entry(b'x', 9, "", b"19 a=b\nxx"), file.clone()].concat();
+        assert_eq!(first_entry(&described), Found::File(b"root:".to_vec()));
+        let link = entry(b'2', 0, "../usr/etc/passwd", b"");
+        assert_eq!(
+            first_entry(&link),
+            Found::Link("../usr/etc/passwd".to_owned())
+        );
+        let large = vec![b'x'; MAX_FILE];
+        let largest = entry(b'0', MAX_FILE, "", &large);
+        assert_eq!(first_entry(&largest), Found::File(large));
+        assert_eq!(
+            first_entry(&entry(b'0', MAX_FILE + 1, "", b"")),
+            Found::TooLarge
+        );
+        assert_eq!(first_entry(&entry(b'5', 0, "", b"")), Found::Other);
+        assert_eq!(first_entry(&file[..514]), Found::Other, "cut short");
+        assert_eq!(first_entry(b""), Found::Nothing);
+        assert_eq!(first_entry(&[0; 1024]), Found::Nothing);
     }
 }

@@ -13,8 +13,7 @@ use bollard::{
     },
     query_parameters::{
         CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions,
-        ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
-        StartContainerOptions,
+        ListContainersOptionsBuilder, RenameContainerOptionsBuilder, StartContainerOptions,
     },
 };
 use futures_util::{Stream, StreamExt};
@@ -37,7 +36,7 @@ pub struct Docker {
     pub(super) api: bollard::Docker,
     endpoint: String,
     timeout: Duration,
-    create_timeout: Duration,
+    pub(super) create_timeout: Duration,
 }
 
 /// One container of this instance, as listed.
@@ -140,7 +139,7 @@ impl Docker {
         self.call_within(doing, self.timeout, call).await
     }
 
-    async fn call_within<T>(
+    pub(super) async fn call_within<T>(
         &self,
         doing: &'static str,
         limit: Duration,
@@ -360,37 +359,6 @@ impl Docker {
                 state.error.unwrap_or_default()
             ),
         })
-    }
-
-    /// Removes a container, running or not; one that is gone already is removed.
-    ///
-    /// # Errors
-    /// [`RuntimeError`].
-    pub async fn remove(&self, container: &str) -> Result<(), RuntimeError> {
-        let options = RemoveContainerOptionsBuilder::default()
-            .force(true)
-            .v(true)
-            .build();
-        let call = self.api.remove_container(container, Some(options));
-        match self
-            .call_within("removing a container", self.create_timeout, call)
-            .await
-        {
-            // Another removal is under way: the relist will tell when it is gone.
-            Err(RuntimeError::Refused {
-                status: 409,
-                message,
-                ..
-            }) if message.contains("already in progress") => Ok(()),
-            Err(error) if error.is_gone() => Ok(()),
-            result => result,
-        }
-    }
-
-    pub(super) async fn remove_best_effort(&self, container: &str) {
-        if let Err(error) = self.remove(container).await {
-            tracing::warn!(container, %error, "left over; the next relist tries again");
-        }
     }
 
     /// All containers of the instance, running or not.

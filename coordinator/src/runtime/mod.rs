@@ -12,6 +12,7 @@ mod image;
 mod installer;
 mod network;
 mod own;
+mod removal;
 mod seccomp;
 mod security;
 

@@ -5,6 +5,7 @@
 
 mod boundary;
 mod claims;
+mod floods;
 mod keys;
 mod limits;
 mod lists;

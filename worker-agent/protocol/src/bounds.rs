@@ -3,7 +3,7 @@
 //! The agent keeps to it when it makes them, and the coordinator cuts what it reads: a root session
 //! of a worker can speak in its agent's place.
 
-use crate::message::{AgentEvent, Description, SessionInfo};
+use crate::message::{AgentEvent, Description, FromAgent, Reply, SessionInfo};
 
 /// Longest terminal title, in bytes.
 pub const MAX_TITLE: usize = 512;
@@ -81,6 +81,21 @@ impl AgentEvent {
                 shorten_id(session);
                 shorten(reason, MAX_REASON);
             }
+        }
+    }
+}
+
+impl FromAgent {
+    /// Cuts the texts that an agent makes to their bounds.
+    pub fn bound(&mut self) {
+        match self {
+            Self::Event(event) => event.bound(),
+            Self::Response(response) => match &mut response.result {
+                Ok(Reply::Described(description)) => description.bound(),
+                Ok(Reply::Screen { title, .. }) => shorten(title, MAX_TITLE),
+                Ok(_) => {}
+                Err(error) => shorten(&mut error.message, MAX_NOTICE),
+            },
         }
     }
 }

@@ -10,15 +10,17 @@ mod relay;
 use super::{
     count::Counts,
     peer,
-    wire::{FIRST_UID, PROXY_PORT, UIDS},
+    wire::{FIRST_UID, PROXY_MARK, PROXY_PORT, UIDS},
 };
 use crate::model::Egress;
 use dial::{Failed, dial};
 use head::{Bad, MOST_HEAD, read};
+use nix::sys::socket::{setsockopt, sockopt};
 use relay::relay;
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
+    os::fd::AsFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -120,10 +122,16 @@ pub(super) async fn run(lists: Arc<Lists>, counts: Arc<Counts>) {
     loop {
         let at = (Ipv4Addr::LOCALHOST, PROXY_PORT);
         match TcpListener::bind(at).await {
-            Ok(listener) => {
-                lists.lock().down = None;
-                accept(&listener, &lists, &counts).await;
-            }
+            Ok(listener) => match mark(&listener) {
+                Ok(()) => {
+                    lists.lock().down = None;
+                    accept(&listener, &lists, &counts).await;
+                }
+                Err(error) => {
+                    let reason = format!("the proxy's socket takes no mark: {error}");
+                    lists.lock().down = Some(reason);
+                }
+            },
             Err(error) => {
                 let reason = format!("the proxy cannot listen on 127.0.0.1:{PROXY_PORT}: {error}");
                 lists.lock().down = Some(reason);
@@ -131,6 +139,12 @@ pub(super) async fn run(lists: Arc<Lists>, counts: Arc<Counts>) {
         }
         tokio::time::sleep(RETRY).await;
     }
+}
+
+/// By this the rules know the proxy's answers from those of another that listens in its place.
+/// Sockets that are accepted inherit it.
+pub(super) fn mark(listener: &impl AsFd) -> std::io::Result<()> {
+    setsockopt(listener, sockopt::Mark, &PROXY_MARK).map_err(Into::into)
 }
 
 async fn accept(listener: &TcpListener, lists: &Arc<Lists>, counts: &Arc<Counts>) {
