@@ -453,7 +453,7 @@ async fn attach(
     }
 }
 
-/// A session that reads nothing of what is typed. With a window, the connection is read all the same;
+/// A session that reads nothing of what is typed, and ends at `END`. With a window, the connection is read all the same;
 /// without one, as a coordinator of an older version has it, nothing of it is.
 async fn unread(mut socket: WebSocket, seen: Seen, window: bool) {
     if window {
@@ -476,6 +476,10 @@ async fn unread(mut socket: WebSocket, seen: Seen, window: bool) {
                 total += bytes.len();
                 assert!(total <= 64 << 10, "more than was granted");
                 seen.add(format!("unread {total}"));
+                if bytes.windows(3).any(|part| part == b"END") {
+                    let status = ExitStatus::Code(7);
+                    return say(&mut socket, &ServerMessage::Exited { status, oom: false }).await;
+                }
             }
             Message::Text(text) => seen.add(text.to_string()),
             Message::Close(_) => {
@@ -519,7 +523,7 @@ async fn say(socket: &mut WebSocket, message: &ServerMessage) {
     );
 }
 
-/// Echoes. `flood` writes 64 MiB first; the byte `q` last, or `END` anywhere, ends with 7, `Q` breaks off; on pipes, the end
+/// Echoes. `flood` writes 64 MiB first; the byte `q` ends with 7, `Q` breaks off; on pipes, the end
 /// of the input ends with the number of bytes read.
 async fn session(mut socket: WebSocket, seen: Seen, name: String, pipes: bool) {
     say(
@@ -559,8 +563,7 @@ async fn session(mut socket: WebSocket, seen: Seen, name: String, pipes: bool) {
             Message::Binary(bytes) => {
                 total += bytes.len();
                 seen.add(format!("typed {bytes:?}"));
-                let ends = bytes.ends_with(b"q") || bytes.windows(3).any(|part| part == b"END");
-                if !pipes && ends {
+                if !pipes && bytes.ends_with(b"q") {
                     let status = ExitStatus::Code(7);
                     return say(&mut socket, &ServerMessage::Exited { status, oom: false }).await;
                 }

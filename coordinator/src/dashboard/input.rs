@@ -131,6 +131,11 @@ impl Input {
         }
     }
 
+    /// Whether a paste has begun and not ended.
+    pub fn in_paste(&self) -> bool {
+        self.paste.is_some()
+    }
+
     /// What has not been taken out.
     pub fn take_rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();

@@ -25,7 +25,13 @@ use crate::{
 };
 use anyhow::Context;
 use bytes::Bytes;
-use std::{future::Future, io::IsTerminal, os::fd::OwnedFd, pin::Pin, time::Duration};
+use std::{
+    future::Future,
+    io::{IsTerminal, Write},
+    os::fd::OwnedFd,
+    pin::Pin,
+    time::Duration,
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
@@ -124,7 +130,7 @@ pub async fn run(client: Client, options: DashboardOptions) -> anyhow::Result<()
         writer: Writer::start().context("writing to the terminal")?,
         guard,
         pieces: Some(pieces),
-        _stop: stop,
+        stop,
         expires: None,
         to,
         messages,
@@ -151,7 +157,7 @@ struct Runner {
     /// What is read from the terminal; `None` while that is lent to a session.
     pieces: Option<mpsc::Receiver<Bytes>>,
     /// The reading ends with it.
-    _stop: OwnedFd,
+    stop: OwnedFd,
     input: Input,
     /// When what has begun in the input has to have gone on.
     expires: Option<Instant>,
@@ -182,8 +188,18 @@ enum Woken {
 impl Runner {
     async fn run(mut self, mut signals: Signals) -> anyhow::Result<()> {
         let result = self.turn(&mut signals).await;
-        // The terminal first: it is the user's again at once.
+        // What was typed or pasted ahead is not for the shell.
+        let in_paste = self.input.in_paste();
+        let behind = self.input.take_rest();
+        self.zoomed = None;
+        let lost = attach::drain_rest(self.pieces.as_mut(), &behind, in_paste).await;
+        // Nothing reads the terminal any more, and it is the user's again.
+        drop(self.stop);
         drop(self.guard);
+        if let Some(said) = attach::thrown_away(lost) {
+            // A failure to write it has nowhere to be told.
+            drop(writeln!(std::io::stderr(), "[podbay: {said}]"));
+        }
         self.lives.finish().await;
         result
     }

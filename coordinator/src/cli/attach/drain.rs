@@ -1,7 +1,10 @@
 //! Throws away what was typed or pasted ahead before the terminal goes back: whatever reads it next,
 //! a shell above all, would take the rest of a paste for commands.
 
-use super::keyboard::Keyboard;
+use super::{
+    input::Input,
+    keyboard::{Keyboard, START},
+};
 use bytes::Bytes;
 use std::time::Duration;
 use tokio::{
@@ -33,12 +36,32 @@ const BOUNDS: Bounds = Bounds {
 
 /// Reads until the terminal is quiet; says how many bytes were thrown away. `behind` is what was
 /// read already. A paste that has begun is read to its end.
-pub(crate) async fn drain(
+pub(super) async fn drain(
     pieces: &mut Receiver<Bytes>,
     keyboard: &mut Keyboard,
     behind: &[u8],
 ) -> usize {
     within(BOUNDS, pieces, keyboard, behind).await
+}
+
+/// The same for a terminal that is read otherwise, where a paste may have begun.
+pub(crate) async fn drain_rest(
+    pieces: Option<&mut Receiver<Bytes>>,
+    behind: &[u8],
+    in_paste: bool,
+) -> usize {
+    let mut keyboard = Keyboard::default();
+    if in_paste {
+        keyboard.skip(START);
+    }
+    match pieces {
+        Some(pieces) => drain(pieces, &mut keyboard, behind).await,
+        // Nobody reads it any more.
+        None => match Input::start(false) {
+            Ok(mut input) => drain(&mut input.pieces, &mut keyboard, behind).await,
+            Err(_) => 0,
+        },
+    }
 }
 
 async fn within(

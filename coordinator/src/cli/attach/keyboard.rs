@@ -12,7 +12,7 @@ use super::keys::{Fed, Matcher};
 use std::time::Duration;
 
 /// What a terminal sends before and after a paste (xterm's ctlseqs, "bracketed paste mode").
-const START: &[u8; 6] = b"\x1b[200~";
+pub(super) const START: &[u8; 6] = b"\x1b[200~";
 const END: &[u8; 6] = b"\x1b[201~";
 const ESCAPE: u8 = 0x1b;
 

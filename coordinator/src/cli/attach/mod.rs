@@ -13,7 +13,7 @@ mod signals;
 mod typed;
 mod untold;
 
-pub(crate) use drain::thrown_away;
+pub(crate) use drain::{drain_rest, thrown_away};
 pub(crate) use input::Input;
 pub(crate) use keys::{Fed, Matcher};
 pub(crate) use session::{End, Lent, Opened, Session};
