@@ -313,3 +313,7 @@ mod tests {
         assert!(clients.0.is_empty());
     }
 }
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod recognition;
