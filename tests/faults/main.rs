@@ -23,6 +23,7 @@ mod process_crash;
 mod process_kill;
 mod process_kit;
 mod process_load;
+mod process_points;
 mod process_state;
 mod random;
 mod table;

@@ -128,8 +128,16 @@ fn six_hundred_thousand_long_names_cost_one_request_and_no_claim() {
     );
     let folder = upper(&instance, "names").join("d");
     let long = "x".repeat(241);
+    let mut first = PathBuf::new();
     for n in 0..600_000 {
-        fs::File::create(folder.join(format!("{long}{n:06}"))).unwrap();
+        let file = folder.join(format!("{long}{n:06}"));
+        // A file system takes 65,000 names of one file.
+        if n % 50_000 == 0 {
+            fs::File::create(&file).unwrap();
+            first = file;
+        } else {
+            fs::hard_link(&first, file).unwrap();
+        }
     }
     wait::until_true("the session to be counted, in vain", LONG, || {
         let worker = instance.worker("names").unwrap();
@@ -173,15 +181,15 @@ fn many_and_deep_folders_are_reviewed_and_removed() {
     let instance = Instance::start(&instance::config(2, 3));
     let project = Project::new();
     let mounter = Mounter::of(&instance);
-    let script = "mkdir wide; perl -e 'for (1..4000) { mkdir \"d\"; chdir \"d\" or die $! } \
+    let script = "mkdir wide; perl -e 'for (1..2000) { mkdir \"d\"; chdir \"d\" or die $! } \
                   print \"made\\n\"'; sleep 1000";
     attack(&instance, "trees", &project, script);
     let (folder, long) = (upper(&instance, "trees").join("wide"), "y".repeat(200));
-    for n in 0..150_000 {
+    for n in 0..60_000 {
         fs::create_dir(folder.join(format!("{long}{n}"))).unwrap();
     }
     let stat = instance.ok(["diff", "--stat", "trees"]);
-    assert!(stat.contains("wide/  150001 changed"), "{stat}");
+    assert!(stat.contains("wide/  60001 changed"), "{stat}");
     assert!(
         !instance
             .ok(["diff", "--name-only", "trees", "d"])

@@ -9,7 +9,7 @@
 
 use super::{
     Review,
-    gather::{Named, gather_all},
+    gather::{MAX_ENTRIES, Named, gather_all},
     journal::Stamp,
     walk::{Entry, Next, walk},
 };
@@ -54,7 +54,7 @@ impl Drop for AsOwner {
 }
 
 /// The most changes that are counted as left; more are told as at least so many.
-const MAX_LEFT: u64 = 20_000;
+const MAX_LEFT: u64 = MAX_ENTRIES as u64 / 5;
 
 pub(super) fn apply(
     review: &mut Review,

@@ -13,13 +13,13 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// The most changes of one request that are kept at a time.
-pub(super) const MAX_ENTRIES: usize = 100_000;
+/// The most changes of one request that are kept at a time; unit tests make do with fewer.
+pub(super) const MAX_ENTRIES: usize = if cfg!(test) { 2_000 } else { 100_000 };
 /// The most bytes they may take, with what is known of each.
 pub(super) const MAX_BYTES: usize = 32 << 20;
 /// Where there are more: the most that are shown, and of each top-level folder.
 const MAX_SHOWN: usize = 10_000;
-const MAX_SHOWN_OF_FOLDER: usize = 1_000;
+const MAX_SHOWN_OF_FOLDER: usize = MAX_ENTRIES / 100;
 
 /// Entries, sorted by path.
 #[derive(Debug, Default)]

@@ -21,8 +21,8 @@ const FILE: &str = "clock.json";
 const FRESH: &str = ".clock.tmp";
 /// The most of the file that is read, in bytes: 64 steps are 6 kB.
 const MAX_FILE: u64 = 64 << 10;
-/// Later than any clock is set to, in seconds; only that it is set matters.
-const NEVER: i64 = 1 << 40;
+/// Unix seconds of the year 2255; only that the clock is set matters.
+const NEVER: i64 = 9_000_000_000;
 
 /// What is known of the wall clock.
 #[derive(Default)]
