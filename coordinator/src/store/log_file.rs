@@ -7,10 +7,14 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// A file is rotated before it grows over this many bytes.
 pub const MAX_LOG_FILE: u64 = 8 << 20;
+
+/// Files of a former version are kept for so long.
+const FORMER_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Appends whole lines, each by one write.
 #[derive(Debug)]
@@ -50,23 +54,24 @@ impl LogFile {
         })
     }
 
-    /// Removes files of this name beyond those that are kept: fewer are kept than before, or they
-    /// are a former version's, which had the day in their names.
+    /// Removes files of this name beyond those that are kept: fewer are kept than before. Those of
+    /// a former version, which had the day in their names, go once they are old.
     fn sweep(&self) {
         let kept: Vec<PathBuf> = (0..self.keep).map(|n| self.path(n)).collect();
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         for path in entries.map(|entry| entry.path()) {
-            let name = path
-                .file_name()
-                .and_then(|n| n.to_str())
-                .unwrap_or_default();
-            let ours = name
-                .strip_prefix(self.name)
-                .is_some_and(|rest| rest.starts_with('.') && rest.ends_with(".log"));
-            if ours
-                && !kept.contains(&path)
-                && let Err(error) = fs::remove_file(&path)
-            {
+            let name = path.file_name().and_then(|n| n.to_str());
+            let rest = name.and_then(|n| n.strip_prefix(self.name)?.strip_prefix('.'));
+            let Some(part) = rest.and_then(|rest| rest.strip_suffix(".log")) else {
+                continue;
+            };
+            let numbered = part.bytes().all(|b| b.is_ascii_digit());
+            let over = if numbered {
+                !kept.contains(&path)
+            } else {
+                is_old(&path)
+            };
+            if over && let Err(error) = fs::remove_file(&path) {
                 tracing::debug!(path = %path.display(), %error, "an old log file is left over");
             }
         }
@@ -99,6 +104,11 @@ impl LogFile {
     }
 }
 
+fn is_old(path: &Path) -> bool {
+    let written = fs::metadata(path).and_then(|m| m.modified());
+    written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > FORMER_KEPT))
+}
+
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(0o640).open(path)
@@ -122,18 +132,23 @@ impl Write for LogFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::SystemTime;
 
     #[test]
     fn the_files_are_bounded_and_the_newest_lines_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         for old in [
             "test.2025-01-01.log",
+            "test.2025-01-02.log",
             "test.9.log",
             "other.log",
             "testing.log",
         ] {
             fs::write(folder.path().join(old), "x").unwrap();
         }
+        let old = fs::File::open(folder.path().join("test.2025-01-01.log")).unwrap();
+        old.set_modified(SystemTime::now() - 2 * FORMER_KEPT)
+            .unwrap();
         let mut log = LogFile::open(folder.path().to_owned(), "test", 3).unwrap();
         log.rotate_at = 1000;
         for n in 0..1000 {
@@ -148,6 +163,7 @@ mod tests {
             "other.log",
             "test.1.log",
             "test.2.log",
+            "test.2025-01-02.log",
             "test.log",
             "testing.log",
         ];
