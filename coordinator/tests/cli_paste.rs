@@ -224,7 +224,7 @@ fn what_is_typed_ahead_is_thrown_away_however_the_attach_ends() {
     // A signal.
     shell.attach("deaf");
     let program = shell.program();
-    shell.types(&lines("z"));
+    shell.types(&lines("z").repeat(50));
     kill(program, Signal::SIGTERM).unwrap();
     shell.shows("thrown away");
     shell.ran_nothing("a signal");
