@@ -10,7 +10,7 @@ use e2e::{
 fn named(instance: &Instance, worker: &serde_json::Value) -> String {
     let container = worker["container"].as_str().expect("a container");
     let name = engine::docker(&["inspect", "-f", "{{.Name}}", container]);
-    let prefix = format!("/{}-", instance.name);
+    let prefix = format!("/{}.w.", instance.name);
     name.trim_start_matches(&prefix).to_owned()
 }
 

@@ -158,8 +158,10 @@ fn row_02_a_worker_that_is_removed_while_its_container_is_created_leaves_none() 
     let mut restart = instance.direct(["restart", &name]);
     let restart = restart.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let mut restart = restart.unwrap();
-    wait::until_true("the order to be taken", SLOW, || {
-        taken(&instance, Who::Coordinator)
+    // The new container's token is written right before its creation.
+    wait::until_true("a new container to be prepared", SLOW, || {
+        let now = fs::read_to_string(&token);
+        taken(&instance, Who::Coordinator) && now.is_ok_and(|now| now != former)
     });
     instance.ok(["stop", &name]);
     assert!(
