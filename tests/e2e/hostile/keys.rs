@@ -36,6 +36,8 @@ fn through(terminal: &mut Terminal) {
     terminal.wait_until("keys that are heard", |rows| {
         !shown(rows, "keys are ignored")
     });
+    // Only time tells an Esc by itself from the beginning of Alt-?.
+    wait::pause(Duration::from_millis(300));
     terminal.send("?");
     terminal.wait_for("─ Help");
     terminal.send("\x1b");
