@@ -1,6 +1,7 @@
 //! The guard's answers, with rules in a kernel: a network namespace of the test's own.
 
 use super::*;
+use crate::model::needs;
 use nix::sched::{CloneFlags, unshare};
 
 fn worker(uid: u32, egress: &str) -> Guarded {
@@ -22,11 +23,12 @@ fn guard(forget: fn(&Socket, u32) -> io::Result<()>) -> Guard {
     }
 }
 
-/// Without root there is nothing to try.
 fn in_a_namespace(test: impl FnOnce() + Send + 'static) {
-    let run = std::thread::spawn(move || match unshare(CloneFlags::CLONE_NEWNET) {
-        Ok(()) => test(),
-        Err(error) => eprintln!("not tried: no network namespace of our own: {error}"),
+    let run = std::thread::spawn(move || {
+        let own = unshare(CloneFlags::CLONE_NEWNET);
+        if needs::met("a network namespace of its own", own) {
+            test();
+        }
     });
     run.join().unwrap();
 }
