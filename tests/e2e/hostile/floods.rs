@@ -79,7 +79,7 @@ fn first_line(stream: &mut UnixStream) -> String {
 fn logs(instance: &Instance, args: &[&str]) -> String {
     let mut command = Command::new("timeout");
     let logs = instance.direct(args.iter());
-    command.args(["60", "--"]);
+    command.arg("60");
     command.arg(logs.get_program()).args(logs.get_args());
     for (name, value) in logs.get_envs() {
         match value {
