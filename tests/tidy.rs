@@ -4,6 +4,8 @@
 //! examples beside it: a rule that cannot fail is no rule. To see the notes of the sizes, run
 //! `cargo test --test tidy sizes -- --nocapture`.
 
+#[path = "tidy/bounds.rs"]
+mod bounds;
 #[path = "tidy/files.rs"]
 mod files;
 #[path = "tidy/imports.rs"]
@@ -93,4 +95,10 @@ fn links_between_documents_lead_somewhere() {
 #[test]
 fn packages_share_the_lints_and_depend_one_way() {
     keep("manifests", layout::manifests);
+}
+
+#[test]
+fn every_bound_is_in_the_table() {
+    keep("table of bounds", bounds::table);
+    keep("limited reads", bounds::reads);
 }

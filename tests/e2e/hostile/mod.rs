@@ -3,6 +3,7 @@
 //! Each probe also runs in a container that is deliberately weak, where it has to succeed: what
 //! cannot succeed anywhere proves nothing.
 
+mod all_at_once;
 mod boundary;
 mod claims;
 mod floods;
