@@ -377,8 +377,10 @@ mod tests {
 
     #[test]
     fn a_full_journal_says_so() {
-        let mut set = Set::default();
-        set.sorted = (0..MAX_SETTLED as u128).collect();
+        let mut set = Set {
+            sorted: (0..MAX_SETTLED as u128).collect(),
+            ..Set::default()
+        };
         assert!(!set.add(u128::MAX));
         set.removed.push(3);
         set.seal();
