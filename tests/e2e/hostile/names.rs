@@ -160,10 +160,9 @@ fn six_hundred_thousand_long_names_cost_one_request_and_no_claim() {
         text(&diff.stderr)
     );
     let said = text(&stat.stdout);
-    assert!(
-        stat.status.success() && said.contains("d/  600001 changed"),
-        "{said}"
-    );
+    // On a slow machine it counts for a minute, and says so.
+    let counted = said.contains("d/  600001 changed") || said.contains("at least ");
+    assert!(stat.status.success() && counted, "{said}");
 
     // Discarded while it runs, then removed with all it has.
     instance.ok(["discard", "-y", "names"]);
@@ -188,8 +187,10 @@ fn many_and_deep_folders_are_reviewed_and_removed() {
     for n in 0..60_000 {
         fs::create_dir(folder.join(format!("{long}{n}"))).unwrap();
     }
-    let stat = instance.ok(["diff", "--stat", "trees"]);
-    assert!(stat.contains("wide/  60001 changed"), "{stat}");
+    let sums = instance.json(["diff", "--stat", "--json", "trees"]);
+    let folders = sums[0]["folders"].as_array().unwrap();
+    let wide = folders.iter().find(|row| row["path"] == "wide").unwrap();
+    assert_eq!(wide["changes"], 60_001);
     assert!(
         !instance
             .ok(["diff", "--name-only", "trees", "d"])
