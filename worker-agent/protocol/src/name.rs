@@ -3,6 +3,27 @@
 use crate::{Reply, ToAgentBody};
 
 impl ToAgentBody {
+    /// The names of all operations, as a frame's `op` has them.
+    pub const OPERATIONS: [&str; 17] = [
+        "ping",
+        "describe",
+        "start",
+        "start_with_secrets",
+        "attach",
+        "resize",
+        "takeover",
+        "signal",
+        "stop",
+        "restart",
+        "origin",
+        "carry",
+        "input",
+        "screen",
+        "seen",
+        "readings",
+        "shutdown",
+    ];
+
     /// The operation, as it is named on the wire.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -47,6 +68,25 @@ impl Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_operation_is_named() {
+        for op in ToAgentBody::OPERATIONS {
+            let error = serde_json::from_value::<ToAgentBody>(serde_json::json!({ "op": op }));
+            let known = error.map_or_else(|error| !error.to_string().contains("variant"), |_| true);
+            assert!(known, "{op}");
+        }
+        let unknown =
+            serde_json::from_value::<ToAgentBody>(serde_json::json!({ "op": "levitate" }))
+                .unwrap_err()
+                .to_string();
+        let (_, all) = unknown.split_once("expected one of ").unwrap();
+        assert_eq!(
+            all.split(", ").count(),
+            ToAgentBody::OPERATIONS.len(),
+            "{all}"
+        );
+    }
 
     #[test]
     fn what_a_newer_side_calls_otherwise_is_taken_for_the_least_that_is_known() {

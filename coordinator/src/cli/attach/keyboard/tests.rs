@@ -1,3 +1,5 @@
+//! Keys and pastes, however the stream is cut and wherever it stops.
+
 use super::*;
 use crate::cli::attach::keys::DEFAULT;
 use proptest::prelude::*;
