@@ -150,10 +150,13 @@ fn row_02_a_worker_that_is_removed_while_its_container_is_created_leaves_none() 
         instance.worker(&name).is_some_and(|w| w["state"] == "lost")
     });
     instance.wait_warm("default", 1);
+    let token = format!("workers/{}/run/token", id.as_str().unwrap());
+    let token = instance.state().join(token);
+    let former = fs::read_to_string(&token).unwrap();
     order(
         &instance,
         Who::Coordinator,
-        "create.guarded=1*sleep(4000)\n",
+        "create.guarded=1*sleep(8000)\n",
     );
     let mut restart = instance.direct(["restart", &name]);
     let restart = restart.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
