@@ -200,13 +200,13 @@ impl AgentHub {
                     tokio::spawn(async move {
                         let known = hub.identify(&worker, socket, &token, &sockets, slot).await;
                         if let Err(why) = known {
-                            hub.sockets.note_refused(&worker, &why);
+                            tracing::warn!(%worker, why, "refused a connection on a worker's socket");
                         }
                     });
                 }
                 Err(error) => {
                     // Out of file descriptors, most likely: accepting pauses, sessions live on.
-                    self.sockets.note_crowded(&worker, &error.to_string());
+                    tracing::warn!(%worker, %error, "accepting on a worker's socket pauses");
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
             }

@@ -5,7 +5,7 @@
 //! connections a second; and of all workers together a share of the process's descriptors, so that
 //! the API's own listener can always accept.
 
-use crate::model::{Bucket, Summary, WorkerId};
+use crate::model::{Bucket, WorkerId};
 use nix::sys::resource::{Resource, getrlimit};
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -25,8 +25,6 @@ const MAX_ACCEPTS: (u32, f64) = (512, 1_000.0);
 const MAX_CONTROLS: (u32, f64) = (8, 0.5);
 /// Descriptors that no worker can take: the API's connections, files, the engine.
 const RESERVED: usize = 2048;
-/// Between two lines of one kind in the log.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A socket's place among those of its worker and of all. Given back when dropped.
 #[derive(Debug)]
@@ -39,8 +37,6 @@ pub struct Slot {
 #[derive(Debug, Clone)]
 pub(super) struct AllSockets {
     all: Arc<Semaphore>,
-    refused: Arc<Mutex<Summary>>,
-    crowded: Arc<Mutex<Summary>>,
 }
 
 impl AllSockets {
@@ -54,29 +50,8 @@ impl AllSockets {
         let share = limit.saturating_sub(RESERVED.min(limit / 2));
         Self {
             all: Arc::new(Semaphore::new(share.clamp(1, Semaphore::MAX_PERMITS))),
-            refused: Arc::new(Mutex::new(Summary::new(LOG_INTERVAL))),
-            crowded: Arc::new(Mutex::new(Summary::new(LOG_INTERVAL))),
         }
     }
-
-    /// A connection was refused: said once a minute, with how many there were.
-    pub fn note_refused(&self, worker: &WorkerId, why: &str) {
-        if let Some(count) = note(&self.refused) {
-            tracing::warn!(%worker, why, count, "refused connections on workers' sockets");
-        }
-    }
-
-    /// Nothing can be accepted: likewise.
-    pub fn note_crowded(&self, worker: &WorkerId, why: &str) {
-        if let Some(count) = note(&self.crowded) {
-            tracing::warn!(%worker, why, count, "accepting on a worker's socket pauses");
-        }
-    }
-}
-
-fn note(summary: &Mutex<Summary>) -> Option<u64> {
-    let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
-    summary.note(Instant::now())
 }
 
 /// The sockets of one worker.
@@ -120,8 +95,7 @@ impl WorkerSockets {
         let all = match self.all.all.clone().try_acquire_owned() {
             Ok(all) => all,
             Err(_) => {
-                self.all
-                    .note_crowded(worker, "all workers together have too many");
+                tracing::warn!(%worker, "accepting pauses: all workers together have too many sockets");
                 self.all.all.clone().acquire_owned().await.ok()?
             }
         };

@@ -4,31 +4,9 @@
 //! about a session that was started there.
 
 use super::{Daemon, exits::ExitLog, record::Record, unix_ms};
-use crate::{
-    agent::FromWorker,
-    fleet::Event,
-    model::{Summary, WorkerId},
-};
+use crate::{agent::FromWorker, fleet::Event, model::WorkerId};
 use podbay_protocol::{ActivityState, AgentError, AgentEvent, ExitStatus};
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
-
-/// Between two lines of one kind in the log, about what agents say.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
-/// Characters of an agent's reason that the log is given.
-const MAX_REASON: usize = 200;
-
-static REBUILT: Mutex<Summary> = Mutex::new(Summary::new(LOG_INTERVAL));
-/// Agents that do not describe themselves.
-pub(super) static SILENT: Mutex<Summary> = Mutex::new(Summary::new(LOG_INTERVAL));
-
-/// How often it happened since the last line, when it is time for one.
-pub(super) fn rarely(summary: &Mutex<Summary>) -> Option<u64> {
-    let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
-    summary.note(Instant::now())
-}
+use std::sync::Arc;
 
 /// What follows a report.
 enum Heard {
@@ -181,10 +159,7 @@ fn take(record: &mut Record, exits: &mut ExitLog, event: AgentEvent) -> Heard {
             Heard::Notification(name, text)
         }
         AgentEvent::ScreenRebuilt { session, reason } => {
-            if let Some(count) = rarely(&REBUILT) {
-                let reason: String = reason.chars().take(MAX_REASON).collect();
-                tracing::warn!(worker = %record.id, session, reason, count, "a screen model was rebuilt");
-            }
+            tracing::warn!(worker = %record.id, session, reason, "the screen model was rebuilt");
             Heard::Nothing
         }
         AgentEvent::Activity { ref session, .. }

@@ -1,12 +1,6 @@
 //! Telling clients what changed, and what agents report.
 
-use super::{
-    Daemon,
-    hear::{SILENT, rarely},
-    record::Recognised,
-    session::AGENT_DEADLINE,
-    unix_ms,
-};
+use super::{Daemon, record::Recognised, session::AGENT_DEADLINE, unix_ms};
 use crate::{
     agent::{AgentHandle, AgentNotice, AgentRequestError, AgentVersion, FromWorker},
     config::Network,
@@ -293,7 +287,5 @@ impl Daemon {
 }
 
 fn silent(worker: &WorkerId, why: &str) {
-    if let Some(count) = rarely(&SILENT) {
-        tracing::warn!(%worker, why, count, "agents do not describe themselves");
-    }
+    tracing::warn!(%worker, why, "the agent does not describe itself");
 }

@@ -21,7 +21,7 @@ pub use name::{
 };
 pub use nearest::did_you_mean;
 pub use path::HostPath;
-pub use rate::{Bucket, Summary};
+pub use rate::Bucket;
 pub use state::{Isolation, WorkerState};
 
 /// Uids of workers, one each.

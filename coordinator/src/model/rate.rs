@@ -1,5 +1,4 @@
-//! How often something may happen, and how often it is worth a line in the log. Pure: the caller
-//! says what time it is.
+//! How often something may happen. Pure: the caller says what time it is.
 
 use std::time::{Duration, Instant};
 
@@ -44,39 +43,6 @@ impl Bucket {
     }
 }
 
-/// One line of a kind in an interval: the first at once, the others counted.
-#[derive(Debug, Clone)]
-pub struct Summary {
-    interval: Duration,
-    last: Option<Instant>,
-    held: u64,
-}
-
-impl Summary {
-    /// One line in each `interval` at most.
-    #[must_use]
-    pub const fn new(interval: Duration) -> Self {
-        Self {
-            interval,
-            last: None,
-            held: 0,
-        }
-    }
-
-    /// Something happened: how often it did since the last line, this time included, when it is time
-    /// for one.
-    pub fn note(&mut self, now: Instant) -> Option<u64> {
-        self.held = self.held.saturating_add(1);
-        let due = self
-            .last
-            .is_none_or(|last| now.saturating_duration_since(last) >= self.interval);
-        due.then(|| {
-            self.last = Some(now);
-            std::mem::take(&mut self.held)
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,17 +63,5 @@ mod tests {
         assert!(bucket.take(later).is_err());
         // A clock that goes back gives nothing.
         assert!(bucket.take(start).is_err());
-    }
-
-    #[test]
-    fn a_summary_says_the_first_at_once_and_then_how_many() {
-        let start = Instant::now();
-        let mut summary = Summary::new(Duration::from_secs(60));
-        assert_eq!(summary.note(start), Some(1));
-        for second in 1..60 {
-            assert_eq!(summary.note(start + Duration::from_secs(second)), None);
-        }
-        assert_eq!(summary.note(start + Duration::from_secs(60)), Some(60));
-        assert_eq!(summary.note(start + Duration::from_secs(61)), None);
     }
 }
