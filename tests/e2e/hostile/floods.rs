@@ -97,7 +97,7 @@ fn logs(instance: &Instance, args: &[&str]) -> String {
 #[test]
 fn whatever_stands_in_a_recordings_place_costs_a_bounded_amount_to_read() {
     let instance = Instance::start(&instance::config(2, 2));
-    let swap = "cd /.podbay/log; f=$(ls *.cast); echo said; read x; rm -f $f; \
+    let swap = "cd /.podbay/log; echo said; read x; f=$(ls *.cast); rm -f $f; \
                 case $x in giant) truncate -s 3G $f;; pipe) mkfifo $f;; \
                 link) ln -s /.podbay/run/token $f;; zero) ln -s /dev/zero $f;; esac; \
                 echo swapped >&2; touch /tmp/swapped; sleep 1000";
