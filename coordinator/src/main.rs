@@ -2,11 +2,8 @@
 
 use coordinator::{
     api,
-    cli::{self, ConfigHandlers, DashboardArgs, Handlers, MounterArgs, ServeArgs},
-    client::{
-        Discover,
-        engine_address::{self, Endpoint, SystemEnv},
-    },
+    cli::{self, ConfigHandlers, Handlers, MounterArgs, ServeArgs},
+    client::engine_address::{self, Endpoint, SystemEnv},
     config::{self, Config, Sources},
     daemon, dashboard, egress, model, store, workspace,
 };
@@ -19,7 +16,7 @@ fn main() -> ExitCode {
         mounter,
         netguard,
         install: |args| report("install", daemon::install(&args.state)),
-        dashboard: open_dashboard,
+        dashboard: |discover, args| report("dashboard", dashboard::start(&discover, args.worker)),
         config: ConfigHandlers {
             check: config::check_file,
             schema: config::schema,
@@ -56,26 +53,14 @@ fn netguard() -> ExitCode {
     report("netguard", egress::serve(&socket).map_err(Into::into))
 }
 
-/// What the mounter starts its own program with, for one review.
-const REVIEW: &str = "review";
-
 fn mounter(args: MounterArgs) -> ExitCode {
-    if args.args.iter().any(|arg| arg == REVIEW) {
+    if args.args.iter().any(|arg| arg == workspace::REVIEW) {
         return report("mounter review", workspace::review().map_err(Into::into));
     }
     let state = state();
     let socket = state.join("run/mounter.sock");
-    let program = workspace::ReviewProgram {
-        args: vec!["mounter".into(), REVIEW.into()],
-    };
-    report(
-        "mounter",
-        workspace::serve(&state, &socket, program).map_err(Into::into),
-    )
-}
-
-fn open_dashboard(discover: Discover, args: DashboardArgs) -> ExitCode {
-    report("dashboard", dashboard::start(&discover, args.worker))
+    let served = workspace::serve(&state, &socket, workspace::ReviewProgram::default());
+    report("mounter", served.map_err(Into::into))
 }
 
 fn report(what: &str, result: anyhow::Result<()>) -> ExitCode {

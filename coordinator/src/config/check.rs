@@ -13,6 +13,8 @@ use toml::Spanned;
 
 /// Most warm workers of one profile.
 const MOST_WARM: u32 = 64;
+/// Bytes of a request's body where the configuration says nothing.
+const MAX_BODY: usize = 1 << 20;
 const DEFAULT_IMAGE: &str = "podbay/worker:minimal";
 const DEFAULT_MIN_WARM: u32 = 2;
 const DEFAULT_MAX_WARM: u32 = 5;
@@ -150,7 +152,7 @@ impl Checker<'_> {
         };
         let dashboard = self.dashboard(&raw.dashboard);
         let tcp = self.tcp(&raw.api);
-        let max_body = self.value("api.max_body", &raw.api.max_body, 1 << 20, |given| {
+        let max_body = self.value("api.max_body", &raw.api.max_body, MAX_BODY, |given| {
             fields::size(given, 16 << 10..=64 << 20)
         });
 

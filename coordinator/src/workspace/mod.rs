@@ -15,7 +15,7 @@ mod wire;
 pub use changes::review;
 pub use client::{MounterClient, ReviewAnswer};
 pub(crate) use mounter::private_socket;
-pub use mounter::{ReviewProgram, ServeError, serve};
+pub use mounter::{REVIEW, ReviewProgram, ServeError, serve};
 pub use rpc::{MounterRequest, MounterResponse};
 pub use wire::{
     CheckedProject, MountFacts, MountMode, MountRequest, Mounted, MounterCaps, MounterError,

@@ -23,7 +23,7 @@ mod wall_clock;
 pub(super) use folders::remove_tree;
 pub(super) use host::{Host, Place};
 pub(super) use project::reopen;
-pub use reviews::ReviewProgram;
+pub use reviews::{REVIEW, ReviewProgram};
 pub(super) use sys::set_fs_ids;
 
 use super::{

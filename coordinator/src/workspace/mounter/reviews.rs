@@ -44,6 +44,17 @@ pub struct ReviewProgram {
     pub args: Vec<OsString>,
 }
 
+/// The argument of `podbay mounter` that makes it a review.
+pub const REVIEW: &str = "review";
+
+impl Default for ReviewProgram {
+    fn default() -> Self {
+        Self {
+            args: vec!["mounter".into(), REVIEW.into()],
+        }
+    }
+}
+
 /// What every connection needs for reviews and removals.
 pub(super) struct Reviews {
     host: Arc<Host>,
