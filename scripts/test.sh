@@ -105,7 +105,7 @@ run_tests() {
   before=$(wc -l <"$SKIPPED")
   "$@" || code=$?
   tail -n "+$((before + 1))" "$SKIPPED" >&2
-  exit "$code"
+  return "$code"
 }
 
 main() {
@@ -152,10 +152,12 @@ main() {
   # this script's.
   if have cargo-nextest; then
     run_tests cargo nextest run --locked --workspace ${CI:+--profile ci} "${filter[@]}" "${EXTRA[@]}"
+    return
   fi
   say "cargo-nextest is not installed: running cargo test, one test at a time"
   if [[ -n $FAST ]]; then
     run_tests cargo test --locked --workspace --lib --bins --test tidy "${EXTRA[@]}"
+    return
   fi
   run_tests cargo test --locked --workspace --lib --bins --tests "${EXTRA[@]}" -- --test-threads=1
 }

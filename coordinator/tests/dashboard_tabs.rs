@@ -30,6 +30,9 @@ fn changes_are_read_and_applied() {
     dashboard.keys("j");
     dashboard.until("the new src/total.rs");
     dashboard.keys("a");
+    // More than the file under the cursor: it asks first, and Cancel is the first answer.
+    dashboard.until("Apply 2 files to /home/me/shop?");
+    dashboard.keys("y");
     dashboard.until("2 paths written to the project");
     dashboard.until("No changes yet.");
     // Back to the list, and out.

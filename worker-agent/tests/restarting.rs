@@ -80,7 +80,7 @@ fn what_ignores_term_is_killed_after_the_grace_and_started_again() {
 }
 
 #[test]
-fn a_program_that_is_gone_is_said_so_and_the_old_session_stays_the_main_one() {
+fn a_program_that_is_gone_is_said_so_and_nothing_is_ended() {
     let mut worker = Worker::start();
     let program = worker.dir.path().join("program");
     std::fs::copy("/bin/sleep", &program).unwrap();
@@ -88,12 +88,11 @@ fn a_program_that_is_gone_is_said_so_and_the_old_session_stays_the_main_one() {
     start.primary = true;
     worker.start_session(start);
     std::fs::remove_file(&program).unwrap();
-    restart(&mut worker, "s-1", 1000).unwrap();
-    let error = outcome(&mut worker).unwrap_err();
+    let error = restart(&mut worker, "s-1", 1000).unwrap_err();
     assert_eq!(error.code, ErrorCode::CommandNotFound);
-    worker.exited("s");
     let info = worker.info("s");
-    assert!(info.primary && info.exit.is_some());
+    assert!(info.primary && info.exit.is_none());
+    assert_eq!(worker.describe().sessions.len(), 1);
 }
 
 #[test]

@@ -7,14 +7,18 @@ use super::{Daemon, blocking};
 use crate::{model::WorkerId, wire::ListeningPort};
 use std::{
     collections::{BTreeSet, HashMap},
+    fs::File,
+    io::Read,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
 
 /// `TCP_LISTEN` in proc_net_tcp(5), as it is written there.
 const LISTEN: &str = "0A";
-/// The most sockets that are shown of one worker.
-const MOST_PORTS: usize = 64;
+/// Sockets that are shown of one worker.
+const MAX_PORTS: usize = 64;
+/// Bytes that are read of the kernel's table: some 200,000 sockets.
+const MAX_TABLE: u64 = 32 << 20;
 
 type ByUid = HashMap<u32, BTreeSet<ListeningPort>>;
 
@@ -35,7 +39,7 @@ impl Daemon {
         for (worker, uid) in owners {
             let ports: Vec<ListeningPort> = listening
                 .get(&uid)
-                .map(|ports| ports.iter().take(MOST_PORTS).cloned().collect())
+                .map(|ports| ports.iter().take(MAX_PORTS).cloned().collect())
                 .unwrap_or_default();
             let news = match self.lock().records.get_mut(&worker) {
                 Some(record) if record.ports != ports => {
@@ -74,14 +78,22 @@ impl Daemon {
 
 fn listening() -> std::io::Result<ByUid> {
     let mut found = ByUid::new();
-    parse(&std::fs::read_to_string("/proc/net/tcp")?, &mut found);
-    match std::fs::read_to_string("/proc/net/tcp6") {
+    parse(&table("/proc/net/tcp")?, &mut found);
+    match table("/proc/net/tcp6") {
         Ok(text) => parse(&text, &mut found),
         // A kernel without IPv6.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
     Ok(found)
+}
+
+fn table(path: &str) -> std::io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?
+        .take(MAX_TABLE)
+        .read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Takes the listeners from the text of `/proc/net/tcp` or `tcp6`.

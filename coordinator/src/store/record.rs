@@ -65,7 +65,7 @@ pub struct ClaimRecord {
     #[serde(default)]
     pub moving: bool,
     /// Ids of the sessions that this one followed, the latest first; at most
-    /// [`MAX_EARLIER_SESSIONS`].
+    /// `MAX_EARLIER_SESSIONS`.
     #[serde(default)]
     pub earlier: Vec<String>,
     /// Why the coordinator does not know this claim's facts: the project, how it got in, the user.
