@@ -23,9 +23,9 @@ use axum::{
 use coordinator::{
     model::{HostPath, Isolation, Limits, WorkerState},
     wire::{
-        AnyChanges, ApiError, ApiEvent, AttachQuery, Changes, ErrorKind, EventBody, Folder,
-        Folders, PoolView, RenameRequest, ServerMessage, SpawnRequest, SpawnResponse, Status,
-        StopRequest, Timings, Version, WorkerView,
+        ApiError, ApiEvent, AttachQuery, ErrorKind, EventBody, Folder, Folders, PoolView,
+        RenameRequest, ServerMessage, SpawnRequest, SpawnResponse, Status, StopRequest, Timings,
+        Version, WorkerView,
     },
 };
 use futures_util::{StreamExt, stream};
@@ -227,10 +227,7 @@ fn router(seen: Seen) -> Router {
         .route("/v1/workers/{w}/input", post(input))
         .route("/v1/workers/{w}/logs", get(logs))
         .route("/v1/workers/{w}/changes", get(changes))
-        .route(
-            "/v1/workers/{w}/changes/any",
-            get(async || Json(AnyChanges { any: true })),
-        )
+        .route("/v1/workers/{w}/changes/summary", get(change_summary))
         .route(
             "/v1/workers/{w}/exec",
             post(|| async { Json(serde_json::json!({"session": "e1"})) }),
@@ -386,20 +383,21 @@ async fn logs() -> Body {
     Body::from_stream(stream::iter(pieces).map(Ok::<_, std::io::Error>))
 }
 
-async fn changes(Query(query): Query<BTreeMap<String, String>>) -> Json<Changes> {
+async fn changes(Query(query): Query<BTreeMap<String, String>>) -> Json<serde_json::Value> {
     let wanted = query.get("path").map_or("", String::as_str);
     let entry = |path: &str| {
         serde_json::json!({"path": path, "kind": "modified", "before": "file", "after": "file", "mode": null,
             "added": 2, "removed": 1, "binary": false, "conflict": false})
     };
-    let entries: Vec<_> = ["a.txt", "src/b\u{1b}[31m.rs"]
-        .into_iter()
-        .filter(|path| path.starts_with(wanted))
-        .map(entry)
-        .collect();
+    let all = ["a.txt", "src/b\u{1b}[31m.rs"].into_iter();
+    let entries: Vec<_> = all.filter(|p| p.starts_with(wanted)).map(entry).collect();
+    Json(serde_json::json!({"project": "/srv/project", "entries": entries}))
+}
+
+async fn change_summary() -> Json<serde_json::Value> {
+    let (project, folders) = ("/srv/project", [(); 0]);
     Json(
-        serde_json::from_value(serde_json::json!({"project": "/srv/project", "entries": entries}))
-            .unwrap(),
+        serde_json::json!({"project": project, "changes": 2, "bytes": 8, "conflicts": 0, "folders": folders}),
     )
 }
 
