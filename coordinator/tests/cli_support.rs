@@ -44,7 +44,6 @@ pub struct Peer {
     _folder: tempfile::TempDir,
     runtime: Option<tokio::runtime::Runtime>,
 }
-
 impl Drop for Peer {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
@@ -52,11 +51,9 @@ impl Drop for Peer {
         }
     }
 }
-
 /// What arrived, in order.
 #[derive(Clone, Default)]
 pub struct Seen(Arc<Mutex<Vec<String>>>);
-
 impl Seen {
     pub fn add(&self, line: impl Into<String>) {
         self.0.lock().unwrap().push(line.into());
@@ -395,9 +392,9 @@ async fn changes(Query(query): Query<BTreeMap<String, String>>) -> Json<serde_js
 }
 
 async fn change_summary() -> Json<serde_json::Value> {
-    let (project, folders) = ("/srv/project", [(); 0]);
+    let project = "/srv/project";
     Json(
-        serde_json::json!({"project": project, "changes": 2, "bytes": 8, "conflicts": 0, "folders": folders}),
+        serde_json::json!({"project": project, "changes": 2, "bytes": 8, "conflicts": 0, "folders": []}),
     )
 }
 

@@ -93,8 +93,14 @@ impl Worker {
     }
 }
 
+/// A socket's address is short; the state folder's path may not be. Each review dials it again.
+fn short_path(name: &str) -> PathBuf {
+    PathBuf::from(format!("/tmp/{name}"))
+}
+
 impl Drop for Stage {
     fn drop(&mut self) {
+        fs::remove_file(short_path(&self.name)).unwrap_or_default();
         let filter = format!("name=^/{}-", self.name);
         let ids = docker(&["ps", "-aq", "--filter", &filter]).unwrap_or_default();
         for id in ids.split_whitespace() {
@@ -132,8 +138,7 @@ impl Stage {
         let state = dir.path().join("state");
         fs::create_dir_all(state.join("run")).unwrap();
         let socket = state.join("run/mounter.sock");
-        // A socket's address is short; the folder's may not be.
-        let short = PathBuf::from(format!("/tmp/{name}"));
+        let short = short_path(&name);
         std::os::unix::fs::symlink(&state, &short).unwrap();
         let stage = Self {
             client: MounterClient::connect(short.join("run/mounter.sock")),
@@ -146,12 +151,10 @@ impl Stage {
         stage.mounter();
         for _ in 0..500 {
             if socket.exists() && stage.client.probe().await.is_ok() {
-                fs::remove_file(&short).unwrap_or_default();
                 return stage;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        fs::remove_file(&short).unwrap_or_default();
         let logs = docker(&["logs", &format!("{}-mounter", stage.name)]);
         panic!("the mounter does not answer: {logs:?}");
     }
