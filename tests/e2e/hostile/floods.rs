@@ -265,11 +265,11 @@ fn lines_that_a_worker_provokes_are_a_few_however_often_it_does() {
     // What is said once was said: then the flood is through.
     wait::until_true("a line about it", SLOW, || {
         let logged = logged();
-        logged.contains("rebuilt") && logged.contains("refused connections")
+        logged.contains("rebuilt") && logged.contains("refused a connection")
     });
     coordinator.is_unharmed("a flood of log lines");
     let logged = logged();
-    for kind in ["screen model was rebuilt", "refused connections"] {
+    for kind in ["screen model was rebuilt", "refused a connection"] {
         let lines = logged.matches(kind).count();
         println!("{kind}: {lines} lines");
         assert!((1..=5).contains(&lines), "{kind}: {lines} lines");
