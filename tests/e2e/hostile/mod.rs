@@ -306,6 +306,10 @@ fn nothing_of_what_a_hostile_session_tries_succeeds() {
     let on_host = TcpListener::bind("0.0.0.0:0").unwrap();
     let variables = [
         ("VICTIM_ID", victim["id"].as_str().unwrap().to_owned()),
+        (
+            "VICTIM_SESSION",
+            victim["session"].as_str().unwrap().to_owned(),
+        ),
         ("VICTIM_PORT", victim["ports"][0]["port"].to_string()),
         ("VICTIM_ABSTRACT", secret.clone()),
         ("PARENT_PORT", weak.listen().to_string()),
@@ -319,7 +323,10 @@ fn nothing_of_what_a_hostile_session_tries_succeeds() {
     let probes = probes::all();
     let script = script(&probes, &variables);
 
-    let with_own = |id: &str| format!("export OWN_ID={id}\n{script}");
+    let with_own = |worker: &serde_json::Value| {
+        let [id, session] = ["id", "session"].map(|key| worker[key].as_str().unwrap());
+        format!("export OWN_ID={id} OWN_SESSION={session}\n{script}")
+    };
     let attack = |attacker: &&str| {
         let (name, more) = match *attacker {
             "root" => ("strict", &["--root"][..]),
@@ -328,12 +335,12 @@ fn nothing_of_what_a_hostile_session_tries_succeeds() {
         let mut command = instance.direct(["exec"]);
         command.args(more).args([name, "--", "bash"]);
         let worker = instance.worker(name).unwrap();
-        outcomes(command, &with_own(worker["id"].as_str().unwrap()), &probes)
+        outcomes(command, &with_own(&worker), &probes)
     };
     let by_attacker: Vec<Vec<Outcome>> = ATTACKERS.iter().map(attack).collect();
     let mut command = Command::new("docker");
     command.args(["exec", "-i", &weak.0, "bash"]);
-    let own = with_own(attacker["id"].as_str().unwrap());
+    let own = with_own(&attacker);
     let control = outcomes(command, &own, &probes);
 
     let mut wrong = Vec::new();

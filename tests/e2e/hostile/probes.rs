@@ -221,9 +221,9 @@ fn files() -> Vec<Probe> {
         probe("a file beside the agent's socket", "creates('/.podbay/run');"),
         probe("a file beside the agent's program", "creates('/.podbay/bin');"),
         probe("a file among the recordings", "creates('/.podbay/log');"),
-        probe("writing the own recording", "writes(\"/.podbay/log/$ENV{OWN_ID}.cast\");"),
+        probe("writing the own recording", "writes(\"/.podbay/log/$ENV{OWN_SESSION}.cast\");"),
         probe("a sibling's home", "reads(\"$victim/home/secret\");"),
-        probe("a sibling's recordings", "reads(\"$victim/log/$ENV{VICTIM_ID}.cast\");"),
+        probe("a sibling's recordings", "reads(\"$victim/log/$ENV{VICTIM_SESSION}.cast\");"),
         probe("a sibling's claim record", "reads(\"$victim/worker.json\");"),
         probe("the configuration", "writes(\"$state/config/podbay.toml\");"),
         probe("making a device file", format!(
