@@ -160,7 +160,7 @@ fn workers_named_like_helpers_are_left_alone_and_helpers_work() {
             engine::docker(&["inspect", "-f", "{{.Name}}", &container]) == named
         });
     }
-    // Each of the helpers is created anew beside the worker of its name.
+    // Each of the helpers is created again alongside the worker of its name.
     let read_only = [
         "spawn",
         "-p",

@@ -1,7 +1,7 @@
 //! Claims whose start is not answered, agents that describe themselves late, workers that are
 //! removed while their containers are being created.
 //!
-//! A command runs once or not at all, and whoever asked for it is told which, or that nobody knows.
+//! A command runs once or not at all, and the answer says which, or that it is unknown.
 
 use crate::process_kit::{
     Who, audit, direct, kill_coordinator, order, place, start, taken, wait_other_coordinator,

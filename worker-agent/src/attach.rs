@@ -299,7 +299,7 @@ impl Session {
         }
     }
 
-    /// Bytes for the program, from whoever is not attached.
+    /// Bytes for the program, from a client that is not attached.
     ///
     /// # Errors
     /// [`ErrorCode::Exhausted`] when the program has not read what was typed before.

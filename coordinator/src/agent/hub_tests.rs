@@ -258,7 +258,7 @@ async fn a_storm_of_control_connections_is_cut_short_and_passes() {
     for _ in 0..400 {
         open.push(dial(dir.path(), &worker, "secret", Purpose::Control).await);
     }
-    // All but one of them are closed by the hub, whoever holds the other end.
+    // All but one of them are closed by the hub.
     let mut held = 0;
     for mut socket in open {
         let mut all = Vec::new();

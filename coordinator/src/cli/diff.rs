@@ -78,7 +78,7 @@ pub(super) async fn run(globals: &Globals, args: &DiffArgs) -> Result<ExitCode, 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Part of the changes was printed: whoever reads them must not take them for all.
+/// Part of the changes was printed; a reader must not take it for all.
 fn cut(name: &str) -> Failure {
     Failure::new(
         1,

@@ -1,4 +1,4 @@
-//! One start request to an agent, and what came of it.
+//! One start request to an agent, and its result.
 //!
 //! A start that may have been carried out is never sent again: where no answer comes, the agent is
 //! asked what it runs, and where that has no answer either, the error says so.
@@ -69,7 +69,7 @@ impl Daemon {
     }
 
     /// One frame to the agent; with `attach`, the first client comes with it. `None` although a
-    /// client was asked for: the session runs, and its client has to attach anew.
+    /// client was asked for: the session runs, and its client has to attach again.
     pub(super) async fn start_session(
         self: &Arc<Self>,
         worker: &WorkerId,

@@ -1,6 +1,9 @@
 //! What can be known before anything is assigned, ended or removed for a request.
 
-use super::{Daemon, resolve::Resolved};
+use super::{
+    Daemon,
+    resolve::{Resolved, configured},
+};
 use crate::{
     config::Profile,
     model::{FIRST_UID, Isolation, MAX_NAME, WorkerId, WorkerName},
@@ -68,13 +71,7 @@ impl Daemon {
         resolved: &Resolved,
     ) -> Result<(), ApiError> {
         let config = self.config();
-        let profile = config.profiles.get(&former.profile).ok_or_else(|| {
-            let message = format!(
-                "the profile {:?} is gone from the configuration",
-                former.profile
-            );
-            ApiError::new(ErrorKind::NotFound, message)
-        })?;
+        let profile = configured(&config, &former.profile)?;
         self.check_image(&former.profile, profile).await?;
         self.read_seccomp().await;
         let seccomp = self.seccomp_of(profile.security);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 enum Heard {
     /// Nothing.
     Nothing,
-    /// Clients are told of the worker.
+    /// Clients get the worker's new view.
     Shown,
     /// Likewise, and its changes are counted: it has come to rest.
     Rests,

@@ -13,7 +13,7 @@ use super::{
     blocking,
     check::same_folder,
     environment::{Variables, renewed},
-    resolve::Resolved,
+    resolve::{Resolved, configured},
     restart::{WITHOUT_ENV, request_of},
 };
 use crate::{
@@ -226,13 +226,7 @@ impl Daemon {
         resolved.limits = former.limits;
         resolved.restarts = former.restarts.saturating_add(1);
         let config = self.config();
-        let profile = config.profiles.get(&former.profile).ok_or_else(|| {
-            let message = format!(
-                "the profile {:?} is gone from the configuration",
-                former.profile
-            );
-            ApiError::new(ErrorKind::NotFound, message)
-        })?;
+        let profile = configured(&config, &former.profile)?;
         if !profile.resume.is_empty() {
             resolved.argv.clone_from(&profile.resume);
         }

@@ -124,6 +124,17 @@ fn resolve(config: &Config, hot: &HotMounts, request: SpawnRequest) -> Result<Re
     })
 }
 
+/// The profile of a claim that was served before.
+///
+/// # Errors
+/// It is not in the configuration any more.
+pub(super) fn configured<'a>(config: &'a Config, name: &str) -> Result<&'a Profile, ApiError> {
+    config.profiles.get(name).ok_or_else(|| {
+        let message = format!("the profile {name:?} is gone from the configuration");
+        ApiError::new(ErrorKind::NotFound, message)
+    })
+}
+
 fn no_profile(config: &Config, name: &str) -> ApiError {
     let known: Vec<&str> = config.profiles.keys().map(String::as_str).collect();
     ApiError::new(ErrorKind::NotFound, format!("no profile {name:?}"))

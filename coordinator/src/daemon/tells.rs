@@ -1,6 +1,6 @@
 //! How often clients are told what one worker's programs make up: titles, activity, notifications.
 //!
-//! A worker over its bound is told of a little later, as it is then; its notifications are dropped.
+//! A worker over its bound is reported a little later, as it is then; its notifications are dropped.
 //! So what one does pushes nobody else's events out of the bus.
 
 use super::Daemon;
@@ -15,7 +15,7 @@ use std::{
 const BURST: u32 = 20;
 /// And in the long run one in so long.
 const EVERY: Duration = Duration::from_millis(100);
-/// How often workers that wait are told of.
+/// How often workers that wait are reported.
 const LATER: Duration = Duration::from_millis(250);
 
 /// What each worker has used. Holds workers of the last seconds only.
@@ -51,7 +51,7 @@ impl Tells {
         true
     }
 
-    /// Who changed and was not told of; forgets those that have their whole burst.
+    /// Workers that changed and were not reported; forgets those that have their whole burst.
     fn waiting(&self, now: Instant) -> Vec<WorkerId> {
         let mut all = self.lock();
         let mut waiting = Vec::new();

@@ -1,6 +1,6 @@
 //! Keys that were typed for a worker and come when it no longer takes them.
 //!
-//! Whoever types looks at the words and not at the footer. When the session ends, changes hands, or
+//! A person who types looks at the words and not at the footer. When the session ends, changes hands, or
 //! is lost, the next keys are still meant for it; as commands of the list they could stop a worker,
 //! write to a project, or answer another worker. So they are thrown away until Esc, or until
 //! [`QUIET_MS`] have passed without one. Pure, as `update` is.

@@ -22,7 +22,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
     let typed = state
         .typing_worker()
         .map(|worker| (worker.view.id.clone(), worker.view.name.clone()));
-    // The user's own doing: whoever does that looks at the dashboard, and not at the worker.
+    // The user's own doing: the user looks at the dashboard, and not at the worker.
     let meant = matches!(msg, Msg::Leave | Msg::Mouse(_) | Msg::Key(_));
     let other_writer = matches!(
         &msg,

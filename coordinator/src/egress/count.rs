@@ -12,7 +12,7 @@ use std::{
 
 /// Longest text kept of one refusal, in bytes.
 const MAX_TEXT: usize = 300;
-/// Workers told of in one report; the next one goes on behind them.
+/// Workers in one report; the next one continues behind them.
 const MAX_TOLD: usize = 500;
 
 /// Shared by the proxy, the kernel's reports, and who asks.

@@ -22,7 +22,7 @@ pub enum GuardRequest {
     Report,
     /// These workers and no others; rules that are there are replaced in one step.
     Replace(Vec<Guarded>),
-    /// The same in parts, in force with the last one: a list of all may be larger than a frame.
+    /// The same in parts, in effect with the last one: a list of all may be larger than a frame.
     ReplacePart {
         /// What was gathered before is void.
         first: bool,

@@ -171,7 +171,7 @@ pub(crate) fn open_beneath(root: impl AsFd, rel: &Path, flags: OFlags) -> io::Re
 }
 
 /// The next name that a folder has, without `.` and `..`; `None` at its end. A folder's names are
-/// never collected: whoever made them chose how many there are.
+/// never collected: their number is chosen by the worker.
 pub(crate) fn next_name(dir: &mut fs::Dir) -> io::Result<Option<OsString>> {
     loop {
         let Some(entry) = dir.next() else {

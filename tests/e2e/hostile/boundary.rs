@@ -228,7 +228,7 @@ fn no_id_of_another_worker_is_to_be_seen_in_a_worker() {
     }
 }
 
-/// Describes its worker as a file says, whoever asks.
+/// Describes its worker as a file says.
 const DESCRIBER: &str = r#"
 while (1) {
     my $s = control() or do { nap(0.02); next };

@@ -1,5 +1,5 @@
 //! What a session leaves in its folders so that looking at them harms somebody else: the mounter of
-//! all workers, or whoever claims one meanwhile.
+//! all workers, or claims made meanwhile.
 
 use e2e::{
     engine,

@@ -1,4 +1,4 @@
-//! What a session, or whoever types into it, makes wait: answers that are not read, input that is not
+//! What a session, or a client that types into it, makes wait: answers that are not read, input that is not
 //! read, words that are kept. None of it grows without a bound, and none of it holds up what controls
 //! the session.
 

@@ -317,7 +317,7 @@ proptest! {
             let before = (state.selected.clone(), state.tab, state.focus, state.filter.clone());
             let open = state.dialog.is_some();
             let effects = match step {
-                // The bytes of whoever is typed into never come to `update`.
+                // Bytes for the worker that is typed into never come to `update`.
                 Step::Key(..) | Step::Paste(..) if state.typing.is_some() => {
                     prop_assert_eq!(state.typing.as_ref(), Some(&meant), "typed into another worker");
                     continue;

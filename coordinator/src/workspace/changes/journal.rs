@@ -125,7 +125,7 @@ impl Journal {
     /// Replaces the file, whole or not at all.
     pub(super) fn save(&mut self, changes: &OwnedFd) -> io::Result<()> {
         self.seal();
-        // Always the same name, so that one left by a process that died is overwritten; whoever
+        // Always the same name, so that one left by a process that died is overwritten; the caller that
         // changes something has the lock.
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
         let fd = openat(changes, FRESH, flags, Mode::RUSR | Mode::WUSR)?;

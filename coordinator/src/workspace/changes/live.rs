@@ -29,7 +29,7 @@ const FILE: &str = "mounted.json";
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 const LOCK_STEP: Duration = Duration::from_millis(20);
 
-/// Keeps whoever changes the upper folder away until dropped.
+/// Excludes all other changes of the upper folder until dropped.
 pub(crate) struct Lock(#[expect(dead_code, reason = "closing it gives the lock back")] OwnedFd);
 
 /// Takes the lock that a change to the upper folder takes, for a mount; waits [`LOCK_WAIT`] for

@@ -109,7 +109,7 @@ pub fn review() -> io::Result<()> {
     limit(Resource::Data, MAX_MEMORY)?;
     limit(Resource::Nofile, MAX_FILES)?;
     limit(Resource::Core, 0)?;
-    // The groups of whoever started us must not open a project's files to a worker's owner.
+    // The groups of the process that started us must not open a project's files to a worker's owner.
     rustix::thread::set_thread_groups(&[])?;
     rustix::process::umask(rustix::fs::Mode::empty());
     let stdin = io::stdin().as_fd().try_clone_to_owned()?;

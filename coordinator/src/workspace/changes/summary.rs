@@ -1,4 +1,4 @@
-//! Changes counted by folder: what can be told of any number of them.
+//! Changes counted by folder: possible for any number of them.
 
 use super::{
     Review,

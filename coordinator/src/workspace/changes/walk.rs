@@ -3,7 +3,7 @@
 //! The cost goes by the changes, not by the project's size. Everything in the upper folder may be
 //! a hostile worker's: nothing is followed, nothing recurses on the stack, the depth of entries is
 //! bounded, and folders are read as streams: the memory a walk takes depends on the depth alone.
-//! Whoever visits the entries bounds what is kept of them.
+//! The visitor of the entries bounds what is kept of them.
 //!
 //! A change is a **conflict** when the project's own file has a ctime after the claim (see `clock`):
 //! unlike the mtime, nobody can set it back. A file of the project that was removed since the claim

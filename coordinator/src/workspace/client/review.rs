@@ -385,7 +385,7 @@ impl MounterClient {
         Ok(line)
     }
 
-    /// Tells whoever keeps the mounter alive when it was not reached.
+    /// Reports that the mounter was not reached to the task that keeps it alive.
     fn heard<T>(&self, result: Result<T, MounterError>) -> Result<T, MounterError> {
         if let Err(error) = &result
             && error.kind == MounterErrorKind::Unreachable

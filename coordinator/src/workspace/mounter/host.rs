@@ -223,7 +223,7 @@ impl Place {
     /// Makes this thread one that can change namespaces.
     pub(super) fn new(host: Arc<Host>) -> std::io::Result<Self> {
         unshare(CloneFlags::CLONE_FS)?;
-        // The groups of whoever started us must not open a project's files to a worker's owner.
+        // The groups of the process that started us must not open a project's files to a worker's owner.
         rustix::thread::set_thread_groups(&[])?;
         rustix::process::umask(Mode::empty());
         Ok(Self {

@@ -66,7 +66,7 @@ pub(super) fn watch() -> io::Result<TimerFd> {
     Ok(timer)
 }
 
-/// The same again: timerfd_create(2), a canceled timer is armed anew.
+/// The same again: timerfd_create(2), a cancelled timer is armed again.
 pub(super) fn watch_on(timer: &TimerFd) -> io::Result<()> {
     let at = Expiration::OneShot(TimeSpec::seconds(NEVER));
     let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
