@@ -85,7 +85,20 @@ pub fn fill(folder: &Path) {
     file.sync_all().ok();
 }
 
-/// Takes away what [`fill`] wrote.
+/// Takes so much of the file system that a folder is on that `free` bytes are left of it.
+///
+/// # Panics
+/// There is less, or it cannot be written.
+pub fn fill_to(folder: &Path, free: u64) {
+    let volume = nix::sys::statvfs::statvfs(folder).expect("a file system");
+    let there = volume.blocks_available() * volume.fragment_size();
+    let taken = there.checked_sub(free).expect("more than is to be left");
+    let file = fs::File::create(folder.join("filler")).expect("creating a file");
+    let taken = i64::try_from(taken).expect("a small file system");
+    nix::fcntl::posix_fallocate(&file, 0, taken).expect("taking blocks");
+}
+
+/// Takes away what [`fill`] or [`fill_to`] wrote.
 pub fn make_room(folder: &Path) {
     fs::remove_file(folder.join("filler")).ok();
 }

@@ -7,7 +7,9 @@ use super::types::{
     ApiConfig, AttachConfig, Config, Defaults, EngineConfig, LogConfig, LogFormat, Network,
     PoolConfig, Profile, Rehome, SecurityProfile, WorkspaceConfig,
 };
-use crate::model::{Isolation, Limits, did_you_mean, parse_bytes, parse_cpus, parse_pids};
+use crate::model::{
+    Isolation, Limits, did_you_mean, parse_bytes, parse_cpus, parse_disk, parse_pids,
+};
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 use toml::Spanned;
 
@@ -301,6 +303,9 @@ impl Checker<'_> {
                     fields::limit(g, parse_pids)
                 }),
             },
+            disk: self.value(&key("disk"), &raw.disk, None, |g| {
+                fields::limit(g, parse_disk)
+            }),
             isolation: self.value(
                 &key("isolation"),
                 &raw.isolation,

@@ -283,6 +283,10 @@ pub(super) struct RawProfile {
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "plainly")]
     #[schemars(with = "Size", example = 512)]
     pub(super) pids: Field<String>,
+    /// What a worker may keep on the state volume; above it, it is paused; "none": no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Size", example = &"10g")]
+    pub(super) disk: Field<String>,
     /// The session's environment.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, String>")]

@@ -169,6 +169,8 @@ pub struct Profile {
     pub stop_grace: Duration,
     /// `memory`, `cpus` and `pids`.
     pub limits: Limits,
+    /// Bytes that a worker may keep on the state volume; `None` is no limit of its own.
+    pub disk: Option<u64>,
     /// How the project gets in when the request does not say.
     pub isolation: Isolation,
     /// What the worker may do.

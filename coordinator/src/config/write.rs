@@ -84,6 +84,7 @@ fn profile(p: &Profile) -> RawProfile {
         memory: limit(p.limits.memory_bytes, bytes),
         cpus: limit(p.limits.nano_cpus, cpus),
         pids: limit(p.limits.pids, |n| n.to_string()),
+        disk: limit(p.disk, bytes),
         ..RawProfile::default()
     };
     let env = p.env.iter();

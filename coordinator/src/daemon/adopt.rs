@@ -43,6 +43,7 @@ impl Daemon {
         self.background("meters", self.clone().read_meters());
         self.background("tells", self.clone().tell_later());
         self.background("counts", self.clone().keep_counts());
+        self.background("quotas", self.clone().keep_quotas());
         self.background("mounter", self.clone().keep_mounter());
         self.background("guard", self.clone().keep_guard());
         self.background("images", self.clone().pull_at_start());

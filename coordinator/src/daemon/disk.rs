@@ -6,7 +6,10 @@
 //! homes, changes and recordings of all workers; what is left there is told before nothing is.
 
 use super::{Daemon, blocking};
-use crate::{fleet::Event, store::StateDir};
+use crate::{
+    fleet::{Event, Space},
+    store::StateDir,
+};
 use std::{path::Path, sync::Arc, time::Duration};
 
 /// How often they are looked at.
@@ -17,9 +20,6 @@ const INTERVAL: Duration = Duration::from_secs(2);
 const MIN_ENGINE_FREE: u64 = 32 << 20;
 /// The same for inodes: a container's layers, with all its mount points, take some dozens.
 const MIN_ENGINE_INODES: u64 = 256;
-/// With less than this free on the state volume, in bytes, a warning is shown; on a small one with
-/// less than a twentieth.
-const MIN_STATE_FREE: u64 = 1 << 30;
 
 /// What is wrong with the disks, for people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,11 +68,23 @@ fn look(root: &Path, state: &StateDir) -> std::io::Result<Disks> {
             bytes(engine.f_bfree, engine.f_frsize),
             (engine.f_files > 0).then_some(engine.f_ffree),
         ),
-        state: state_short(
-            bytes(volume.f_bavail, volume.f_frsize),
-            bytes(volume.f_blocks, volume.f_frsize),
-        ),
+        state: state_short(space_of(&volume)),
     })
+}
+
+/// How much there is of the state volume.
+///
+/// # Errors
+/// It cannot be asked.
+pub(super) fn space(state: &StateDir) -> std::io::Result<Space> {
+    Ok(space_of(&rustix::fs::statvfs(state.path())?))
+}
+
+fn space_of(volume: &rustix::fs::StatVfs) -> Space {
+    Space {
+        free: volume.f_bavail.saturating_mul(volume.f_frsize),
+        size: volume.f_blocks.saturating_mul(volume.f_frsize),
+    }
 }
 
 /// `inodes`: those that are free, where the file system counts them.
@@ -85,8 +97,10 @@ fn engine_full(free: u64, inodes: Option<u64>) -> Option<String> {
     Some(format!("no space left on the engine's disk ({what} free)"))
 }
 
-fn state_short(free: u64, size: u64) -> Option<String> {
-    (free < MIN_STATE_FREE.min(size / 20)).then(|| {
+/// With less than its reserve free a warning is shown.
+fn state_short(space: Space) -> Option<String> {
+    let Space { free, size } = space;
+    (free < space.reserve()).then(|| {
         format!(
             "the state volume is nearly full: {} of {} MiB free; the homes, changes and recordings \
              of all workers are on it",
@@ -114,13 +128,14 @@ mod tests {
 
     #[test]
     fn a_small_state_volume_is_short_below_a_twentieth_and_a_large_one_below_a_gibibyte() {
-        assert_eq!(state_short(13 << 20, 256 << 20), None);
+        let short = |free, size| state_short(Space { free, size });
+        assert_eq!(short(13 << 20, 256 << 20), None);
         assert!(
-            state_short(12 << 20, 256 << 20)
+            short(12 << 20, 256 << 20)
                 .unwrap()
                 .contains("12 of 256 MiB free")
         );
-        assert_eq!(state_short(1 << 30, 1 << 40), None);
-        assert!(state_short((1 << 30) - 1, 1 << 40).is_some());
+        assert_eq!(short(1 << 30, 1 << 40), None);
+        assert!(short((1 << 30) - 1, 1 << 40).is_some());
     }
 }

@@ -225,7 +225,9 @@ impl Daemon {
             let claim = state.records.get(&id).and_then(|r| r.claim.as_ref());
             (claim.is_some(), claim.map(|c| c.name.clone()))
         };
+        let held = self.note_paused(&id, listed.paused, claimed, asked_at);
         Some(Observed {
+            held,
             confinement: self.confinement_of(&profile, &listed.labels),
             uid,
             worker: id,

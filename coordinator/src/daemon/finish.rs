@@ -295,6 +295,7 @@ impl Daemon {
 
     /// TERM, grace, KILL to the main session; returns when it ended or cannot be asked.
     pub(super) async fn end_session(self: &Arc<Self>, worker: &WorkerId, grace_ms: Option<u64>) {
+        self.let_go(worker).await;
         let (session, grace) = {
             let mut state = self.lock();
             let Some(record) = state.records.get_mut(worker) else {

@@ -35,6 +35,7 @@ impl Daemon {
             let records = state.records.values();
             records
                 .filter(|r| r.claim.is_some() && !r.removing)
+                .filter(|r| state.quotas.reason(&r.id).is_none())
                 .map(|r| r.id.clone())
                 .collect()
         };

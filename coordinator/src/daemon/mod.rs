@@ -29,6 +29,7 @@ mod place;
 mod pools;
 mod ports;
 mod projects;
+mod quota;
 mod record;
 mod rehome;
 mod rename;
@@ -59,7 +60,7 @@ use crate::{
     agent::AgentHub,
     config::Config,
     egress::GuardClient,
-    fleet::{Action, ClaimId, Event, Fleet, Millis},
+    fleet::{Action, ClaimId, Event, Fleet, Millis, Quotas},
     model::WorkerId,
     runtime::{Docker, HostFolders, Image, Own, PullPolicy},
     store::{AuditLog, ClaimKey, FinishedRecord, StateDir},
@@ -129,6 +130,10 @@ pub struct Daemon {
     ended: Notify,
     /// Woken when changes may have to be counted.
     counting: Notify,
+    /// Woken when somebody may have to be paused, or may go on.
+    weighing: Notify,
+    /// Whoever pauses a worker or lets it go on takes turns.
+    holding: tokio::sync::Mutex<()>,
     /// When images are pulled.
     pull: PullPolicy,
     /// Becomes true once what ran before this coordinator is known again.
@@ -181,6 +186,8 @@ struct State {
     hot: HotMounts,
     /// What is wrong with the disks.
     disks: disk::Disks,
+    /// Who is paused for what it keeps on the state volume.
+    quotas: Quotas,
     /// Whether where workers connect to is kept.
     guard: GuardView,
     /// The guard that was told of all workers.

@@ -70,6 +70,7 @@ impl Daemon {
         id: &WorkerId,
         grace_ms: Option<u64>,
     ) -> Result<WorkerView, ApiError> {
+        self.not_held(id)?;
         self.agent_back(id).await;
         let agent = self.agent(id)?;
         let next = super::random_id()?;

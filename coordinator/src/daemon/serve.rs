@@ -109,6 +109,7 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
             hot: HotMounts::default(),
             guard: GuardView::default(),
             disks: super::disk::Disks::default(),
+            quotas: crate::fleet::Quotas::default(),
             guard_boot: None,
             images: HashMap::new(),
             times: HashMap::new(),
@@ -130,6 +131,8 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         mounter_hint: Notify::new(),
         ended: Notify::new(),
         counting: Notify::new(),
+        weighing: Notify::new(),
+        holding: tokio::sync::Mutex::new(()),
         pull: options.pull,
         up: watch::channel(false).0,
         stopping: watch::channel(false).0,
@@ -232,6 +235,7 @@ impl Daemon {
                 self.lock().fleet.set_max_parallel(parallel);
                 let specs = self.pool_specs().await;
                 self.feed(crate::fleet::Event::Configured(specs));
+                self.weighing.notify_one();
                 tracing::info!("took a new configuration");
             }
             Err(error) => tracing::error!(error, "the new configuration is not used"),

@@ -98,6 +98,7 @@ pub(super) struct PendingExecs(HashMap<String, (WorkerId, ExecRequest, Instant)>
 
 impl Daemon {
     pub(super) fn agent(&self, worker: &WorkerId) -> Result<AgentHandle, ApiError> {
+        self.not_held(worker)?;
         self.hub.handle(worker).ok_or_else(|| {
             ApiError::new(ErrorKind::Conflict, "the worker's agent is not connected").hint(
                 "`podbay ls` shows the worker's state; a lost agent calls again within a second",
@@ -147,6 +148,7 @@ impl Daemon {
         query: AttachQuery,
     ) -> Result<Attached, ApiError> {
         let worker = self.find_live(name)?;
+        self.not_held(&worker)?;
         self.agent_back(&worker).await;
         let size = match (query.cols, query.rows) {
             (Some(cols), Some(rows)) => Some(Size { cols, rows }),

@@ -51,6 +51,9 @@ impl Daemon {
             }
             None => view.state = WorkerState::Stopping,
         }
+        if let Some(held) = state.quotas.reason(id) {
+            view.why = Some(format!("{held}; {}", held.hint()));
+        }
         if let Some(error) = &record.write_error {
             let words = unwritten_words(error);
             view.why = Some(match view.why.take() {
@@ -199,6 +202,13 @@ impl Daemon {
             });
         }
         warnings.extend(state.disks.warnings());
+        if let n @ 1.. = state.quotas.count() {
+            warnings.push(format!(
+                "{n} of the workers {} paused for what they keep on the state volume: `podbay ls` \
+                 and their details say why",
+                if n == 1 { "is" } else { "are" }
+            ));
+        }
         for pool in &pools {
             if let Some(failure) = &pool.last_failure
                 && failure.retry_in_ms.is_some()

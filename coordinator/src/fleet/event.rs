@@ -53,6 +53,9 @@ pub struct Observed {
     pub running: bool,
     /// The engine says it is paused.
     pub paused: bool,
+    /// It is paused by us, for what it keeps on the state volume: it is claimed, and its agent cannot
+    /// speak until it goes on.
+    pub held: bool,
     /// A record on disk says that it was made for, or given to, a claim: it is never warm again,
     /// and never removed only because its agent is silent.
     pub claimed: bool,

@@ -14,6 +14,7 @@ mod event;
 mod lifecycle;
 mod pool;
 mod queue;
+mod quota;
 mod reconcile;
 mod refill;
 mod rehome;
@@ -28,6 +29,7 @@ pub use event::{
     RemoveCause,
 };
 pub use pool::PoolNumbers;
+pub use quota::{Held, Quotas, Space, Step, Subject};
 pub use worker::WorkerEntry;
 
 use crate::model::{WorkerId, WorkerName, WorkerState};

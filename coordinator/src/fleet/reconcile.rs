@@ -10,6 +10,7 @@ use crate::model::{WorkerId, WorkerState};
 use std::collections::BTreeMap;
 
 const PAUSED: &str = "its container is paused";
+const SILENT: &str = "its agent does not answer since it went on";
 const STOPPED: &str = "its container has stopped";
 const VANISHED: &str = "its container was removed from outside";
 
@@ -79,15 +80,21 @@ impl Fleet {
 
     /// A known worker's container as the engine sees it.
     fn inspected(&mut self, id: &WorkerId, seen: &Observed, asked_at: Millis) {
+        let now = self.now;
+        let patience = self.ready_timeout(&seen.profile);
         let Some(worker) = self.workers.get_mut(id) else {
             return;
         };
         if worker.removal.is_some() {
             return;
         }
-        let now = self.now;
         let idle = matches!(worker.state, WorkerState::Warm | WorkerState::Creating);
         if seen.paused {
+            if seen.held && worker.state == WorkerState::Creating && worker.adopted == Some(true) {
+                worker.held = true;
+                worker.go(now, WorkerState::Running, Some(PAUSED.to_owned()));
+                return;
+            }
             if !idle {
                 if worker.state == WorkerState::Running {
                     worker.why = Some(PAUSED.to_owned());
@@ -113,6 +120,9 @@ impl Fleet {
         }
         if worker.unpause_asked.is_none() && worker.why.as_deref() == Some(PAUSED) {
             worker.why = None;
+        }
+        if std::mem::take(&mut worker.held) && !worker.agent && worker.lost_at.is_none() {
+            worker.lost_at = Some((now.saturating_add(patience), SILENT.to_owned()));
         }
         if seen.running {
             return;

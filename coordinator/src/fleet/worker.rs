@@ -42,6 +42,8 @@ pub struct WorkerEntry {
     pub(super) lost_at: Option<(Millis, String)>,
     /// Its agent must have called by then.
     pub(super) answer_by: Millis,
+    /// It was found paused by us: its agent is not waited for until it goes on.
+    pub(super) held: bool,
     /// When `Unpause` was asked for.
     pub(super) unpause_asked: Option<Millis>,
     pub(super) next_probe: Millis,
@@ -101,6 +103,7 @@ impl WorkerEntry {
             agent: false,
             lost_at: None,
             answer_by: Millis::MAX,
+            held: false,
             unpause_asked: None,
             next_probe: Millis::MAX,
             proven: false,

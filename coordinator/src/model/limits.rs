@@ -45,18 +45,38 @@ pub struct LimitError {
 /// The engine's own lower bound for a container's memory (6 MiB, Docker Engine API).
 const MIN_MEMORY: u64 = 6 << 20;
 /// More than any machine has; an absurd value is a typing error.
-const MAX_MEMORY: u64 = 1 << 50;
+const MAX_BYTES: u64 = 1 << 50;
+/// The recordings of a worker alone may take five times this.
+const MIN_DISK: u64 = 16 << 20;
 
 /// Bytes from `512m`, `4g`, `1.5GiB`, `1073741824`; the suffixes are powers of 1024 as in Docker.
 ///
 /// # Errors
 /// [`LimitError`] for what is not a size between 6 MiB and 1 PiB.
 pub fn parse_bytes(given: &str) -> Result<u64, LimitError> {
-    const RIGHT: &str = "give a size from 6m to 1024t, such as 512m, 4g or 1.5g";
+    let right = "give a size from 6m to 1024t, such as 512m, 4g or 1.5g";
+    bytes("memory limit", given, MIN_MEMORY, right)
+}
+
+/// Bytes that a worker may keep on the state volume, written as in [`parse_bytes`].
+///
+/// # Errors
+/// [`LimitError`] for what is not a size between 16 MiB and 1 PiB.
+pub fn parse_disk(given: &str) -> Result<u64, LimitError> {
+    let right = "give a size from 16m to 1024t, such as 512m, 10g or 1.5g";
+    bytes("disk limit", given, MIN_DISK, right)
+}
+
+fn bytes(
+    what: &'static str,
+    given: &str,
+    least: u64,
+    right: &'static str,
+) -> Result<u64, LimitError> {
     let error = || LimitError {
-        what: "memory limit",
+        what,
         given: given.to_owned(),
-        right: RIGHT,
+        right,
     };
     let text = given.trim().to_ascii_lowercase();
     let digits = text
@@ -75,13 +95,13 @@ pub fn parse_bytes(given: &str) -> Result<u64, LimitError> {
         Ok(whole) => whole.checked_mul(scale).ok_or_else(error)?,
         Err(_) => {
             let value = number.parse::<f64>().map_err(|_| error())? * scale as f64;
-            if !(0.0..=MAX_MEMORY as f64).contains(&value) {
+            if !(0.0..=MAX_BYTES as f64).contains(&value) {
                 return Err(error());
             }
             value as u64
         }
     };
-    if (MIN_MEMORY..=MAX_MEMORY).contains(&bytes) {
+    if (least..=MAX_BYTES).contains(&bytes) {
         Ok(bytes)
     } else {
         Err(error())
@@ -135,6 +155,16 @@ mod tests {
         assert_eq!(parse_bytes("1.5G").unwrap(), 3 << 29);
         assert_eq!(parse_bytes("512MiB").unwrap(), 512 << 20);
         assert_eq!(parse_bytes("10485760").unwrap(), 10 << 20);
+    }
+
+    #[test]
+    fn a_disk_limit_is_a_size_and_says_that_it_is_a_disk_limit() {
+        assert_eq!(parse_disk("16m").unwrap(), 16 << 20);
+        assert_eq!(parse_disk("1.5t").unwrap(), 3 << 39);
+        for bad in ["0", "15m", "1025t", "-1g", "lots", ""] {
+            let said = parse_disk(bad).unwrap_err().to_string();
+            assert!(said.starts_with("invalid disk limit"), "{said}");
+        }
     }
 
     #[test]

@@ -415,6 +415,15 @@ impl Docker {
         .await
     }
 
+    /// Pauses all of a container's processes.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when it is gone, not running, or paused already.
+    pub async fn pause(&self, container: &str) -> Result<(), RuntimeError> {
+        self.call("pausing a container", self.api.pause_container(container))
+            .await
+    }
+
     /// Unpauses a container.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod audit;
 mod audit_reader;
 mod facts;
 mod folders;
+mod hold;
 mod lines;
 mod log_file;
 mod record;

@@ -19,5 +19,5 @@ pub use mounter::{REVIEW, ReviewProgram, ServeError, serve};
 pub use rpc::{MounterRequest, MounterResponse};
 pub use wire::{
     CheckedProject, MountFacts, MountMode, MountRequest, Mounted, MounterCaps, MounterError,
-    MounterErrorKind, Policy, PrepareRequest, ReviewTarget,
+    MounterErrorKind, Policy, PrepareRequest, ReviewTarget, Usage, UsageRequest,
 };

@@ -6,7 +6,7 @@
 
 use super::{
     CheckedProject, MountRequest, Mounted, MounterCaps, MounterError, Policy, PrepareRequest,
-    ReviewTarget,
+    ReviewTarget, Usage, UsageRequest,
 };
 use crate::{
     model::HostPath,
@@ -70,6 +70,8 @@ pub enum MounterRequest {
         /// The most entries worth the work.
         most: u64,
     },
+    /// How much of the state volume a worker uses; answered with `Used`.
+    Usage(UsageRequest),
     /// List folders that a path may be completed to; answered with `Folders`.
     Folders {
         /// Absolute, perhaps half typed.
@@ -143,6 +145,7 @@ impl MounterRequest {
             | Self::Summary { .. }
             | Self::Count { .. }
             | Self::Diff { .. }
+            | Self::Usage(_)
             | Self::Apply { .. }
             | Self::Discard { .. } => Lane::Review,
         }
@@ -194,6 +197,8 @@ pub enum MounterResponse {
     Checked(CheckedProject),
     /// To `Count`; `None` when there are more than was asked for.
     Counted(Option<ChangeCount>),
+    /// To `Usage`.
+    Used(Usage),
     /// To `Folders`.
     Folders(Folders),
     /// To anything.

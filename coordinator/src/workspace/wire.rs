@@ -150,6 +150,28 @@ pub struct ReviewTarget {
     pub policy: Policy,
 }
 
+/// Asks how much of the state volume a worker uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageRequest {
+    /// The worker's id.
+    pub worker: String,
+    /// The most entries worth the work.
+    pub most: u64,
+    /// The most milliseconds worth the work.
+    pub most_ms: u64,
+}
+
+/// How much of the state volume a worker uses: its home, its changes and its recordings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Bytes of allocated blocks, what is shared by hard links counted once.
+    pub bytes: u64,
+    /// Files and folders that were looked at.
+    pub entries: u64,
+    /// Whether that is all; otherwise `bytes` is a lower bound.
+    pub complete: bool,
+}
+
 /// Why the mounter refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]

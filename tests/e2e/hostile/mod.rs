@@ -6,6 +6,7 @@
 mod all_at_once;
 mod boundary;
 mod claims;
+mod disk;
 mod floods;
 mod keys;
 mod limits;

@@ -191,6 +191,7 @@ pub(super) fn observed(worker: &WorkerId) -> Observed {
         uid: 0,
         running: true,
         paused: false,
+        held: false,
         claimed: false,
         name: None,
     }

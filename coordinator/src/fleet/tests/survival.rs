@@ -226,6 +226,49 @@ fn a_paused_warm_worker_is_unpaused_and_replaced_when_that_does_not_help() {
     assert_eq!(gone.len(), 1);
 }
 
+/// A claimed worker that a new coordinator finds paused by the former one.
+fn found_held(bench: &mut Bench) -> (WorkerId, Observed) {
+    let worker = WorkerId::from_bits(77);
+    let mut seen = observed(&worker);
+    (seen.paused, seen.running, seen.held) = (true, false, true);
+    (seen.claimed, seen.name) = (true, Some("a".parse().unwrap()));
+    let actions = bench.list(vec![seen.clone()]);
+    assert!(!actions.contains(&Action::Unpause(worker.clone())));
+    (worker, seen)
+}
+
+#[test]
+fn a_worker_that_a_former_coordinator_paused_is_kept_paused_and_not_taken_for_lost() {
+    let mut bench = Bench::new(vec![spec("default", 0, 0)]);
+    let (worker, mut seen) = found_held(&mut bench);
+    for _ in 0..100 {
+        bench.after(10_000);
+        let actions = bench.list(vec![seen.clone()]);
+        assert!(actions.is_empty(), "{actions:?}");
+        assert_eq!(bench.state(&worker), Some(WorkerState::Running));
+    }
+    (seen.paused, seen.running, seen.held) = (false, true, false);
+    bench.list(vec![seen.clone()]);
+    bench.tell(Event::Ready {
+        worker: worker.clone(),
+        claimed_as: Some("a".parse().unwrap()),
+        ended: false,
+    });
+    bench.after(3_600_000);
+    bench.list(vec![seen]);
+    assert_eq!(bench.state(&worker), Some(WorkerState::Running));
+}
+
+#[test]
+fn one_whose_agent_is_silent_when_it_goes_on_is_lost() {
+    let mut bench = Bench::new(vec![spec("default", 0, 0)]);
+    let (worker, mut seen) = found_held(&mut bench);
+    (seen.paused, seen.running, seen.held) = (false, true, false);
+    bench.list(vec![seen.clone()]);
+    bench.after(3_600_000);
+    assert_eq!(bench.state(&worker), Some(WorkerState::Lost));
+}
+
 #[test]
 fn an_unpaused_worker_serves_again() {
     let mut bench = Bench::warm(1);

@@ -264,6 +264,7 @@ impl World {
                 uid: c.uid,
                 running: c.running && !c.paused,
                 paused: c.paused,
+                held: false,
                 claimed: c.claimed,
                 name: c.session.as_ref().map(|(name, _)| name.clone()),
             })

@@ -132,7 +132,7 @@ impl History {
 }
 
 /// The times that are after a claim, by the file system's clock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Clock {
     /// After the first of each, up to the second. Unix nanoseconds.
     ranges: Vec<(i64, i64)>,

@@ -25,6 +25,7 @@ mod open;
 mod reviewer;
 mod summary;
 mod text;
+mod usage;
 mod walk;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::{clock::Clock, live};
 use crate::workspace::{
     MounterError, ReviewTarget,
     error::{busy, system},
-    mounter::{Place, reopen},
+    mounter::{Host, Place, reopen},
 };
 use rustix::{
     fs::{FlockOperation, flock},
@@ -58,6 +58,25 @@ impl Opened {
             project: project.fd,
             live,
             clock: place.host.clock.since(&place.host, target.claimed_at_ns),
+        })
+    }
+}
+
+impl Opened {
+    /// Opens a worker's folder to be measured: there is no project in it, and nothing is changed.
+    ///
+    /// # Errors
+    /// `BadTarget` when the worker has no folder.
+    pub(crate) fn measured(host: &Host, worker: &str) -> Result<Self, MounterError> {
+        let failed = |e| system("opening the worker's folder", e);
+        let folder = host.worker(worker)?;
+        let open = || folder.dir(Path::new("")).map_err(failed);
+        Ok(Self {
+            changes: open()?,
+            project: open()?,
+            owner: (0, 0),
+            live: false,
+            clock: Clock::default(),
         })
     }
 }

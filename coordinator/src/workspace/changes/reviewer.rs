@@ -4,7 +4,7 @@
 //! Its memory is limited, so that whatever a worker left in its folders costs that one request. It
 //! opens no path but beneath the two descriptors, and speaks on its stdin, a socket.
 
-use super::{Answer, Opened, Review, apply, clock::Clock, discard, summary};
+use super::{Answer, Opened, Review, apply, clock::Clock, discard, summary, usage};
 use crate::{
     wire::Changes,
     workspace::{
@@ -160,6 +160,11 @@ fn carry_out(
     worker_agent::failpoint!("reviewer.request");
     let id = job.request.id;
     let body = &job.request.body;
+    if let R::Usage(request) = body {
+        let used = usage::measure(&changes, request)?;
+        return send_response(id, &MounterResponse::Used(used), send)
+            .map_err(|e| system("answering", e));
+    }
     let Some(target) = body.review() else {
         return Err(system("reviewing", "the request is no review"));
     };

@@ -10,7 +10,7 @@ use crate::{
         ApplyRequest, ApplyResult, ChangeCount, ChangeSummary, Changes, DiscardRequest, FileDiff,
     },
     workspace::{
-        MounterError, MounterErrorKind, ReviewTarget,
+        MounterError, MounterErrorKind, ReviewTarget, Usage, UsageRequest,
         error::{busy, system, unreachable},
         rpc::{Head, MounterRequest, MounterResponse, RequestFrame, ResponseFrame},
     },
@@ -191,6 +191,18 @@ impl MounterClient {
     ) -> Result<Option<ChangeCount>, MounterError> {
         match self.small(MounterRequest::Count { target, most }).await? {
             MounterResponse::Counted(count) => Ok(count),
+            other => Err(super::unexpected(&other)),
+        }
+    }
+
+    /// How much of the state volume a worker uses, as far as that can be told within the request's
+    /// bounds.
+    ///
+    /// # Errors
+    /// `BadTarget` when the worker has no folder, `Busy`, `System`, `Unreachable`.
+    pub async fn usage(&self, request: UsageRequest) -> Result<Usage, MounterError> {
+        match self.small(MounterRequest::Usage(request)).await? {
+            MounterResponse::Used(usage) => Ok(usage),
             other => Err(super::unexpected(&other)),
         }
     }

@@ -407,6 +407,7 @@ fn answer(
         | MounterRequest::Changes { .. }
         | MounterRequest::Summary { .. }
         | MounterRequest::Count { .. }
+        | MounterRequest::Usage(_)
         | MounterRequest::Diff { .. }
         | MounterRequest::Apply { .. }
         | MounterRequest::Discard { .. }

@@ -181,6 +181,9 @@ impl Reviews {
     /// In a thread of its own: this one must stay in the mounter's own mount namespace, where its
     /// children begin.
     fn open(&self, frame: &RequestFrame) -> Result<Opened, MounterError> {
+        if let MounterRequest::Usage(request) = &frame.body {
+            return Opened::measured(&self.host, &request.worker);
+        }
         let target = frame.body.review();
         let target = target.ok_or_else(|| system("reviewing", "the request is no review"))?;
         let change = frame.body.changes_something();
