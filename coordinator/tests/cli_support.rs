@@ -90,6 +90,7 @@ pub fn worker(name: &str) -> WorkerView {
         profile: "default".into(),
         state: WorkerState::Running,
         why: None,
+        paused: None,
         created_ms: 1,
         claimed_ms: Some(2),
         ended_ms: None,

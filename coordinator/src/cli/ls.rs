@@ -152,9 +152,11 @@ fn table(workers: &[WorkerView], now_ms: u64) -> Table {
         "COMMAND",
     ];
     let refused = workers.iter().any(|worker| worker.egress_denied.is_some());
+    let paused = workers.iter().any(|worker| worker.paused.is_some());
     let head: Vec<&'static str> = head
         .into_iter()
         .chain(refused.then_some("REFUSED"))
+        .chain(paused.then_some("PAUSED"))
         .collect();
     let mut table = Table::new(&head, &[8, 7, 2, 3, 0]);
     for worker in workers {
@@ -190,6 +192,15 @@ fn table(workers: &[WorkerView], now_ms: u64) -> Table {
                 None => Cell::new("-"),
             });
         }
+        if paused {
+            row.push(match &worker.paused {
+                Some(why) => {
+                    let why = why.strip_prefix("paused: ").unwrap_or(why);
+                    Cell::painted(why, Paint::Yellow)
+                }
+                None => Cell::new("-"),
+            });
+        }
         table.row(row);
     }
     table
@@ -198,6 +209,7 @@ fn table(workers: &[WorkerView], now_ms: u64) -> Table {
 fn state(worker: &WorkerView) -> (String, Paint) {
     let word = worker.state.as_str();
     match worker.state {
+        WorkerState::Running if worker.paused.is_some() => ("paused".into(), Paint::Yellow),
         WorkerState::Running => (word.into(), Paint::Green),
         WorkerState::Warm => (word.into(), Paint::Cyan),
         WorkerState::Lost | WorkerState::Failed => (word.into(), Paint::Red),

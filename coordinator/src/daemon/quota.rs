@@ -174,6 +174,9 @@ impl Daemon {
                 tracing::info!(%worker, name, "goes on");
                 self.record_hold("resume", name, None);
                 self.tell_worker(worker);
+                // It may have got another name meanwhile.
+                let (daemon, worker) = (self.clone(), worker.clone());
+                tokio::spawn(async move { daemon.carry_claim(&worker).await });
             }
             Err(error) => {
                 let now = self.now();

@@ -52,6 +52,7 @@ impl Daemon {
             None => view.state = WorkerState::Stopping,
         }
         if let Some(held) = state.quotas.reason(id) {
+            view.paused = Some(held.to_string());
             view.why = Some(format!("{held}; {}", held.hint()));
         }
         if let Some(error) = &record.write_error {
@@ -334,6 +335,7 @@ fn blank(id: &WorkerId, profile: &str, image: &str, created_ms: u64) -> WorkerVi
         profile: profile.to_owned(),
         state: WorkerState::Creating,
         why: None,
+        paused: None,
         created_ms,
         claimed_ms: None,
         ended_ms: None,

@@ -534,8 +534,12 @@ impl Quotas {
         let least = MIN_GROWTH.min(space.reserve() / 4).max(1);
         let grew = large.iter().filter(|(_, w, _)| w.growth() >= least);
         let grew = grew.max_by_key(|(_, w, _)| w.growth());
-        let largest = large.iter().max_by_key(|(_, _, m)| (m.bytes, m.complete));
-        let (id, _, measured) = grew.or(largest.filter(|_| !self.stepped_in))?;
+        // Who did not grow is the cause only if the volume would not be short without it.
+        let lack = space.reserve().saturating_sub(space.free);
+        let cause = |m: &Measured| !self.stepped_in && (m.bytes >= lack || !m.complete);
+        let largest = large.iter().filter(|(_, _, m)| cause(m));
+        let largest = largest.max_by_key(|(_, _, m)| (m.bytes, m.complete));
+        let (id, _, measured) = grew.or(largest)?;
         let held = Held::Reserve {
             used: measured.bytes,
             reserve: space.reserve(),

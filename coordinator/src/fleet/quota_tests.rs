@@ -132,6 +132,9 @@ fn a_shortage_that_is_nobodys_pauses_one_worker_at_most_and_never_a_small_one() 
     assert_eq!(paused.len(), 1, "{paused:?}");
     let small = quotas_with_one(50 * MIB, true);
     assert_eq!(small.decide(1), None);
+    // Without it the volume would be as short.
+    assert_eq!(quotas_with_one(GIB - 2, true).decide(1), None);
+    assert!(quotas_with_one(GIB - 1, true).decide(1).is_some());
     assert!(quotas_with_one(50 * MIB, false).decide(1).is_some());
 }
 

@@ -18,6 +18,10 @@ pub struct WorkerView {
     pub state: WorkerState,
     /// Why it is there, when there is something to say.
     pub why: Option<String>,
+    /// Why it is paused: what it keeps on the state volume. It goes on by itself; what can be done
+    /// for that is in `why`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<String>,
     /// Unix milliseconds of its creation.
     pub created_ms: u64,
     /// Unix milliseconds of the claim.

@@ -369,6 +369,7 @@ pub fn worker(name: &str) -> WorkerView {
         profile: "claude".into(),
         state: WorkerState::Running,
         why: None,
+        paused: None,
         created_ms: now,
         claimed_ms: Some(now),
         ended_ms: None,

@@ -84,6 +84,7 @@ pub fn worker(
         profile: "claude".into(),
         state,
         why: None,
+        paused: None,
         created_ms: NOW - (n + 3) * MINUTE,
         claimed_ms: claimed.then(|| NOW - (n + 1) * 7 * MINUTE),
         ended_ms: None,
