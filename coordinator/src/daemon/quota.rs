@@ -190,10 +190,13 @@ impl Daemon {
 
     /// A worker is about to be stopped: it goes on if it is paused, and is not paused any more.
     pub(super) async fn let_go(self: &Arc<Self>, worker: &WorkerId) {
-        let _turn = self.holding.lock().await;
+        let turn = self.holding.lock().await;
         let held = self.lock().quotas.exempt(worker);
         if held {
             self.release(worker).await;
+            drop(turn);
+            // One that a former coordinator paused has not called this one yet.
+            self.agent_back(worker).await;
         }
     }
 

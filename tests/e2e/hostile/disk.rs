@@ -41,7 +41,9 @@ fn wait_paused(instance: &Instance, name: &str, reason: &str) -> Value {
     wait::until(&format!("{name} to be paused"), SLOW, || {
         let worker = instance.worker(name)?;
         assert_eq!(worker["state"], "running", "{worker}");
-        let told = why(instance, name).contains(reason);
+        let told = worker["why"]
+            .as_str()
+            .is_some_and(|why| why.contains(reason));
         (told && is_paused(instance, &worker)).then_some(worker)
     })
 }
@@ -102,8 +104,13 @@ fn what_is_kept_above_the_limit_is_found_and_has_its_worker_paused_alone() {
     let hoarder = wait_paused(&instance, "hoarder", allowed);
     let changer = wait_paused(&instance, "changer", allowed);
     for worker in [&hoarder, &changer] {
+        let told = worker["paused"].as_str().unwrap();
+        assert!(told.ends_with(allowed), "{told}");
         assert!(why(&instance, worker["name"].as_str().unwrap()).contains("raise `disk`"));
     }
+    let listed = instance.ok(["ls"]);
+    let row = listed.lines().find(|line| line.starts_with("hoarder"));
+    assert!(row.is_some_and(|row| row.contains("paused")), "{listed}");
     // It is told to whoever wants something of it, at once.
     for args in [
         &["exec", "hoarder", "true"][..],
