@@ -8,7 +8,7 @@
 use super::{Daemon, blocking, disk, record::Record};
 use crate::{
     fleet::{Held, Millis, Step, Subject},
-    model::WorkerId,
+    model::{Isolation, WorkerId},
     wire::{ApiError, AuditEntry, ErrorKind, Who},
     workspace::UsageRequest,
 };
@@ -86,8 +86,17 @@ impl Daemon {
 
     async fn measure(self: Arc<Self>, id: WorkerId, budget: Duration) {
         let began = Instant::now();
+        let (pid, overlay) = {
+            let state = self.lock();
+            let record = state.records.get(&id);
+            let claim = record.and_then(|record| record.claim.as_ref());
+            let overlay = claim.is_some_and(|claim| claim.isolation == Isolation::Overlay);
+            (record.and_then(|record| record.pid), overlay)
+        };
         let request = UsageRequest {
             worker: id.to_string(),
+            pid,
+            overlay,
             most: MAX_ENTRIES,
             most_ms: millis(budget),
         };

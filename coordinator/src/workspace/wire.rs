@@ -155,6 +155,11 @@ pub struct ReviewTarget {
 pub struct UsageRequest {
     /// The worker's id.
     pub worker: String,
+    /// Process id of its PID 1 as the host counts: what its processes have open and deleted is
+    /// measured, too.
+    pub pid: Option<i32>,
+    /// Whether its project is in an overlay, whose upper folder is the worker's.
+    pub overlay: bool,
     /// The most entries worth the work.
     pub most: u64,
     /// The most milliseconds worth the work.

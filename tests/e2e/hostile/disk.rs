@@ -96,14 +96,24 @@ fn what_is_kept_above_the_limit_is_found_and_has_its_worker_paused_alone() {
     let hoard = "cd \"$HOME\"; for n in $(seq 100); do mkdir -p d; cd d; done; dd if=/dev/zero \
                  of=big bs=1M count=200 status=none; chmod 0 .; cd /; ";
     instance.session("hoarder", &["bash", "-c", &format!("{hoard}{TICKS}")]);
+    // In files that are in no folder any more.
+    let ghost = |file: &str| {
+        format!(
+            "exec 3>{file}; rm {file}; dd if=/dev/zero bs=1M count=200 status=none >&3; {TICKS}"
+        )
+    };
+    instance.session("ghost", &["bash", "-c", &ghost("\"$HOME/gone\"")]);
     let project = Project::new();
+    overlay(&instance, "wraith", &project, &ghost("/workspace/gone"));
     let changer = "trap 'echo bye >/workspace/bye; exit 0' TERM; dd if=/dev/zero \
                    of=/workspace/big bs=1M count=200 status=none; ";
     overlay(&instance, "changer", &project, &format!("{changer}{TICKS}"));
     let allowed = "of the 64.0 MiB that profile default allows (disk)";
     let hoarder = wait_paused(&instance, "hoarder", allowed);
     let changer = wait_paused(&instance, "changer", allowed);
-    for worker in [&hoarder, &changer] {
+    let ghost = wait_paused(&instance, "ghost", allowed);
+    let wraith = wait_paused(&instance, "wraith", allowed);
+    for worker in [&hoarder, &changer, &ghost, &wraith] {
         let told = worker["paused"].as_str().unwrap();
         assert!(told.ends_with(allowed), "{told}");
         assert!(why(&instance, worker["name"].as_str().unwrap()).contains("raise `disk`"));
@@ -127,7 +137,7 @@ fn what_is_kept_above_the_limit_is_found_and_has_its_worker_paused_alone() {
     }
     let warnings = instance.json(["status", "--json"])["warnings"].to_string();
     assert!(
-        warnings.contains("2 of the workers are paused"),
+        warnings.contains("4 of the workers are paused"),
         "{warnings}"
     );
     let audit = instance.ok(["audit", "--json"]);

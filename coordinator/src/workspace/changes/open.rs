@@ -7,7 +7,7 @@ use crate::workspace::{
     mounter::{Host, Place, reopen},
 };
 use rustix::{
-    fs::{FlockOperation, flock},
+    fs::{FlockOperation, OFlags, flock},
     io::Errno,
 };
 use std::{
@@ -63,17 +63,18 @@ impl Opened {
 }
 
 impl Opened {
-    /// Opens a worker's folder to be measured: there is no project in it, and nothing is changed.
+    /// Opens a worker's folder to be measured: the second tree is `/proc`, and nothing is changed.
     ///
     /// # Errors
     /// `BadTarget` when the worker has no folder.
     pub(crate) fn measured(host: &Host, worker: &str) -> Result<Self, MounterError> {
         let failed = |e| system("opening the worker's folder", e);
         let folder = host.worker(worker)?;
-        let open = || folder.dir(Path::new("")).map_err(failed);
         Ok(Self {
-            changes: open()?,
-            project: open()?,
+            changes: folder.dir(Path::new("")).map_err(failed)?,
+            project: host
+                .proc(".", OFlags::RDONLY | OFlags::DIRECTORY)
+                .map_err(|e| system("opening /proc", e))?,
             owner: (0, 0),
             live: false,
             clock: Clock::default(),

@@ -161,7 +161,7 @@ fn carry_out(
     let id = job.request.id;
     let body = &job.request.body;
     if let R::Usage(request) = body {
-        let used = usage::measure(&changes, request)?;
+        let used = usage::measure(&changes, &project, request)?;
         return send_response(id, &MounterResponse::Used(used), send)
             .map_err(|e| system("answering", e));
     }

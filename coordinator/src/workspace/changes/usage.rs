@@ -3,19 +3,23 @@
 //! All of it is a worker's and may be hostile: folders are streamed by descriptor, nothing is
 //! followed, and entries, time and depth are bounded. What is over a bound makes the sum a lower
 //! bound, and the answer says so. A file that was deleted while a program has it open is in no
-//! folder and is not seen.
+//! folder; it is found by the descriptors of the worker's processes. One that is only mapped, or on
+//! its way through a socket, is not seen.
 
 use crate::workspace::{
     MounterError, Usage, UsageRequest,
     error::system,
-    tree::{next_name, open_beneath},
+    tree::{Meta, next_name, open_beneath},
 };
+use podbay_protocol::paths;
 use rustix::{
-    fs::{AtFlags, Dir, FileType, OFlags, StatxFlags, statx},
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, Statx, StatxFlags, makedev, openat, statx},
     io::{self, Errno},
 };
 use std::{
+    collections::HashSet,
     ffi::OsStr,
+    io::Read,
     os::fd::{AsFd, OwnedFd},
     path::Path,
     time::{Duration, Instant},
@@ -27,6 +31,10 @@ const FOLDERS: [&str; 3] = ["changes", "home", "log"];
 const MAX_DEPTH: usize = 1_500;
 /// The longest that is ever worth the work, whatever is asked for.
 const MAX_TIME: Duration = Duration::from_secs(60);
+/// Deleted files that are told apart; more make the sum a lower bound.
+const MAX_DELETED: usize = 65_536;
+/// The longest list of control groups that is read, in bytes.
+const MAX_CGROUP: u64 = 64 << 10;
 /// A block of `stx_blocks`, in bytes, on every file system.
 const BLOCK: u64 = 512;
 
@@ -35,11 +43,16 @@ const DIR: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::NONBLOCK);
 
-/// Sums up the folders of the worker whose folder `worker` is.
+/// Sums up the folders of the worker whose folder `worker` is, and what its processes, below `proc`,
+/// have open and deleted.
 ///
 /// # Errors
 /// `System` with the folder that cannot be read at all.
-pub(super) fn measure(worker: &OwnedFd, request: &UsageRequest) -> Result<Usage, MounterError> {
+pub(super) fn measure(
+    worker: &OwnedFd,
+    proc: &OwnedFd,
+    request: &UsageRequest,
+) -> Result<Usage, MounterError> {
     let time = Duration::from_millis(request.most_ms).min(MAX_TIME);
     let mut sum = Sum {
         blocks: 0.0,
@@ -56,6 +69,14 @@ pub(super) fn measure(worker: &OwnedFd, request: &UsageRequest) -> Result<Usage,
             Err(Errno::NOENT) => {}
             Err(e) => return Err(system(&format!("opening {name}/"), e)),
         }
+    }
+    if let Some(pid) = request.pid
+        && sum.complete
+    {
+        let volume = Meta::of(worker).map_err(|e| system("measuring the worker's folder", e))?;
+        // A worker that is gone has nothing open.
+        there(sum.deleted(proc, pid, volume.dev, request.overlay))
+            .map_err(|e| system("measuring deleted files", e))?;
     }
     Ok(Usage {
         bytes: (sum.blocks * BLOCK as f64) as u64,
@@ -108,6 +129,62 @@ impl Sum {
         Ok(())
     }
 
+    /// What the processes in the container of `pid` have open on the volume, or on the overlay that
+    /// the project is in, and deleted.
+    fn deleted(&mut self, proc: &OwnedFd, pid: i32, volume: u64, overlay: bool) -> io::Result<()> {
+        let Some(own) = cgroup_of(proc, &pid.to_string()) else {
+            return Ok(());
+        };
+        // An overlay's files have devices of its own making.
+        let project = format!("{pid}/root{}", paths::WORKSPACE);
+        let project = if overlay {
+            found(proc, &project)?
+        } else {
+            None
+        };
+        let project = project.map(|project| project.stx_mnt_id);
+        let mut seen = HashSet::new();
+        let mut processes = Dir::read_from(proc)?;
+        while let Some(process) = next_name(&mut processes)? {
+            let number = |b: u8| b.is_ascii_digit();
+            let Some(process) = process.to_str().filter(|name| name.bytes().all(number)) else {
+                continue;
+            };
+            if !cgroup_of(proc, process).is_some_and(|cgroup| cgroup.starts_with(&own)) {
+                continue;
+            }
+            let folder = format!("{process}/fd");
+            let folder = match there(openat(proc, folder, DIR, Mode::empty())) {
+                Ok(Some(folder)) => folder,
+                Ok(None) => continue,
+                Err(Errno::ACCESS | Errno::PERM) => {
+                    self.complete = false;
+                    continue;
+                }
+                Err(e) => return Err(e),
+            };
+            let mut fds = Dir::read_from(&folder)?;
+            while let Some(fd) = there(next_name(&mut fds))?.flatten() {
+                self.entries += 1;
+                if self.entries >= self.most || Instant::now() >= self.until {
+                    self.complete = false;
+                    return Ok(());
+                }
+                let Some(file) = found(&folder, &fd)? else {
+                    continue;
+                };
+                let dev = dev_of(&file);
+                let gone =
+                    file.stx_nlink == 0 && (dev == volume || Some(file.stx_mnt_id) == project);
+                if gone && seen.len() < MAX_DELETED && seen.insert((dev, file.stx_ino)) {
+                    self.blocks += file.stx_blocks as f64;
+                }
+                self.complete &= seen.len() < MAX_DELETED;
+            }
+        }
+        Ok(())
+    }
+
     /// Adds one entry; its type.
     fn add(&mut self, at: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<FileType> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::EMPTY_PATH;
@@ -126,11 +203,42 @@ impl Sum {
     }
 }
 
+/// The control group of a process, as `/proc` has it: the first that is not the root.
+fn cgroup_of(proc: &OwnedFd, process: &str) -> Option<String> {
+    let file = format!("{process}/cgroup");
+    let file = openat(proc, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut text = String::new();
+    let read = std::fs::File::from(file)
+        .take(MAX_CGROUP)
+        .read_to_string(&mut text);
+    read.ok()?;
+    let mut paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+    paths.find(|path| *path != "/").map(str::to_owned)
+}
+
+/// What is behind a link of `/proc`, without waiting for whoever serves it.
+fn found(at: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<Option<Statx>> {
+    let mask = StatxFlags::TYPE
+        | StatxFlags::BLOCKS
+        | StatxFlags::NLINK
+        | StatxFlags::INO
+        | StatxFlags::MNT_ID;
+    let flags = AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+    match statx(at, Path::new(name.as_ref()), flags, mask) {
+        Err(Errno::ACCESS | Errno::SRCH) => Ok(None),
+        result => there(result),
+    }
+}
+
+fn dev_of(file: &Statx) -> u64 {
+    makedev(file.stx_dev_major, file.stx_dev_minor)
+}
+
 /// What went meanwhile, or is something else by now, is nothing.
 fn there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(found) => Ok(Some(found)),
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Ok(None),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV | Errno::SRCH) => Ok(None),
         Err(e) => Err(e),
     }
 }
@@ -138,20 +246,51 @@ fn there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fs::{CWD, Mode, mkdirat, openat};
+    use rustix::fs::{CWD, mkdirat};
     use std::{fs, os::unix::fs::symlink};
 
     fn request(most: u64) -> UsageRequest {
         UsageRequest {
             worker: "00000000000a".into(),
+            pid: None,
+            overlay: false,
             most,
             most_ms: 60_000,
         }
     }
 
+    fn proc() -> OwnedFd {
+        openat(CWD, "/proc", DIR, Mode::empty()).unwrap()
+    }
+
+    #[test]
+    fn what_is_deleted_and_open_is_found_by_its_descriptors() {
+        // Of a file system that nobody else deletes much on.
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = dir.path().join("home/gone");
+        write(&path, 24 << 20);
+        let file = fs::File::open(&path).unwrap();
+        let again = fs::File::open(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let fd = openat(CWD, dir.path(), DIR, Mode::empty()).unwrap();
+        let mut asked = request(1_000_000);
+        asked.pid = Some(i32::try_from(std::process::id()).unwrap());
+        let bytes = || measure(&fd, &proc(), &asked).unwrap().bytes;
+        let with = bytes();
+        drop((file, again));
+        let without = bytes();
+        assert!(with >= without + (23 << 20), "{with} and {without}");
+        assert!(
+            with < without + (25 << 20),
+            "counted twice: {with} and {without}"
+        );
+        asked.pid = Some(i32::MAX);
+        assert!(measure(&fd, &proc(), &asked).unwrap().complete);
+    }
+
     fn used(folder: &Path, most: u64) -> Usage {
         let fd = openat(CWD, folder, DIR, Mode::empty()).unwrap();
-        measure(&fd, &request(most)).unwrap()
+        measure(&fd, &proc(), &request(most)).unwrap()
     }
 
     fn write(path: &Path, bytes: usize) {
@@ -211,7 +350,7 @@ mod tests {
         let fd = openat(CWD, at, DIR, Mode::empty()).unwrap();
         let mut late = request(1_000);
         late.most_ms = 0;
-        assert!(!measure(&fd, &late).unwrap().complete);
+        assert!(!measure(&fd, &proc(), &late).unwrap().complete);
     }
 
     #[test]

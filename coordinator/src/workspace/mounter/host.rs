@@ -123,7 +123,7 @@ impl Host {
     }
 
     /// Opens something below our own `/proc`.
-    pub(super) fn proc(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    pub(crate) fn proc(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         openat(&self.proc, path, flags | OFlags::CLOEXEC, Mode::empty())
     }
 
