@@ -204,6 +204,7 @@ fn who_fills_the_volume_is_paused_before_it_is_full_and_goes_on_when_there_is_ro
     instance.session("filler", &["bash", "-c", &format!("{fills}{TICKS}")]);
     let filler = wait_paused(&instance, "filler", "the state volume is nearly full");
     let left = free(&disk.path());
+    println!("{} MiB were left when it was paused", left >> 20);
     assert!(left > 16 << 20, "{left} bytes were left");
     // There is room for others, and for what is kept of them.
     instance.session("later", &["bash", "-c", TICKS]);
