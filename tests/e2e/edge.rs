@@ -334,6 +334,9 @@ fn who_did_what_is_on_record_whoever_asks() {
             .count(),
         entries.len()
     );
+    let last = instance.ok(["audit", "--json", "--tail", "1"]);
+    let last: Value = serde_json::from_str(&last).expect("one entry");
+    assert_eq!(Some(&last), entries.last());
     let shown = instance.ok(["audit"]);
     assert!(
         shown.contains("podbay relay") && shown.contains("rename"),

@@ -3,8 +3,8 @@
 use super::{Failure, Globals, diff, term};
 use crate::{
     client::ClientError,
-    model::HostPath,
-    wire::{DiscardRequest, ErrorKind},
+    model::{HostPath, WorkerState},
+    wire::{DiscardRequest, ErrorKind, WorkerView},
 };
 use clap::Args;
 use std::{io::Write, path::PathBuf, process::ExitCode};
@@ -65,6 +65,10 @@ pub(super) async fn run(globals: &Globals, args: DiscardArgs) -> Result<ExitCode
         0 => term::note("discarded; nothing left to review"),
         n if left.truncated => term::note(&format!("discarded; more than {n} left to review")),
         n => term::note(&format!("discarded; {n} left to review")),
+    }
+    let live = |worker: WorkerView| worker.state == WorkerState::Running && worker.exit.is_none();
+    if client.worker(&args.name).await.is_ok_and(live) {
+        term::note("the running session still has what was discarded, until it ends");
     }
     Ok(ExitCode::SUCCESS)
 }

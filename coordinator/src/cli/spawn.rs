@@ -231,7 +231,10 @@ fn request(args: SpawnArgs, io: SessionIo, target: &Target) -> Result<SpawnReque
         argv: args.command,
         io,
         remove: !args.no_rm,
-        timeout_s: args.timeout.map(|timeout| timeout.as_secs().max(1)),
+        // Whole seconds, rounded up; none at all is refused by the coordinator.
+        timeout_s: args
+            .timeout
+            .map(|t| t.as_secs() + u64::from(t.subsec_nanos() > 0)),
         when_empty: match args.when_empty {
             Empty::Cold => WhenEmpty::Cold,
             Empty::Queue => WhenEmpty::Queue,

@@ -159,11 +159,12 @@ impl Client {
         &self,
         query: AuditQuery,
     ) -> Result<impl Stream<Item = Result<Bytes, ClientError>> + Unpin + use<>, ClientError> {
-        let path = match query.since_s {
-            Some(seconds) => format!("/v1/audit?since_s={seconds}"),
-            None => "/v1/audit".to_owned(),
-        };
-        self.stream(Call::new(Method::GET, path)).await
+        let params = Query::default()
+            .maybe("since_s", query.since_s)
+            .maybe("tail", query.tail)
+            .done();
+        self.stream(Call::new(Method::GET, format!("/v1/audit{params}")))
+            .await
     }
 
     fn stop_deadline(&self, request: &StopRequest) -> Duration {
