@@ -47,6 +47,7 @@ fn requests_that_are_refused_cost_no_warm_worker_and_say_why() {
             "too long",
         ),
         (with(&["--timeout", "2years", "--", "true"]), 2, "too long"),
+        (with(&["--timeout", "0s", "--", "true"]), 2, "at once"),
         (with(&["-p", "nosuch", "--", "true"]), 5, "no profile"),
         (with(&["--memory", "lots", "--", "true"]), 2, "lots"),
     ];
