@@ -29,18 +29,7 @@ fn generate(instance: &Instance, name: &str) {
 }
 
 fn spawn(instance: &Instance, name: &str, project: &Project, script: &str) {
-    let folder = project.text();
-    let args = [
-        "spawn",
-        "-d",
-        "-n",
-        name,
-        "--isolation",
-        "overlay",
-        &folder,
-        "--",
-    ];
-    instance.ok(args.into_iter().chain(["sh", "-ec", script]));
+    instance.overlay_session(name, project, &["sh", "-ec", script]);
 }
 
 /// The mounter's process.

@@ -1,6 +1,8 @@
 //! A parent, its pool and its state volume, for one test.
 
-use crate::{engine::Engine, podbay, processes, terminal::Terminal, unique, wait};
+use crate::{
+    engine::Engine, podbay, processes, project::Project, terminal::Terminal, unique, wait,
+};
 use serde_json::Value;
 use std::{
     ffi::OsStr,
@@ -330,6 +332,17 @@ impl Instance {
     /// `podbay spawn` failed.
     pub fn session(&self, name: &str, command: &[&str]) {
         assert_eq!(self.ok(spawn(name, &["-d"], command)).trim(), name);
+    }
+
+    /// Starts a detached session on a copy-on-write view of a project.
+    ///
+    /// # Panics
+    /// `podbay spawn` failed.
+    pub fn overlay_session(&self, name: &str, project: &Project, command: &[&str]) {
+        let folder = project.text();
+        let args = ["spawn", "-d", "-n", name, "--isolation", "overlay"];
+        let all = [&args[..], &[&folder, "--"], command].concat();
+        assert_eq!(self.ok(all).trim(), name);
     }
 
     /// Every worker as `podbay ls -a` sees it; none while there is no coordinator.

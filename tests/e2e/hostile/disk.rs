@@ -63,10 +63,7 @@ fn wait_ticking(disk: &LoopFs, worker: &Value) {
 }
 
 fn overlay(instance: &Instance, name: &str, project: &Project, script: &str) {
-    let folder = project.text();
-    let args = ["spawn", "-d", "-n", name, "--isolation", "overlay"];
-    let rest = [folder.as_str(), "--", "bash", "-c", script];
-    assert_eq!(instance.ok([&args[..], &rest].concat()).trim(), name);
+    instance.overlay_session(name, project, &["bash", "-c", script]);
 }
 
 /// A new configuration, and the signal that has it read.

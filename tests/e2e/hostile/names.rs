@@ -61,18 +61,7 @@ impl<'a> Mounter<'a> {
 }
 
 fn attack(instance: &Instance, name: &str, project: &Project, script: &str) {
-    let folder = project.text();
-    let args = [
-        "spawn",
-        "-d",
-        "-n",
-        name,
-        "--isolation",
-        "overlay",
-        &folder,
-        "--",
-    ];
-    instance.ok(args.into_iter().chain(["bash", "-c", script]));
+    instance.overlay_session(name, project, &["bash", "-c", script]);
     wait::until_true("the attack to be made", LONG, || {
         text(&instance.direct(["logs", name]).output().unwrap().stdout).contains("made")
     });
