@@ -271,6 +271,52 @@ fn what_changed_underneath_is_a_conflict_and_links_lead_nowhere() {
 }
 
 #[test]
+fn what_a_request_gets_wrong_is_said_and_nothing_is_done() {
+    let instance = Instance::start(&instance::config(1, 2));
+    let project = Project::new();
+    change(
+        &instance,
+        "work",
+        &project,
+        "echo more >> hello.txt; echo n > new.txt",
+    );
+    let before = kinds(&instance, "work");
+    let failed = |args: &[&str], code: i32, why: &str| {
+        let output = instance.run(args);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        assert!(said.contains(why), "{args:?}: {said}");
+    };
+    failed(&["diff", "work", "typo"], 0, "no changes at typo");
+    let nothing = "there is no change at typo; nothing was discarded";
+    failed(&["discard", "work", "new.txt", "typo"], 5, nothing);
+    let refused = "1 not applied: there is no change at this path";
+    failed(&["apply", "work", "typo"], 1, refused);
+    let ended = "worker work has ended";
+    failed(&["exec", "work", "true"], 5, ended);
+    failed(&["attach", "work"], 5, ended);
+    assert_eq!(kinds(&instance, "work"), before);
+
+    let audit = instance.ok(["audit", "--json"]);
+    let entries = audit
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let noted: Vec<String> = entries
+        .filter(|entry| entry["worker"] == "work" && entry["what"] != "spawn")
+        .map(|e| format!("{} {} {}", e["what"], e["result"], e["detail"]).replace('"', ""))
+        .collect();
+    let expected = [
+        "discard not_found new.txt typo",
+        "apply conflict 1 refused of typo",
+        "exec not_found true",
+        "attach not_found write",
+    ];
+    for line in expected {
+        assert!(noted.iter().any(|noted| noted == line), "{line}: {noted:?}");
+    }
+}
+
+#[test]
 fn a_running_overlay_can_be_reviewed_and_says_what_it_left() {
     let instance = Instance::start(&instance::config(2, 3));
     let project = Project::new();

@@ -33,6 +33,8 @@ use tokio::{
 const CHUNK: usize = 64 * 1024;
 /// A spawn request on a fresh socket has come by then.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+/// Messages up to this size together are written at once, when they are flushed.
+const WRITE_BUFFER: usize = 4 * 1024;
 /// Messages that wait for a slow client; the agent holds back what is more.
 const QUEUE: usize = 4;
 
@@ -84,8 +86,12 @@ pub(super) async fn spawn(
         match spawned {
             Ok(placed) => {
                 let spawned = ServerMessage::Spawned(Box::new(placed.response));
-                let told = say(&mut to_client, &spawned).await;
-                if let (true, Some(attached)) = (told, placed.attached)
+                let Some(attached) = placed.attached else {
+                    say(&mut to_client, &spawned).await;
+                    return;
+                };
+                // One write for all that comes before the output.
+                if queue(&mut to_client, &spawned).await
                     && hello(&mut to_client, &attached, flow).await
                 {
                     relay(daemon, attached, to_client, from_client, flow).await;
@@ -103,7 +109,7 @@ async fn hello(
     flow: FlowQuery,
 ) -> bool {
     let bytes = INPUT_WINDOW;
-    if flow.input_window && !say(to_client, &ServerMessage::Window { bytes }).await {
+    if flow.input_window && !queue(to_client, &ServerMessage::Window { bytes }).await {
         return false;
     }
     let hello = ServerMessage::Attached {
@@ -118,7 +124,7 @@ fn sized(daemon: &Arc<Daemon>, upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
     upgrade
         .max_message_size(limit)
         .max_frame_size(limit)
-        .write_buffer_size(0)
+        .write_buffer_size(WRITE_BUFFER)
 }
 
 /// A longer message than `most` bytes is read all the same, up to a bound, so that the refusal
@@ -144,10 +150,15 @@ async fn read_request(
     }
 }
 
-/// Whether the client is still there.
+/// Sends a message; whether the client is still there.
 async fn say(to_client: &mut SplitSink<WebSocket, Message>, message: &ServerMessage) -> bool {
+    queue(to_client, message).await && to_client.flush().await.is_ok()
+}
+
+/// Writes a message with the next one that is sent; whether the client is still there.
+async fn queue(to_client: &mut SplitSink<WebSocket, Message>, message: &ServerMessage) -> bool {
     match serde_json::to_string(message) {
-        Ok(text) => to_client.send(Message::Text(text.into())).await.is_ok(),
+        Ok(text) => to_client.feed(Message::Text(text.into())).await.is_ok(),
         Err(error) => {
             tracing::error!(%error, "a message cannot be written");
             false

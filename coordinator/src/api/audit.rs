@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     daemon::Daemon,
+    model::HostPath,
     store::AuditReader,
     wire::{ApiError, AuditEntry, AuditQuery, ErrorKind, SpawnRequest, SpawnResponse, Who},
 };
@@ -96,6 +97,30 @@ impl Ticket {
     /// What is noted besides.
     pub(super) fn detail(&self, text: &str) {
         self.note(|entry| entry.detail = Some(short(text, LONGEST)));
+    }
+
+    /// The paths that a review's change is asked for; none for everything.
+    pub(super) fn paths(&self, paths: &[HostPath]) {
+        let mut text = String::new();
+        for path in paths {
+            if text.len() > LONGEST {
+                break;
+            }
+            text.push_str(if text.is_empty() { "" } else { " " });
+            text.push_str(&path.to_string());
+        }
+        self.detail(if text.is_empty() { "everything" } else { &text });
+    }
+
+    /// How many of the changes were not applied as asked.
+    pub(super) fn applied(&self, refused: u64) {
+        if refused > 0 {
+            self.note(|entry| {
+                let asked = entry.detail.take().unwrap_or_default();
+                entry.detail = Some(format!("{refused} refused of {asked}"));
+            });
+            self.0.finish(ErrorKind::Conflict.word());
+        }
     }
 
     /// A claim is asked for.

@@ -1,6 +1,7 @@
 //! Review of copy-on-write changes: the mounter's text passes through as it comes.
 
 use super::{
+    audit::Ticket,
     projects::path_of,
     reply::{Answer, Body, Failure},
     routes::App,
@@ -10,7 +11,7 @@ use crate::{
     workspace::ReviewAnswer,
 };
 use axum::{
-    Json,
+    Extension, Json,
     body::Bytes,
     extract::{Path, RawQuery, State},
     http::header,
@@ -80,12 +81,15 @@ pub(super) async fn diff(
 pub(super) async fn apply(
     State(daemon): App,
     Path(name): Path<String>,
+    Extension(ticket): Extension<Ticket>,
     Body(request): Body<ApplyRequest>,
 ) -> Text {
+    ticket.paths(&request.paths);
     let (id, target) = daemon.apply_target(&name).await?;
     let answer = daemon.reviewer().carry_over(target, request).await;
     let answer = answer.map_err(ApiError::from)?;
     worker_agent::failpoint!("review.applied");
+    ticket.applied(answer.refused());
     daemon.reviewed(&id, answer.left() > 0).await;
     Ok(pass(answer))
 }
@@ -93,8 +97,10 @@ pub(super) async fn apply(
 pub(super) async fn discard(
     State(daemon): App,
     Path(name): Path<String>,
+    Extension(ticket): Extension<Ticket>,
     Body(request): Body<DiscardRequest>,
 ) -> Text {
+    ticket.paths(&request.paths);
     let (id, target) = daemon.review_target(&name)?;
     let answer = daemon.reviewer().throw_away(target, request).await;
     let answer = answer.map_err(ApiError::from)?;

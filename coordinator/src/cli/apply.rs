@@ -1,7 +1,10 @@
 //! `podbay apply`.
 
 use super::{Failure, Globals, diff, term};
-use crate::{model::HostPath, wire::ApplyRequest};
+use crate::{
+    model::HostPath,
+    wire::{ApplyRequest, CHANGED_SINCE_CLAIM, Conflict},
+};
 use clap::Args;
 use std::{path::PathBuf, process::ExitCode};
 
@@ -57,18 +60,24 @@ pub(super) async fn run(globals: &Globals, args: ApplyArgs) -> Result<ExitCode, 
         };
         term::note(&format!("{} applied, {left}", result.applied.len()));
     }
-    if result.conflicts.is_empty() {
+    not_applied(&args.name, &result.conflicts)
+}
+
+/// The exit code says it; each path and its reason was printed.
+fn not_applied(name: &str, conflicts: &[Conflict]) -> Result<ExitCode, Failure> {
+    let Some(first) = conflicts.first() else {
         return Ok(ExitCode::SUCCESS);
+    };
+    let why = match conflicts.iter().all(|c| c.reason == first.reason) {
+        true => super::text::escape(&first.reason),
+        false => "for the reasons above".to_owned(),
+    };
+    let failure = Failure::new(1, format!("{} not applied: {why}", conflicts.len()));
+    let overridden = conflicts.iter().any(|c| c.reason == CHANGED_SINCE_CLAIM);
+    if !overridden {
+        return Err(failure.hint(format!("see `podbay diff --stat {name}`")));
     }
-    Err(Failure::new(
-        1,
-        format!(
-            "{} not applied: changed in the project since the claim",
-            result.conflicts.len()
-        ),
-    )
-    .hint(format!(
-        "see `podbay diff {}`; --force lets the worker's version win",
-        args.name
+    Err(failure.hint(format!(
+        "see `podbay diff {name}`; --force lets the worker's version win"
     )))
 }

@@ -52,6 +52,7 @@ pub(super) async fn run(globals: &Globals, args: &DiffArgs) -> Result<ExitCode, 
         for path in &paths {
             let changes = client.changes(&args.name, path.as_ref()).await?;
             truncated |= changes.truncated;
+            say_if_none(path.as_ref(), changes.entries.len());
             let lines = changes.entries.iter().map(|c| format!("{}\n", c.path));
             term::print(&lines.collect::<String>())?;
         }
@@ -60,6 +61,7 @@ pub(super) async fn run(globals: &Globals, args: &DiffArgs) -> Result<ExitCode, 
         for path in &paths {
             let (diffs, cut) = client.diff(&args.name, path.as_ref()).await?;
             truncated |= cut;
+            say_if_none(path.as_ref(), diffs.len());
             if args.json {
                 all.extend(diffs);
                 continue;
@@ -76,6 +78,15 @@ pub(super) async fn run(globals: &Globals, args: &DiffArgs) -> Result<ExitCode, 
         return Err(cut(&args.name));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A path that was mistyped looks like one without changes otherwise.
+fn say_if_none(path: Option<&HostPath>, changes: usize) {
+    if let Some(path) = path
+        && changes == 0
+    {
+        term::note(&format!("no changes at {path}"));
+    }
 }
 
 /// Part of the changes was printed; a reader must not take it for all.
@@ -102,6 +113,7 @@ async fn statistics(
             continue;
         }
         let changes = client.changes(&args.name, path.as_ref()).await?;
+        say_if_none(path.as_ref(), changes.entries.len());
         let out = if changes.truncated {
             let sums = client.change_summary(&args.name, path.as_ref()).await?;
             by_folder(&sums, &args.name)

@@ -133,6 +133,7 @@ impl From<MounterError> for ApiError {
     fn from(error: MounterError) -> Self {
         let kind = match error.kind {
             MounterErrorKind::NotAFolder => ErrorKind::Invalid,
+            MounterErrorKind::NoChange => ErrorKind::NotFound,
             MounterErrorKind::Refused | MounterErrorKind::Unsupported => ErrorKind::Refused,
             MounterErrorKind::BadTarget | MounterErrorKind::TooMany => ErrorKind::Conflict,
             MounterErrorKind::Busy => ErrorKind::Exhausted,

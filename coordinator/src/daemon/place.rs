@@ -393,7 +393,7 @@ fn micros(since: Instant) -> u64 {
 
 fn mount_fault(error: MounterError) -> Fault {
     match error.kind {
-        MounterErrorKind::NotAFolder => {
+        MounterErrorKind::NotAFolder | MounterErrorKind::NoChange => {
             Fault::request(ApiError::new(ErrorKind::Invalid, error.message))
         }
         MounterErrorKind::Refused | MounterErrorKind::Unsupported => {

@@ -127,7 +127,14 @@ impl Daemon {
                 let id = name.strip_prefix("warm-")?;
                 state.records.values().find(|r| r.id.as_str() == id)
             });
-        found.map(|r| r.id.clone()).ok_or_else(|| not_found(name))
+        if let Some(record) = found {
+            return Ok(record.id.clone());
+        }
+        let mut finished = state.finished.values();
+        match finished.any(|f| f.claim.name.as_str() == name || f.claim.id.as_str() == name) {
+            true => Err(ended(name)),
+            false => Err(not_found(name)),
+        }
     }
 
     /// All pools.
@@ -250,6 +257,12 @@ fn not_found(name: &str) -> ApiError {
     let shown: String = name.chars().take(80).collect();
     ApiError::new(ErrorKind::NotFound, format!("no worker {shown:?}"))
         .hint("`podbay ls -a` shows all names")
+}
+
+fn ended(name: &str) -> ApiError {
+    ApiError::new(ErrorKind::NotFound, format!("worker {name} has ended")).hint(format!(
+        "`podbay logs {name}` shows what it printed, `podbay restart {name}` starts it again"
+    ))
 }
 
 fn of_record(record: &Record) -> WorkerView {

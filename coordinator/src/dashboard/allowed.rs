@@ -83,7 +83,9 @@ pub fn allowed(state: &State, action: Action) -> Result<(), String> {
         }
         Action::Apply | Action::Discard => {
             live(state)?;
-            match selected()?.changed() {
+            // Too many to count can be listed all the same.
+            let listed = state.changes.files().is_some_and(|f| !f.rows.is_empty());
+            match listed || selected()?.changed() {
                 true => Ok(()),
                 false => Err("there are no changes to review".to_owned()),
             }

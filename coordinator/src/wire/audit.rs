@@ -21,7 +21,8 @@ pub struct AuditEntry {
     /// The project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
-    /// What else there is to say: the new name, the program, the mode of an attach.
+    /// What else there is to say: the new name, the program, the mode of an attach, the paths of a
+    /// review and how many of them were refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// `ok`, the kind of the error, or `cut_off` when the client did not wait for it.

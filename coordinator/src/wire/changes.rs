@@ -193,6 +193,9 @@ pub struct ApplyResult {
     pub left_more: bool,
 }
 
+/// The [`Conflict::reason`] that `force` overrides.
+pub const CHANGED_SINCE_CLAIM: &str = "the project's own changed since the claim";
+
 /// A path that was not applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflict {

@@ -18,8 +18,9 @@ pub use attach::{
 };
 pub use audit::{AuditEntry, AuditQuery, Who};
 pub use changes::{
-    AnyChanges, ApplyRequest, ApplyResult, Change, ChangeCount, ChangeKind, ChangeSummary, Changes,
-    Conflict, DiscardRequest, EntryType, FileDiff, FolderChanges, TRUNCATED,
+    AnyChanges, ApplyRequest, ApplyResult, CHANGED_SINCE_CLAIM, Change, ChangeCount, ChangeKind,
+    ChangeSummary, Changes, Conflict, DiscardRequest, EntryType, FileDiff, FolderChanges,
+    TRUNCATED,
 };
 pub use error::{ApiError, ErrorKind};
 pub use event::{ApiEvent, EventBody};

@@ -22,6 +22,11 @@ pub(crate) fn not_a_folder(message: String) -> MounterError {
     error(MounterErrorKind::NotAFolder, message)
 }
 
+/// A named path without a change.
+pub(crate) fn no_change(message: String) -> MounterError {
+    error(MounterErrorKind::NoChange, message)
+}
+
 /// Refused by the policy, or because the project is no longer what it was.
 pub(crate) fn refused(message: String) -> MounterError {
     error(MounterErrorKind::Refused, message)

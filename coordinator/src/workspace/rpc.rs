@@ -213,12 +213,15 @@ pub(crate) struct RequestFrame {
 }
 
 /// What is known of a review's answer before its text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Head {
     /// The text does not hold everything.
     pub truncated: bool,
     /// Changes there are, or are left.
     pub left: u64,
+    /// Changes that were not applied as asked.
+    #[serde(default)]
+    pub refused: u64,
 }
 
 /// An answer, or a part of its text: the last part has `more` unset.

@@ -193,6 +193,8 @@ pub struct MounterError {
 pub enum MounterErrorKind {
     /// There is no such folder, or it is not a folder.
     NotAFolder,
+    /// There is no change at a path that was named.
+    NoChange,
     /// The path policy refuses it; the message names the rule.
     Refused,
     /// The target is not a worker of ours, or is gone.

@@ -3,6 +3,7 @@
 use super::fixtures::*;
 use crate::{
     dashboard::{
+        allowed::allowed,
         event::{Effect, Failure, Fetch, Fetched},
         keymap::Action,
         state::{Focus, Link, State, Tab},
@@ -484,5 +485,20 @@ proptest! {
             let mut buf = Buffer::empty(Rect::new(0, 0, state.size.cols, state.size.rows));
             view::draw_tab(&state, &mut buf);
         }
+    }
+}
+
+#[test]
+fn what_is_listed_can_be_applied_though_it_was_too_much_to_count() {
+    let mut state = shown(120, 40);
+    let id = id(&state);
+    let view = &mut state.workers.get_mut(&id).unwrap().view;
+    (view.unapplied, view.changes) = (false, None);
+    assert!(allowed(&state, Action::Discard).is_err());
+    let mut changes = some_changes();
+    changes.truncated = true;
+    take_changes(&mut state, Ok(changes));
+    for action in [Action::Apply, Action::Discard] {
+        assert_eq!(allowed(&state, action), Ok(()));
     }
 }

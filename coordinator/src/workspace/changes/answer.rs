@@ -22,10 +22,10 @@ impl<'a> Answer<'a> {
     }
 
     /// What is known before the text: whether it is cut, and how many changes there are.
-    pub(super) fn head(&mut self, truncated: bool, left: u64) -> io::Result<()> {
+    pub(super) fn head(&mut self, head: Head) -> io::Result<()> {
         self.frame(&ResponseOut {
             id: self.id,
-            head: Some(Head { truncated, left }),
+            head: Some(head),
             ..ResponseOut::default()
         })
     }
@@ -135,7 +135,12 @@ mod tests {
             .map(|n| format!("{n} \"ü\\\n").repeat(9_001))
             .collect();
         let mut answer = Answer::new(7, &mut send);
-        answer.head(true, 3).unwrap();
+        let sent = Head {
+            truncated: true,
+            left: 3,
+            refused: 1,
+        };
+        answer.head(sent).unwrap();
         let mut list = answer.list();
         for item in &items {
             list.push(item).unwrap();
@@ -151,13 +156,7 @@ mod tests {
             text += &frame.part.unwrap_or_default();
             head = head.or(frame.head);
         }
-        assert_eq!(
-            head,
-            Some(Head {
-                truncated: true,
-                left: 3
-            })
-        );
+        assert_eq!(head, Some(sent));
         assert_eq!(serde_json::from_str::<Vec<String>>(&text).unwrap(), items);
     }
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     model::HostPath,
-    wire::{ApplyRequest, ApplyResult, ChangeKind, Conflict, EntryType},
+    wire::{ApplyRequest, ApplyResult, CHANGED_SINCE_CLAIM, ChangeKind, Conflict, EntryType},
     workspace::{MounterError, error::system, mounter::set_fs_ids, tree::Meta},
 };
 use rustix::{
@@ -66,7 +66,7 @@ pub(super) fn apply(
         .entries
         .iter()
         .filter(|entry| entry.conflict)
-        .map(|entry| refusal(entry, "the project's own changed since the claim"))
+        .map(|entry| refusal(entry, CHANGED_SINCE_CLAIM))
         .collect();
     if !conflicts.is_empty() && !request.force {
         return with_left(review, Vec::new(), conflicts);

@@ -15,7 +15,7 @@ use crate::{
     wire::{ChangeKind, DiscardRequest, EntryType},
     workspace::{
         MounterError,
-        error::{system, too_many},
+        error::{no_change, system, too_many},
         mounter::remove_tree,
         tree::Tree,
     },
@@ -34,6 +34,7 @@ const ASIDE: &str = ".discarded";
 
 pub(super) fn discard(review: &mut Review, request: &DiscardRequest) -> Result<(), MounterError> {
     let named = Named::new(review, &request.paths);
+    refuse_unknown(review, &named)?;
     // One that was cut short left it.
     let failed = |e| system("removing what was discarded", e);
     remove_tree(&review.changes, ASIDE.as_ref()).map_err(failed)?;
@@ -58,6 +59,24 @@ pub(super) fn discard(review: &mut Review, request: &DiscardRequest) -> Result<(
         .save(&review.changes)
         .map_err(|e| system("noting what was discarded", e))?;
     remove_tree(&review.changes, ASIDE.as_ref()).map_err(failed)
+}
+
+/// A path without a change is a mistake in the request: nothing of it is carried out then.
+fn refuse_unknown(review: &Review, named: &Named) -> Result<(), MounterError> {
+    for (path, given) in named.paths() {
+        let Some(given) = given else { continue };
+        let mut any = false;
+        walk(review, path, false, &mut |_| {
+            any = true;
+            Next::Stop
+        })?;
+        if !any {
+            return Err(no_change(format!(
+                "there is no change at {given}; nothing was discarded"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// An empty folder takes the upper's place in one step: half an upper would be other changes.

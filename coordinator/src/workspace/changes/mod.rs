@@ -42,6 +42,7 @@ pub(super) use reviewer::{Job, send};
 use super::{
     MounterError, ReviewTarget,
     error::system,
+    rpc::Head,
     tree::{Meta, Tree},
 };
 use crate::{
@@ -163,7 +164,11 @@ impl Review {
         let found = gather(self, &named, false)?;
         let failed = |e| system("answering", e);
         answer
-            .head(found.truncated, found.entries.len() as u64)
+            .head(Head {
+                truncated: found.truncated,
+                left: found.entries.len() as u64,
+                refused: 0,
+            })
             .map_err(failed)?;
         let until = Instant::now() + DIFF_TIME;
         let mut left = DIFF_TEXT;

@@ -10,7 +10,7 @@ use crate::{
     workspace::{
         MounterError,
         error::system,
-        rpc::{MounterRequest, MounterResponse, RequestFrame, send_response},
+        rpc::{Head, MounterRequest, MounterResponse, RequestFrame, send_response},
     },
 };
 use podbay_protocol::{FrameDecoder, encode};
@@ -36,6 +36,9 @@ use std::{
 const MAX_MEMORY: u64 = 88 << 20;
 /// Descriptors of one review: three for each level of the deepest tree that is entered, twice.
 const MAX_FILES: u64 = 2_048;
+
+/// The lowest share of the processors among the mounter's processes.
+const NICENESS: i32 = 19;
 
 /// What is to be done.
 #[derive(Debug, Serialize, Deserialize)]
@@ -106,6 +109,8 @@ pub fn review() -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // What is left of the machine is the mounter's: a shortage ends a review first.
     std::fs::write("/proc/self/oom_score_adj", "1000").unwrap_or_default();
+    // And so are the processors: a claim comes first.
+    rustix::process::nice(NICENESS)?;
     limit(Resource::Data, MAX_MEMORY)?;
     limit(Resource::Nofile, MAX_FILES)?;
     limit(Resource::Core, 0)?;
@@ -183,7 +188,11 @@ fn carry_out(
     let list = |changes: Changes, send: &mut dyn FnMut(&[u8]) -> io::Result<()>| {
         let mut answer = Answer::new(id, send);
         answer
-            .head(changes.truncated, changes.entries.len() as u64)
+            .head(Head {
+                truncated: changes.truncated,
+                left: changes.entries.len() as u64,
+                refused: 0,
+            })
             .and_then(|()| answer.value(&changes))
             .map_err(failed)
     };
@@ -195,7 +204,11 @@ fn carry_out(
             let summary = summary::summary(&review, path.as_ref())?;
             let mut answer = Answer::new(id, send);
             answer
-                .head(summary.truncated, summary.changes)
+                .head(Head {
+                    truncated: summary.truncated,
+                    left: summary.changes,
+                    refused: 0,
+                })
                 .and_then(|()| answer.value(&summary))
                 .map_err(failed)
         }
@@ -204,7 +217,11 @@ fn carry_out(
             let result = apply::apply(&mut review, request)?;
             let mut answer = Answer::new(id, send);
             answer
-                .head(false, result.left)
+                .head(Head {
+                    truncated: false,
+                    left: result.left,
+                    refused: result.conflicts.len() as u64,
+                })
                 .and_then(|()| answer.value(&result))
                 .map_err(failed)
         }

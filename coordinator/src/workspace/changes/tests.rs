@@ -294,6 +294,15 @@ fn discard_brings_the_projects_own_back() {
     case.whiteout("gone");
     case.whiteout("dir");
     let before = case.list().len();
+    // One path of several that has no change: nothing is discarded.
+    let paths = ["gone", "typo"].map(HostPath::new).to_vec();
+    let refused = discard::discard(&mut case.review(), &DiscardRequest { paths }).unwrap_err();
+    assert_eq!(
+        refused.kind,
+        crate::workspace::MounterErrorKind::NoChange,
+        "{refused}"
+    );
+    assert_eq!(case.list().len(), before);
     assert_eq!(case.discard(&["gone", "dir", "new/deep"]), before - 6);
     assert!(!case.upper("new/deep").exists());
     assert!(fs::symlink_metadata(case.upper("dir")).is_err());

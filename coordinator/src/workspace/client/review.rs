@@ -122,6 +122,12 @@ impl ReviewAnswer {
         self.head.left
     }
 
+    /// Changes that were not applied as asked.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.head.refused
+    }
+
     /// The next part of the text; `None` at its end, and after an error.
     pub async fn next(&mut self) -> Option<Result<String, MounterError>> {
         let line = self.line.as_mut()?;

@@ -1,8 +1,9 @@
 //! What was mounted into a worker, noted beside it: `workers/<id>/mount.json`.
 //!
 //! A claim's record is written after its answer, and an agent's copy is only as good as its MAC.
-//! This file is there before the project is: whole or not at all, by a rename, and not synced, so
-//! that a claim does not wait for the disk. No worker sees it.
+//! This file is written as soon as the mounter has answered: whole or not at all, by a rename, and
+//! not synced, so that a claim waits neither for the disk nor for the file system's journal. Until
+//! then nothing else is done to that worker's mount. No worker sees it.
 
 use crate::workspace::{MountFacts, tree::Tree};
 use rustix::{
@@ -10,19 +11,74 @@ use rustix::{
     io::Errno,
 };
 use std::{
+    collections::HashSet,
     io::{self, Read, Write},
     path::Path,
+    sync::{Arc, Condvar, Mutex, PoisonError},
 };
 
 const TEMPORARY: &str = "mount.tmp";
 /// The most of the file that is read, in bytes.
 const MAX_BYTES: u64 = 64 << 10;
 
+/// Workers whose mount is being changed or noted.
+#[derive(Default)]
+pub(super) struct Busy {
+    workers: Mutex<HashSet<String>>,
+    news: Condvar,
+}
+
+/// One worker's turn, until dropped.
+pub(super) struct Turn {
+    busy: Arc<Busy>,
+    worker: String,
+}
+
+impl Busy {
+    /// Waits until nobody else changes or notes this worker's mount.
+    pub(super) fn take(self: &Arc<Self>, worker: &str) -> Turn {
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.news.wait_while(workers, |w| w.contains(worker));
+        let mut workers = waited.unwrap_or_else(PoisonError::into_inner);
+        workers.insert(worker.to_owned());
+        Turn {
+            busy: Arc::clone(self),
+            worker: worker.to_owned(),
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let workers = self.busy.workers.lock();
+        workers
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.worker);
+        self.busy.news.notify_all();
+    }
+}
+
+/// A mount that is to be noted.
+pub(super) struct Note {
+    pub worker: Tree,
+    pub facts: MountFacts,
+    /// Nothing else is done to this worker's mount meanwhile.
+    pub turn: Turn,
+}
+
+impl Note {
+    /// Without it the claim's record and the agent's copy are what is known: a failure costs no claim.
+    pub(super) fn write(self) {
+        if let Err(error) = record(&self.worker, self.facts) {
+            tracing::warn!(worker = self.turn.worker, %error, "what is mounted is not noted");
+        }
+    }
+}
+
 /// Notes a mount. One of the same folder in the same way keeps the time of the first: it is the
-/// claim's, however often its container is recreated. Whether there was none before.
-pub(super) fn record(worker: &Tree, mut facts: MountFacts) -> io::Result<bool> {
-    let former = read(worker);
-    if let Some(former) = &former
+/// claim's, however often its container is recreated.
+fn record(worker: &Tree, mut facts: MountFacts) -> io::Result<()> {
+    if let Some(former) = read(worker)
         && (former.dev, former.ino, former.mode) == (facts.dev, facts.ino, facts.mode)
         && former.worker == facts.worker
     {
@@ -30,18 +86,22 @@ pub(super) fn record(worker: &Tree, mut facts: MountFacts) -> io::Result<bool> {
     }
     let text = serde_json::to_vec(&facts)?;
     let dir = worker.dir(Path::new(""))?;
-    match unlinkat(&dir, TEMPORARY, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => {}
-        Err(e) => return Err(e.into()),
-    }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = openat(&dir, TEMPORARY, flags, Mode::RUSR | Mode::WUSR)?;
+    let create = || openat(&dir, TEMPORARY, flags, Mode::RUSR | Mode::WUSR);
+    let fd = match create() {
+        // One that was cut short left it.
+        Err(Errno::EXIST) => {
+            unlinkat(&dir, TEMPORARY, AtFlags::empty())?;
+            create()?
+        }
+        created => created?,
+    };
     std::fs::File::from(fd).write_all(&text)?;
     renameat(&dir, TEMPORARY, &dir, MountFacts::FILE)?;
-    Ok(former.is_none())
+    Ok(())
 }
 
-/// The mount did not take place, and there was none before.
+/// The mount is gone.
 pub(super) fn forget(worker: &Tree) -> rustix::io::Result<()> {
     match unlinkat(
         worker.dir(Path::new(""))?,
@@ -85,9 +145,9 @@ mod tests {
         let tree = Tree::new(rustix::fs::open(dir.path(), flags, Mode::empty()).unwrap());
         std::fs::write(dir.path().join(TEMPORARY), "half").unwrap();
         assert_eq!(read(&tree), None);
-        assert!(record(&tree, facts(2, 10)).unwrap());
+        record(&tree, facts(2, 10)).unwrap();
         assert_eq!(read(&tree), Some(facts(2, 10)));
-        assert!(!record(&tree, facts(2, 20)).unwrap());
+        record(&tree, facts(2, 20)).unwrap();
         assert_eq!(read(&tree), Some(facts(2, 10)));
         record(&tree, facts(3, 20)).unwrap();
         assert_eq!(read(&tree), Some(facts(3, 20)));
@@ -95,5 +155,26 @@ mod tests {
         forget(&tree).unwrap();
         forget(&tree).unwrap();
         assert_eq!(read(&tree), None);
+    }
+
+    #[test]
+    fn one_at_a_time_changes_a_workers_mount_and_others_do_not_wait() {
+        let busy = Arc::new(Busy::default());
+        let first = busy.take("a");
+        drop(busy.take("b"));
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let is_done = || done.load(std::sync::atomic::Ordering::SeqCst);
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| {
+                let _turn = busy.take("a");
+                assert!(is_done(), "two at a time");
+            });
+            for _ in 0..1000 {
+                std::thread::yield_now();
+            }
+            done.store(true, std::sync::atomic::Ordering::SeqCst);
+            drop(first);
+            second.join().unwrap();
+        });
     }
 }

@@ -4,7 +4,7 @@
 //! Owns all changes of namespace. Never changes the main thread's: every [`Place`] belongs to a
 //! pool thread that has its own root and working folder.
 
-use super::{idmap::IdMaps, wall_clock::WallClock};
+use super::{facts::Busy, idmap::IdMaps, wall_clock::WallClock};
 use crate::workspace::{
     MounterError, MounterErrorKind,
     error::{bad_target, system, unsupported},
@@ -41,6 +41,8 @@ pub(crate) struct Host {
     pub(super) idmaps: IdMaps,
     /// When the wall clock was set.
     pub(crate) clock: WallClock,
+    /// Who changes which worker's mount.
+    pub(super) mounts: Arc<Busy>,
 }
 
 struct Engine {
@@ -88,6 +90,7 @@ impl Host {
             staging,
             idmaps: IdMaps::default(),
             clock: WallClock::default(),
+            mounts: Arc::default(),
         };
         host.clock.begin(&host);
         Ok(Arc::new(host))

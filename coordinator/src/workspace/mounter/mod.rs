@@ -348,13 +348,16 @@ fn go_home(place: &mut Place) {
 /// What is done once the answer is sent.
 #[derive(Default)]
 struct After {
-    staged: Option<mount::Staged>,
+    mounted: mount::Then,
     prepared: Option<(u32, u32)>,
 }
 
 impl After {
     fn run(self, place: &mut Place) {
-        if let Some(staged) = self.staged {
+        if let Some(note) = self.mounted.note {
+            note.write();
+        }
+        if let Some(staged) = self.mounted.staged {
             staged.clean(place);
         }
         if let Some(ids) = self.prepared {
@@ -379,9 +382,7 @@ fn answer(
             Ok(MounterResponse::Done)
         }
         MounterRequest::Mount(request) => {
-            let (result, staged) = mount::mount(place, request);
-            after.staged = staged;
-            result.map(MounterResponse::Mounted)
+            mount::mount(place, request, &mut after.mounted).map(MounterResponse::Mounted)
         }
         MounterRequest::Check { project, policy } => {
             let found = project::open(place, project, policy)?;

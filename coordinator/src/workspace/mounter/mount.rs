@@ -10,7 +10,7 @@
 //! and programs copy instead. The upper folder alone says what changed.
 
 use super::{
-    facts,
+    facts::{self, Note},
     host::{Host, Place, hold, open_plain},
     idmap::IdPair,
     project::{self, Project},
@@ -57,21 +57,17 @@ impl Staged {
     }
 }
 
-/// Carries a [`MountRequest`] out. The second value is to be cleaned whatever the result.
-pub(super) fn mount(
-    place: &mut Place,
-    request: &MountRequest,
-) -> (Result<Mounted>, Option<Staged>) {
-    let mut staged = None;
-    (try_mount(place, request, &mut staged), staged)
+/// What follows a mount once its answer is sent.
+#[derive(Default)]
+pub(super) struct Then {
+    pub staged: Option<Staged>,
+    pub note: Option<Note>,
 }
 
-fn try_mount(
-    place: &mut Place,
-    request: &MountRequest,
-    staged: &mut Option<Staged>,
-) -> Result<Mounted> {
+/// Carries a [`MountRequest`] out; `then` is to be done whatever the result.
+pub(super) fn mount(place: &mut Place, request: &MountRequest, then: &mut Then) -> Result<Mounted> {
     let start = Instant::now();
+    let turn = place.host.mounts.take(&request.worker);
     let worker = place.host.worker(&request.worker)?;
     let process = hold(request.pid)?;
     let project = project::open(place, &request.project, &request.policy)?;
@@ -103,7 +99,7 @@ fn try_mount(
                 ));
             }
             own_upper(&worker, session_uid, session_gid, project.meta.mode)?;
-            overlay(place, &request.worker, &clone, staged)?
+            overlay(place, &request.worker, &clone, &mut then.staged)?
         }
     };
     worker_agent::failpoint!("mounter.mount.made");
@@ -117,14 +113,18 @@ fn try_mount(
         gid: session_gid,
         claimed_ns: unix_ns(),
     };
-    let first = facts::record(&worker, facts).map_err(|e| system("noting what is mounted", e))?;
     let attached = note_live(place, &worker, request)
         .and_then(|()| place.enter_worker(&process, &worker))
         .and_then(|()| attach(&mount));
     if let Err(e) = attached {
-        unnote(&worker, request.mode, first);
+        unnote(&worker, request.mode);
         return Err(e);
     }
+    then.note = Some(Note {
+        worker,
+        facts,
+        turn,
+    });
     worker_agent::failpoint!("mounter.mount.moved");
     Ok(Mounted {
         project: HostPath::new(project.path),
@@ -150,12 +150,10 @@ fn note_live(place: &Place, worker: &Tree, request: &MountRequest) -> Result<()>
 }
 
 /// There is no mount after all.
-fn unnote(worker: &Tree, mode: MountMode, first: bool) {
-    let mut gone = if first { facts::forget(worker) } else { Ok(()) };
-    if mode == MountMode::Overlay {
-        gone = gone.and(live::forget(worker));
-    }
-    if let Err(e) = gone {
+fn unnote(worker: &Tree, mode: MountMode) {
+    if mode == MountMode::Overlay
+        && let Err(e) = live::forget(worker)
+    {
         tracing::warn!(error = %e, "a mount that failed stays noted");
     }
 }
@@ -344,6 +342,7 @@ fn attach(mount: &OwnedFd) -> Result<()> {
 
 /// Lazily takes the topmost mount at a worker's `/workspace` away; none there is no error.
 pub(super) fn unmount_workspace(place: &mut Place, id: &str, pid: i32) -> Result<()> {
+    let _turn = place.host.mounts.take(id);
     let worker = place.host.worker(id)?;
     let process = hold(pid)?;
     place.enter_worker(&process, &worker)?;
