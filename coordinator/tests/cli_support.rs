@@ -448,6 +448,7 @@ async fn attach(
     match name.as_str() {
         "gone" => return error(ErrorKind::NotFound, "no worker gone"),
         "ended" => return error(ErrorKind::Conflict, "the session ended"),
+        "slow" => tokio::time::sleep(Duration::from_millis(500)).await,
         _ => {}
     }
     let pipes = name == "pipes";
@@ -458,8 +459,7 @@ async fn attach(
     }
 }
 
-/// A session that reads nothing of what is typed, and ends at `END`. With a window, the connection is read all the same;
-/// without one, as a coordinator of an older version has it, nothing of it is.
+/// A session that reads nothing of what is typed, and ends at `END`; without a window nothing at all.
 async fn unread(mut socket: WebSocket, seen: Seen, window: bool) {
     if window {
         say(&mut socket, &ServerMessage::Window { bytes: 64 << 10 }).await;

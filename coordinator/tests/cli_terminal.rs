@@ -198,6 +198,24 @@ fn the_size_is_told_at_once_and_when_it_changes() {
 }
 
 #[test]
+fn a_size_that_changes_while_the_connection_is_made_is_told() {
+    let peer = Peer::start();
+    let mut terminal = Terminal::run(&peer, &["attach", "slow"]);
+    peer.seen.wait_for("attach slow");
+    // `docker exec -it` tells it about now, and nobody hears SIGWINCH yet.
+    let size = rustix::termios::Winsize {
+        ws_row: 19,
+        ws_col: 77,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    rustix::termios::tcsetwinsize(&terminal.master, size).unwrap();
+    peer.seen.wait_for(r#""size":{"cols":77,"rows":19}"#);
+    terminal.types(b"q");
+    terminal.ends_with(7);
+}
+
+#[test]
 fn a_coordinator_that_comes_back_is_attached_to_again() {
     let mut peer = Peer::start();
     let mut terminal = Terminal::attached(&peer, "one");

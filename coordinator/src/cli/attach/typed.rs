@@ -202,7 +202,8 @@ pub(super) async fn uplink(
     (guard, on): (&Option<TermGuard>, &[u8]),
     said: &mut Receiver<i32>,
 ) -> Over {
-    let mut broken = false;
+    // It may have changed after it was read for this connection, and before changes were heard.
+    let mut broken = announce_size(sender, typed.terminal).is_err();
     typed.eof_sent = false;
     loop {
         if !broken {
