@@ -55,7 +55,7 @@ const WIRE: [&str; 5] = [
     "coordinator/src/wire/",
     "coordinator/src/workspace/rpc.rs",
     "coordinator/src/workspace/wire.rs",
-    "worker-agent/protocol/src/message.rs",
+    "worker-agent/protocol/src/",
 ];
 
 /// Types of the boundary that grow and hold nothing from outside, and why.

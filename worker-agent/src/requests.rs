@@ -107,7 +107,7 @@ impl Agent {
                         )
                     });
             }
-            ToAgentBody::Carry { session, claim } => {
+            ToAgentBody::UpdateClaim { session, claim } => {
                 let key = self.session(&session)?.key;
                 if let Some(session) = self.sessions.get_mut(&key) {
                     session.claim = Some(claim);
