@@ -215,7 +215,7 @@ pub fn declared(tree: &Tree) -> Vec<Finding> {
 /// The places that need `unsafe`: the PTY child's set-up, Landlock's and the mount system calls.
 fn may_be_unsafe(path: &str) -> bool {
     path.starts_with("worker-agent/src/pty/")
-        || path == "worker-agent/src/sandbox/landlock.rs"
+        || path == "worker-agent/src/sandbox/landlock_abi.rs"
         || path == "coordinator/src/workspace/mounter/sys.rs"
 }
 
@@ -232,7 +232,7 @@ pub fn unsafe_places(tree: &Tree) -> Vec<Finding> {
                     Finding::at(
                         file,
                         token.line,
-                        "`unsafe` outside of worker-agent/src/pty, worker-agent/src/sandbox/landlock.rs \
+                        "`unsafe` outside of worker-agent/src/pty, worker-agent/src/sandbox/landlock_abi.rs \
                          and workspace/mounter/sys.rs, the places that are reviewed for it",
                     )
                 })
@@ -333,7 +333,7 @@ mod tests {
         assert_eq!(count("coordinator/src/api/mod.rs", block), 1);
         assert_eq!(count("worker-agent/src/pty/mod.rs", block), 0);
         assert_eq!(count("worker-agent/src/pty/spawn.rs", block), 0);
-        assert_eq!(count("worker-agent/src/sandbox/landlock.rs", block), 0);
+        assert_eq!(count("worker-agent/src/sandbox/landlock_abi.rs", block), 0);
         assert_eq!(count("worker-agent/src/sandbox/confine.rs", block), 1);
         assert_eq!(count("coordinator/src/workspace/mounter/sys.rs", block), 0);
         assert_eq!(

@@ -3,9 +3,11 @@
 //! Owns: which restrictions a kernel gets. It never keeps a worker from running: what is unsupported
 //! is reported.
 
-use crate::{
-    log::log_line,
-    sandbox::landlock::{self, RulesetAttr},
+use super::landlock_abi;
+use crate::log::log_line;
+use landlock::{
+    AccessFs, AccessNet, CompatLevel, Compatible, NetPort, PathBeneath, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, Scope,
 };
 use nix::{
     errno::Errno,
@@ -15,21 +17,12 @@ use nix::{
     },
 };
 use podbay_protocol::{Landlock, paths};
-use std::{fs::File, os::fd::AsFd};
+use std::fs::File;
 
 /// Versions from which the kernel has what is used of it.
 const SINCE_REFER: u32 = 2;
 const SINCE_TCP: u32 = 4;
 const SINCE_SCOPES: u32 = 6;
-
-/// `LANDLOCK_ACCESS_FS_*`.
-const FS_MAKE_CHAR: u64 = 1 << 6;
-const FS_MAKE_BLOCK: u64 = 1 << 11;
-const FS_REFER: u64 = 1 << 13;
-/// `LANDLOCK_ACCESS_NET_BIND_TCP`.
-const NET_BIND_TCP: u64 = 1;
-/// `LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL`.
-const SCOPES: u64 = 0b11;
 
 /// Most open files of a process, and most bytes it may lock in memory. Never more than the engine
 /// gives.
@@ -82,7 +75,7 @@ fn parse_ports(text: &str) -> Option<(u16, u16)> {
 }
 
 fn try_restrict(ports: Option<&str>, may_mount: bool) -> Result<Landlock, (u32, String)> {
-    let abi = landlock::version().map_err(|errno| (0, no_version(errno)))?;
+    let abi = landlock_abi::version().map_err(|errno| (0, no_version(errno)))?;
     if !prctl::get_no_new_privs().unwrap_or(false) {
         let why = "the security profile lets programs gain privileges, which the kernel \
                    does not join with Landlock";
@@ -103,9 +96,9 @@ fn try_restrict(ports: Option<&str>, may_mount: bool) -> Result<Landlock, (u32, 
     apply(&restrictions).map_err(|errno| (abi, format!("the kernel refused: {errno}")))?;
     Ok(Landlock {
         abi,
-        scoped: restrictions.attr.scoped != 0,
+        scoped: restrictions.scoped,
         tcp_ports: restrictions.ports,
-        no_devices: restrictions.attr.handled_access_fs != 0,
+        no_devices: restrictions.files,
         missing: wrong.or(restrictions.missing),
     })
 }
@@ -122,19 +115,20 @@ fn no_version(errno: Errno) -> String {
 /// What is asked of a kernel.
 #[derive(Debug, Clone)]
 struct Restrictions {
-    attr: RulesetAttr,
+    /// No device files; the rest of the file system as before.
+    files: bool,
+    /// TCP ports to listen on.
     ports: Option<(u16, u16)>,
+    /// Signals and abstract sockets end at the domain's edge.
+    scoped: bool,
     missing: Option<String>,
 }
 
 fn restrictions_for(abi: u32, ports: Option<(u16, u16)>, may_mount: bool) -> Restrictions {
-    let mut attr = RulesetAttr::default();
     let mut missing = Vec::new();
     // Version 1 would forbid every rename between folders with it, and every version forbids
     // mounts to whom a file system right is restricted.
-    if abi >= SINCE_REFER && !may_mount {
-        attr.handled_access_fs = FS_MAKE_CHAR | FS_MAKE_BLOCK | FS_REFER;
-    }
+    let files = abi >= SINCE_REFER && !may_mount;
     let ports = ports.filter(|_| {
         let able = abi >= SINCE_TCP;
         if !able {
@@ -142,42 +136,55 @@ fn restrictions_for(abi: u32, ports: Option<(u16, u16)>, may_mount: bool) -> Res
         }
         able
     });
-    if ports.is_some() {
-        attr.handled_access_net = NET_BIND_TCP;
-    }
-    if abi >= SINCE_SCOPES {
-        attr.scoped = SCOPES;
-    } else {
+    let scoped = abi >= SINCE_SCOPES;
+    if !scoped {
         let what = "limits of signals and abstract sockets";
         missing.push(format!("{what} (since version {SINCE_SCOPES})"));
     }
     let missing = (!missing.is_empty())
         .then(|| format!("the kernel has version {abi}: no {}", missing.join(", no ")));
     Restrictions {
-        attr,
+        files,
         ports,
+        scoped,
         missing,
     }
 }
 
 fn apply(restrictions: &Restrictions) -> nix::Result<()> {
-    let attr = &restrictions.attr;
-    if attr.handled_access_fs | attr.handled_access_net | attr.scoped == 0 {
+    let any = restrictions.files || restrictions.ports.is_some() || restrictions.scoped;
+    if !any {
         return Ok(());
     }
-    let rules = landlock::ruleset(attr)?;
-    if attr.handled_access_fs != 0 {
-        let root = File::open("/").map_err(|_| Errno::ENOENT)?;
-        landlock::allow_beneath(&rules, root.as_fd(), FS_REFER)?;
+    let root = restrictions.files.then(|| File::open("/")).transpose();
+    let root = root.map_err(|_| Errno::ENOENT)?;
+    enforce(restrictions, root).map_err(|error| Errno::from_raw(*landlock::Errno::from(error)))
+}
+
+/// All of it or an error: what the kernel does not know was left out before.
+fn enforce(restrictions: &Restrictions, root: Option<File>) -> Result<(), RulesetError> {
+    let mut rules = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    if restrictions.files {
+        rules = rules.handle_access(AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::Refer)?;
+    }
+    if restrictions.ports.is_some() {
+        rules = rules.handle_access(AccessNet::BindTcp)?;
+    }
+    if restrictions.scoped {
+        rules = rules.scope(Scope::AbstractUnixSocket | Scope::Signal)?;
+    }
+    let mut rules = rules.create()?.no_new_privs(false);
+    if let Some(root) = root {
+        rules = rules.add_rule(PathBeneath::new(root, AccessFs::Refer))?;
     }
     if let Some((first, last)) = restrictions.ports {
         // 0 is a port of the kernel's choice, which is never one that is in use: tests, language
         // servers and log-ins through a browser listen there.
         for port in std::iter::once(0).chain(first..=last) {
-            landlock::allow_port(&rules, port, NET_BIND_TCP)?;
+            rules = rules.add_rule(NetPort::new(port, AccessNet::BindTcp))?;
         }
     }
-    landlock::restrict_self(&rules)
+    rules.restrict_self().map(drop)
 }
 
 #[cfg(test)]
@@ -189,19 +196,19 @@ mod tests {
         let ports = Some((20_000, 20_019));
         let newest = restrictions_for(7, ports, false);
         assert_eq!(newest.missing, None);
-        assert_eq!((newest.attr.scoped, newest.ports), (SCOPES, ports));
-        assert_eq!(newest.attr.handled_access_net, NET_BIND_TCP);
-        assert_ne!(newest.attr.handled_access_fs & FS_REFER, 0);
+        assert_eq!(
+            (newest.files, newest.ports, newest.scoped),
+            (true, ports, true)
+        );
 
         let without_scopes = restrictions_for(5, ports, false);
-        assert_eq!(without_scopes.attr.scoped, 0);
+        assert!(!without_scopes.scoped);
         assert!(without_scopes.missing.unwrap().contains("abstract sockets"));
 
         let first = restrictions_for(1, ports, false);
-        let attr = first.attr;
         assert_eq!(
-            (attr.handled_access_fs, attr.handled_access_net, attr.scoped),
-            (0, 0, 0)
+            (first.files, first.ports, first.scoped),
+            (false, None, false)
         );
         assert!(first.missing.unwrap().contains("TCP ports"));
         assert_eq!(apply(&restrictions_for(0, None, false)), Ok(()));
@@ -209,7 +216,7 @@ mod tests {
 
     #[test]
     fn who_is_to_mount_is_not_restricted_in_files() {
-        assert_eq!(restrictions_for(7, None, true).attr.handled_access_fs, 0);
+        assert!(!restrictions_for(7, None, true).files);
     }
 
     #[test]
