@@ -135,7 +135,7 @@ main() {
       or binary(container) or test(any_bytes_pass_both_ways))')
   fi
   # Compiled in for tests of faults only, so the whole run below does not have it.
-  step "failpoints" cargo test --locked --quiet -p worker-agent --features faults --lib faults::
+  step "failpoints" cargo test --locked --quiet -p podbay-failpoints --features faults
   step "documentation tests" cargo test --locked --doc --workspace --quiet
 
   if [[ -z $FAST ]] && ((EUID == 0)); then

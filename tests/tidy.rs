@@ -43,7 +43,7 @@ fn imports_point_up_the_module_order() {
 }
 
 #[test]
-fn unsafe_stays_in_its_two_places() {
+fn unsafe_stays_in_its_places() {
     keep("unsafe places", imports::unsafe_places);
 }
 

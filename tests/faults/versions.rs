@@ -1,6 +1,6 @@
 //! Row 22: the workers' agents and the coordinator are one version apart.
 //!
-//! Agents that run are made ones of another version (`worker-agent/src/apart.rs`), then the
+//! Agents that run are made ones of another version (`worker-agent/failpoints/src/version_skew.rs`), then the
 //! coordinator dies and another one finds them: so it is after an upgrade. Everything that a person
 //! can ask for is tried with each of the four kinds, and works or is refused in words that say why.
 //! Whatever comes of it, no session is lost.

@@ -1,41 +1,34 @@
-//! `worker-agent`: PID 1 of every worker, supervisor of the parent, and two small tools.
+//! `worker-agent`: PID 1 of every worker, supervisor of the parent, and a small tool for hooks.
 
 use std::{io::Write, path::Path, process::ExitCode};
 use worker_agent::{
-    agent::{Agent, Config},
-    hook, relay, supervise,
+    agent::{Agent, Config, hook},
+    faults, supervisor,
 };
 
-const USAGE: &str = "usage: worker-agent init | supervise -- COMMAND [ARGUMENT…] | relay SOCKET | \
-                     hook [JSON] | --version";
+const USAGE: &str =
+    "usage: worker-agent init | supervise -- COMMAND [ARGUMENT…] | hook [JSON] | --version";
 
 /// Wrong arguments.
 const EXIT_USAGE: u8 = 2;
-/// `relay` cannot connect.
-const EXIT_NO_PEER: u8 = 3;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args_os()
         .skip(1)
         .map(|a| a.to_string_lossy().into_owned())
         .collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match words.as_slice() {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
         ["init"] => {
-            #[cfg(feature = "faults")]
-            worker_agent::faults::begin(Path::new(podbay_protocol::paths::RUN));
+            faults::begin(Path::new(podbay_protocol::paths::RUN));
             init()
         }
         ["supervise", "--", command @ ..] | ["supervise", command @ ..] if !command.is_empty() => {
-            match supervise::run(command) {
+            match supervisor::run(command) {
                 Ok(code) => ExitCode::from(code),
                 Err(error) => fail(1, &format!("cannot start: {error}")),
             }
         }
-        ["relay", socket] => match relay::run(Path::new(socket)) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(EXIT_NO_PEER, &format!("{socket}: {error}")),
-        },
         ["hook", rest @ ..] => {
             hook::run(rest.first().map(|json| (*json).to_owned()));
             ExitCode::SUCCESS

@@ -194,31 +194,3 @@ fn supervise_reports_a_configuration_error_and_tries_again() {
     let code = supervisor.wait().unwrap().code();
     assert!(code == Some(0) || code == Some(78), "{code:?}");
 }
-
-#[test]
-fn relay_passes_bytes_and_ends_both_ways() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("s");
-    let none = Command::new(support::BIN)
-        .arg("relay")
-        .arg(&path)
-        .output()
-        .unwrap();
-    assert_eq!(none.status.code(), Some(3));
-    assert!(!none.stderr.is_empty());
-    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    let echo = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut all = Vec::new();
-        std::io::Read::read_to_end(&mut stream, &mut all).unwrap();
-        std::io::Write::write_all(&mut stream, &all).unwrap();
-    });
-    let script = format!(
-        "head -c 1000000 /dev/zero | {} relay {} | wc -c",
-        support::BIN,
-        path.display()
-    );
-    let out = Command::new("sh").args(["-c", &script]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&out.stdout).trim(), "1000000");
-    echo.join().unwrap();
-}

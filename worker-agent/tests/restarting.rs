@@ -141,7 +141,7 @@ fn a_claim_record_is_replaced() {
     let mut worker = Worker::start();
     worker.start_session(primary("sleep 1000"));
     worker
-        .ask(ToAgentBody::Carry {
+        .ask(ToAgentBody::UpdateClaim {
             session: "s".into(),
             claim: serde_json::json!({ "name": "new" }),
         })

@@ -168,3 +168,44 @@ proptest! {
         run(&parts, start, scrollback, &rest);
     }
 }
+
+/// Links that a client would get, and their bytes.
+fn links(screen: &mut Screen) -> (usize, usize) {
+    let blob = screen.restore();
+    let text = String::from_utf8_lossy(&blob).into_owned();
+    let links: Vec<&str> = text
+        .split("\x1b]8;")
+        .skip(1)
+        .filter_map(|link| link.split('\x1b').next())
+        .filter(|link| link.len() > 10)
+        .collect();
+    (links.len(), links.iter().map(|link| link.len()).sum())
+}
+
+#[test]
+fn links_are_kept_up_to_a_bound_and_again_once_old_ones_are_gone() {
+    let options = ScreenOptions { scrollback: 5_000 };
+    let mut screen = Screen::new(80, 24, options);
+    screen.process(b"\x1b]8;;http://kept/\x1b\\x\x1b]8;;\x1b\\");
+    assert_eq!(links(&mut screen).0, 1);
+    let long = "l".repeat(3000);
+    screen.process(format!("\x1b]8;;http://{long}/\x1b\\y\x1b]8;;\x1b\\").as_bytes());
+    assert_eq!(links(&mut screen).0, 1, "longer than links are");
+    for n in 0..30_000 {
+        let link = format!("\x1b]8;;http://{n}/{}\x1b\\y", &long[..2000]);
+        screen.process(link.as_bytes());
+    }
+    let (count, bytes) = links(&mut screen);
+    assert!(
+        count > 1000 && bytes < 10 << 20,
+        "{count} links of {bytes} bytes"
+    );
+    // All that was goes out of the scrollback.
+    screen.process(b"\x1b]8;;\x1b\\");
+    screen.process(&b"line\r\n".repeat(6_000));
+    for n in 0..4_000 {
+        let link = format!("\x1b]8;;http://{n}/{}\x1b\\y\x1b]8;;\x1b\\", &long[..2000]);
+        screen.process(link.as_bytes());
+    }
+    assert!(links(&mut screen).0 > 1000);
+}

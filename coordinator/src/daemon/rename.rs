@@ -151,7 +151,7 @@ impl Daemon {
                 return;
             }
         };
-        let body = ToAgentBody::Carry {
+        let body = ToAgentBody::UpdateClaim {
             session: claim.session,
             claim: carried,
         };

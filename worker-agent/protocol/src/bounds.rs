@@ -3,36 +3,40 @@
 //! The agent keeps to it when it makes them, and the coordinator cuts what it reads: a root session
 //! of a worker can speak in its agent's place.
 
-use crate::message::{AgentEvent, Description, FromAgent, Reply, SessionInfo};
+use crate::{
+    description::{Description, SessionInfo},
+    event::AgentEvent,
+    message::{FromAgent, Reply},
+};
 
 /// Longest terminal title, in bytes.
 pub const MAX_TITLE: usize = 512;
 /// Longest text of a notification, in bytes.
 pub const MAX_NOTICE: usize = 2048;
-/// Longest reason for people (of an activity, of a rebuilt screen, of what is unavailable), in bytes.
+/// Longest reason (of an activity, of a rebuilt screen, of what is unavailable), in bytes.
 pub const MAX_REASON: usize = 512;
 /// Longest id of a session or stream and longest name of a recording, in bytes.
 pub const MAX_ID: usize = 128;
 
-/// The longest beginning of `text` of at most `most` bytes that ends between two characters.
+/// The longest beginning of `text` of at most `max` bytes that ends between two characters.
 #[must_use]
-pub fn cut(text: &str, most: usize) -> &str {
-    if text.len() <= most {
+pub fn cut(text: &str, max: usize) -> &str {
+    if text.len() <= max {
         return text;
     }
-    let ends = (0..=most).rev().find(|at| text.is_char_boundary(*at));
+    let ends = (0..=max).rev().find(|at| text.is_char_boundary(*at));
     text.get(..ends.unwrap_or(0)).unwrap_or_default()
 }
 
-/// Cuts `text` to at most `most` bytes, and gives back memory beyond that; a text that was cut
+/// Cuts `text` to at most `max` bytes, and gives back memory beyond that; a text that was cut
 /// ends with `…`.
-pub fn shorten(text: &mut String, most: usize) {
-    if text.len() > most {
+pub fn shorten(text: &mut String, max: usize) {
+    if text.len() > max {
         let mark = '…';
-        text.truncate(cut(text, most.saturating_sub(mark.len_utf8())).len());
+        text.truncate(cut(text, max.saturating_sub(mark.len_utf8())).len());
         text.push(mark);
     }
-    if text.capacity() > most.max(text.len()) {
+    if text.capacity() > max.max(text.len()) {
         text.shrink_to_fit();
     }
 }
@@ -130,7 +134,7 @@ impl Description {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Activity, ActivityState};
+    use crate::description::{Activity, ActivityState};
 
     #[test]
     fn a_cut_is_between_characters() {

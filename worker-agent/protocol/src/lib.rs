@@ -3,10 +3,10 @@
 //! A leaf: plain structs, `serde` only, no I/O.
 //!
 //! ## Versions
-//! An upgrade puts another coordinator in force while workers keep the agent they were started
-//! with, so either side may be the older one. What is added is passed over by who does not know it:
+//! An upgrade puts another coordinator into effect while workers keep the agent they were started
+//! with, so either side may be the older one. What is added is ignored by a side that does not know it:
 //! fields (which have a default), events, operations (answered with [`ErrorCode::Unsupported`]) and
-//! the answers to those. What must not be passed over is an operation of its own, as
+//! the answers to those. What must not be ignored is an operation of its own, as
 //! [`ToAgentBody::StartWithSecrets`] is. [`PROTOCOL_VERSION`] grows only when something that is
 //! there comes to mean something else.
 //!
@@ -21,15 +21,21 @@
 //! Four bytes of big-endian length, then that many bytes of JSON, at most [`MAX_FRAME`] bytes.
 
 mod bounds;
+mod description;
+mod event;
 mod frame;
 mod message;
 mod name;
 mod secret;
+mod size;
 
 pub use bounds::{MAX_ID, MAX_NOTICE, MAX_REASON, MAX_TITLE, cut, shorten};
+pub use description::*;
+pub use event::*;
 pub use frame::{FrameDecoder, FrameError, MAX_FRAME, encode};
 pub use message::*;
 pub use secret::{MAX_SECRET, SHORTEST_REDACTED, Secret, SecretText};
+pub use size::Size;
 
 /// Version of this protocol; sent in [`Hello`] and [`Welcome`]. Additions leave it as it is.
 ///

@@ -1,6 +1,6 @@
 //! What messages are called, for errors that must not show what is in them.
 
-use crate::{Reply, ToAgentBody};
+use crate::message::{Reply, ToAgentBody};
 
 impl ToAgentBody {
     /// The names of all operations, as a frame's `op` has them.
@@ -39,7 +39,7 @@ impl ToAgentBody {
             Self::Stop { .. } => "stop",
             Self::Restart { .. } => "restart",
             Self::Origin { .. } => "origin",
-            Self::Carry { .. } => "carry",
+            Self::UpdateClaim { .. } => "carry",
             Self::Input { .. } => "input",
             Self::Screen { .. } => "screen",
             Self::Seen { .. } => "seen",
@@ -118,7 +118,7 @@ mod tests {
         for body in [
             ToAgentBody::Ping,
             ToAgentBody::Origin { session: session() },
-            ToAgentBody::Carry {
+            ToAgentBody::UpdateClaim {
                 session: session(),
                 claim: serde_json::Value::Null,
             },

@@ -8,7 +8,7 @@ pub const MAX_SECRET: usize = 64 * 1024;
 /// Shorter values are not looked for in what is recorded: they would be found everywhere.
 pub const SHORTEST_REDACTED: usize = 8;
 
-/// Text that is shown nowhere. It is part of a message all the same: whoever serializes one that has
+/// Text that is shown nowhere. It is part of a message all the same: serializing one that has
 /// secrets sends them.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]

@@ -1,8 +1,7 @@
 //! The filter between a session's output and the user's terminal.
 //!
-//! Must never depend on where the stream is cut into chunks, never hold more
-//! than a bounded number of bytes, and never join by a removal what was apart
-//! before it.
+//! It never depends on where the stream is cut into chunks, never holds more than a bounded number of
+//! bytes, and never joins by a removal what was apart before it.
 
 use memchr::memchr3;
 
@@ -17,7 +16,7 @@ const MAX_CLIPBOARD: usize = 100 * 1024;
 const MAX_SEQUENCE: usize = 256;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum FilterState {
     #[default]
     Ground,
     /// After ESC.
@@ -44,6 +43,10 @@ enum State {
 
 /// Streaming filter for bytes on their way to the user's terminal.
 ///
+/// A raw attach passes a session's bytes to the user's terminal. Most are harmless there; a few make
+/// the terminal *type*: it would answer into the session with text the session chose, or hand over
+/// the clipboard.
+///
 /// Removed: clipboard queries (OSC 52 with `?`) and OSC 5522; clipboard writes
 /// unless allowed and at most 100 KB; the keys of OSC 1337 that copy, report a variable, ask for a
 /// file, open an address or take the focus; OSC 50, which reports a font name the session chose;
@@ -56,7 +59,7 @@ enum State {
 #[derive(Debug, Default)]
 pub struct OutputFilter {
     allow_clipboard_write: bool,
-    state: State,
+    state: FilterState,
     held: Vec<u8>,
     /// The last byte was [`C1_LEAD`] and has not been dealt with.
     c1: bool,
@@ -77,7 +80,7 @@ impl OutputFilter {
     pub fn filter(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let mut rest = bytes;
         while let Some((&first, after)) = rest.split_first() {
-            if matches!(self.state, State::Ground | State::PassString) && !self.c1 {
+            if matches!(self.state, FilterState::Ground | FilterState::PassString) && !self.c1 {
                 let plain = self.plain_length(rest);
                 if plain > 0 {
                     let (text, more) = rest.split_at(plain);
@@ -93,7 +96,7 @@ impl OutputFilter {
 
     /// How many bytes need no look at all.
     fn plain_length(&self, bytes: &[u8]) -> usize {
-        if self.state == State::Ground {
+        if self.state == FilterState::Ground {
             return memchr3(ESC, ENQ, C1_LEAD, bytes).unwrap_or(bytes.len());
         }
         let special = |byte: &u8| matches!(*byte, ESC | ENQ | C1_LEAD | 0x07 | 0x18 | 0x1a);
@@ -107,12 +110,12 @@ impl OutputFilter {
                     self.end_by_new_sequence(out);
                     self.held.extend_from_slice(&[C1_LEAD, byte]);
                     self.state = match byte {
-                        0x90 => State::DcsStart,
-                        0x9b => State::Csi,
-                        0x9d => State::OscNumber,
+                        0x90 => FilterState::DcsStart,
+                        0x9b => FilterState::Csi,
+                        0x9d => FilterState::OscNumber,
                         _ => {
                             self.release(out);
-                            State::PassString
+                            FilterState::PassString
                         }
                     };
                     return;
@@ -126,18 +129,19 @@ impl OutputFilter {
             C1_LEAD => self.c1 = true,
             ENQ => {}
             ESC => {
-                if self.state == State::Clipboard && self.may_write() {
-                    self.state = State::ClipboardEnd;
+                if self.state == FilterState::Clipboard && self.may_write() {
+                    self.state = FilterState::ClipboardEnd;
                     return;
                 }
-                let dropping = matches!(self.state, State::Clipboard | State::DropString)
-                    || (self.state == State::OscKey && is_denied(&self.held));
+                let dropping =
+                    matches!(self.state, FilterState::Clipboard | FilterState::DropString)
+                        || (self.state == FilterState::OscKey && is_denied(&self.held));
                 self.end_by_new_sequence(out);
                 self.held.push(ESC);
                 self.state = if dropping {
-                    State::DropTerminator
+                    FilterState::DropTerminator
                 } else {
-                    State::Escape
+                    FilterState::Escape
                 };
             }
             0x18 | 0x1a => {
@@ -145,7 +149,7 @@ impl OutputFilter {
                 self.held.clear();
                 self.open = false;
                 out.push(byte);
-                self.state = State::Ground;
+                self.state = FilterState::Ground;
             }
             _ => self.step(byte, out),
         }
@@ -153,31 +157,31 @@ impl OutputFilter {
 
     fn step(&mut self, byte: u8, out: &mut Vec<u8>) {
         match self.state {
-            State::Ground => out.push(byte),
-            State::Escape => self.escape(byte, out),
-            State::DropTerminator if byte == b'\\' => {
+            FilterState::Ground => out.push(byte),
+            FilterState::Escape => self.escape(byte, out),
+            FilterState::DropTerminator if byte == b'\\' => {
                 self.held.clear();
-                self.state = State::Ground;
+                self.state = FilterState::Ground;
             }
-            State::DropTerminator => self.escape(byte, out),
-            State::ClipboardEnd if byte == b'\\' => {
+            FilterState::DropTerminator => self.escape(byte, out),
+            FilterState::ClipboardEnd if byte == b'\\' => {
                 self.held.extend_from_slice(b"\x1b\\");
                 self.release(out);
-                self.state = State::Ground;
+                self.state = FilterState::Ground;
             }
-            State::ClipboardEnd => {
+            FilterState::ClipboardEnd => {
                 self.remove(out);
                 self.held.push(ESC);
                 self.escape(byte, out);
             }
-            State::Csi => self.csi(byte, out),
-            State::DropCsi => match byte {
-                0x40..=0x7e => self.state = State::Ground,
+            FilterState::Csi => self.csi(byte, out),
+            FilterState::DropCsi => match byte {
+                0x40..=0x7e => self.state = FilterState::Ground,
                 0x00..=0x1f => out.push(byte),
                 _ => {}
             },
-            State::OscNumber => self.osc_number(byte, out),
-            State::Clipboard => {
+            FilterState::OscNumber => self.osc_number(byte, out),
+            FilterState::Clipboard => {
                 if byte == 0x07 {
                     return self.terminated(&[byte], out);
                 }
@@ -186,7 +190,7 @@ impl OutputFilter {
                     self.drop_string(out);
                 }
             }
-            State::OscKey => {
+            FilterState::OscKey => {
                 if byte == 0x07 {
                     return self.terminated(&[byte], out);
                 }
@@ -196,37 +200,37 @@ impl OutputFilter {
                         self.drop_string(out);
                     } else {
                         self.release(out);
-                        self.state = State::PassString;
+                        self.state = FilterState::PassString;
                     }
                 }
             }
-            State::DcsStart => self.dcs(byte, out),
-            State::PassString => {
+            FilterState::DcsStart => self.dcs(byte, out),
+            FilterState::PassString => {
                 out.push(byte);
                 if byte == 0x07 {
-                    self.state = State::Ground;
+                    self.state = FilterState::Ground;
                 }
             }
-            State::DropString if byte == 0x07 => self.state = State::Ground,
-            State::DropString => {}
+            FilterState::DropString if byte == 0x07 => self.state = FilterState::Ground,
+            FilterState::DropString => {}
         }
     }
 
     fn escape(&mut self, byte: u8, out: &mut Vec<u8>) {
         self.held.push(byte);
         self.state = match byte {
-            b'[' => State::Csi,
-            b']' => State::OscNumber,
-            b'P' => State::DcsStart,
+            b'[' => FilterState::Csi,
+            b']' => FilterState::OscNumber,
+            b'P' => FilterState::DcsStart,
             b'X' | b'^' | b'_' => {
                 self.release(out);
-                State::PassString
+                FilterState::PassString
             }
-            // Controls act at once; other bytes beyond ASCII are ignored there.
-            0x00..=0x1f | 0x7f.. if self.held.len() < MAX_SEQUENCE => State::Escape,
+            // Controls act immediately; other bytes beyond ASCII are ignored there.
+            0x00..=0x1f | 0x7f.. if self.held.len() < MAX_SEQUENCE => FilterState::Escape,
             _ => {
                 self.release(out);
-                State::Ground
+                FilterState::Ground
             }
         };
     }
@@ -239,10 +243,10 @@ impl OutputFilter {
             } else {
                 self.release(out);
             }
-            self.state = State::Ground;
+            self.state = FilterState::Ground;
         } else if self.held.len() >= MAX_SEQUENCE {
             self.remove_but_controls(out);
-            self.state = State::DropCsi;
+            self.state = FilterState::DropCsi;
         }
     }
 
@@ -256,12 +260,12 @@ impl OutputFilter {
             b'0'..=b'9' | 0x00..=0x1f | 0x7f.. if self.held.len() < MAX_SEQUENCE => {}
             b'0'..=b'9' | 0x00..=0x1f | 0x7f.. => self.drop_string(out),
             _ => match number(&self.held) {
-                52 => self.state = State::Clipboard,
+                52 => self.state = FilterState::Clipboard,
                 50 | 5522 => self.drop_string(out),
-                1337 if byte == b';' => self.state = State::OscKey,
+                1337 if byte == b';' => self.state = FilterState::OscKey,
                 _ => {
                     self.release(out);
-                    self.state = State::PassString;
+                    self.state = FilterState::PassString;
                 }
             },
         }
@@ -274,7 +278,7 @@ impl OutputFilter {
                 self.drop_string(out);
             } else {
                 self.release(out);
-                self.state = State::PassString;
+                self.state = FilterState::PassString;
             }
         } else if self.held.len() >= MAX_SEQUENCE {
             self.drop_string(out);
@@ -285,16 +289,20 @@ impl OutputFilter {
     fn in_string(&self) -> bool {
         !matches!(
             self.state,
-            State::Ground | State::Escape | State::Csi | State::DropCsi | State::DropTerminator
+            FilterState::Ground
+                | FilterState::Escape
+                | FilterState::Csi
+                | FilterState::DropCsi
+                | FilterState::DropTerminator
         )
     }
 
     /// A string ended by BEL or U+009C.
     fn terminated(&mut self, terminator: &[u8], out: &mut Vec<u8>) {
         let removed = match self.state {
-            State::Clipboard => !self.may_write(),
-            State::OscKey => is_denied(&self.held),
-            state => matches!(state, State::DropString | State::ClipboardEnd),
+            FilterState::Clipboard => !self.may_write(),
+            FilterState::OscKey => is_denied(&self.held),
+            state => matches!(state, FilterState::DropString | FilterState::ClipboardEnd),
         };
         if removed {
             self.remove(out);
@@ -302,27 +310,27 @@ impl OutputFilter {
             self.release(out);
             out.extend_from_slice(terminator);
         }
-        self.state = State::Ground;
+        self.state = FilterState::Ground;
     }
 
     /// Another sequence begins: what is held ends here. A string that was
     /// passed on is ended by what begins, or by us if that is removed.
     fn end_by_new_sequence(&mut self, out: &mut Vec<u8>) {
         match self.state {
-            State::PassString => self.open = true,
-            State::OscKey if !is_denied(&self.held) => {
+            FilterState::PassString => self.open = true,
+            FilterState::OscKey if !is_denied(&self.held) => {
                 self.release(out);
                 self.open = true;
             }
-            State::OscKey => self.remove(out),
-            State::Clipboard | State::ClipboardEnd => self.remove(out),
+            FilterState::OscKey => self.remove(out),
+            FilterState::Clipboard | FilterState::ClipboardEnd => self.remove(out),
             _ => self.controls(out),
         }
     }
 
     fn drop_string(&mut self, out: &mut Vec<u8>) {
         self.remove(out);
-        self.state = State::DropString;
+        self.state = FilterState::DropString;
     }
 
     fn release(&mut self, out: &mut Vec<u8>) {
@@ -346,7 +354,7 @@ impl OutputFilter {
     }
 
     fn controls(&mut self, out: &mut Vec<u8>) {
-        let act = matches!(self.state, State::Escape | State::Csi);
+        let act = matches!(self.state, FilterState::Escape | FilterState::Csi);
         let control = |byte: &u8| act && *byte < 0x20 && *byte != ESC;
         let mut controls = self.held.drain(..).filter(control).peekable();
         if controls.peek().is_some() && std::mem::take(&mut self.open) {

@@ -122,7 +122,7 @@ pub struct Modes {
     pub cursor_shape: CursorShape,
     /// Whether the cursor blinks.
     pub cursor_blink: bool,
-    /// Kitty keyboard flags in force, 0 for none.
+    /// Kitty keyboard flags in effect, 0 for none.
     pub kitty_flags: u8,
     /// xterm's modifyOtherKeys, 0 for off.
     pub other_keys: u8,

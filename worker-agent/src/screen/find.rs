@@ -1,76 +1,40 @@
 //! Looking back: scrolling, searching and selecting in what a screen holds.
 
-use std::ops::Range;
-
 use alacritty_terminal::grid::{Dimensions, Scroll};
 use alacritty_terminal::index::{Column, Direction, Line, Point, Side};
 use alacritty_terminal::selection::{Selection, SelectionType};
-use alacritty_terminal::term::search::{Match, RegexIter, RegexSearch};
+use alacritty_terminal::term::search::{Match, RegexIter};
 
+use super::finder::{Finder, Span, ViewPosition};
 use super::model::to_i32;
 use super::{Screen, to_u16};
 
 /// Most matches that are counted.
-const MOST: usize = 10_000;
+const MAX_MATCHES: usize = 10_000;
 /// Longest text that is searched for, in characters.
-const LONGEST: usize = 200;
-
-/// Cells of a row in view: the row, and its columns.
-pub type Span = (u16, Range<u16>);
-
-/// A search.
-pub(super) struct Finder {
-    text: String,
-    regex: RegexSearch,
-    /// From the oldest to the newest, as of the last look.
-    matches: Vec<Match>,
-    current: Option<Match>,
-    /// Whether something may have changed since the last look.
-    stale: bool,
-}
-
-impl Finder {
-    /// What was at a line is so many lines above it now.
-    pub(super) fn shifted(&mut self, lines: usize) {
-        self.stale = true;
-        if let Some(current) = self.current.take() {
-            self.current = Some(up(*current.start(), lines)..=up(*current.end(), lines));
-        }
-    }
-}
-
-fn up(point: Point, lines: usize) -> Point {
-    Point::new(point.line - to_i32(lines), point.column)
-}
-
-/// Where the view is, for telling how far output has moved what is in it.
-#[derive(Clone, Copy)]
-pub(super) struct Place {
-    offset: usize,
-    history: usize,
-}
+const MAX_TEXT: usize = 200;
 
 impl Screen {
     /// Lines that the view is above the live rows.
     pub fn offset(&self) -> usize {
-        self.inner.model.term.grid().display_offset()
+        self.emulator.model.term.grid().display_offset()
     }
 
     /// To the oldest line.
     pub fn scroll_to_top(&mut self) {
-        self.inner.model.term.scroll_display(Scroll::Top);
+        self.emulator.model.term.scroll_display(Scroll::Top);
     }
 
-    pub(super) fn place(&self) -> Place {
-        Place {
+    pub(super) fn view_position(&self) -> ViewPosition {
+        ViewPosition {
             offset: self.offset(),
             history: self.history_len(),
         }
     }
 
     /// Tells the search how far output has moved what it had found.
-    pub(super) fn moved_since(&mut self, before: Place) {
-        let after = self.place();
+    pub(super) fn moved_since(&mut self, before: ViewPosition) {
+        let after = self.view_position();
         if let Some(finder) = &mut self.finder {
             finder.shifted(match before.offset {
                 0 => after.history.saturating_sub(before.history),
@@ -83,21 +47,12 @@ impl Screen {
     /// counts only when the text has an upper-case letter. Lines that were broken at the screen's
     /// edge are whole. An empty text ends the search.
     pub fn search(&mut self, text: &str) {
-        let text: String = text.chars().take(LONGEST).collect();
+        let text: String = text.chars().take(MAX_TEXT).collect();
         self.finder = None;
-        let Ok(regex) = RegexSearch::new(&literal(&text)) else {
+        let Some(finder) = Finder::new(text) else {
             return;
         };
-        if text.is_empty() {
-            return;
-        }
-        self.finder = Some(Finder {
-            text,
-            regex,
-            matches: Vec::new(),
-            current: None,
-            stale: true,
-        });
+        self.finder = Some(finder);
         self.look_again();
         let bottom = self.bottom_in_view();
         if let Some(finder) = &mut self.finder {
@@ -134,21 +89,21 @@ impl Screen {
         self.show_current();
     }
 
-    /// Whether the matches are to be counted anew; see [`Self::look_again`].
+    /// Whether the matches are to be counted again; see [`Self::look_again`].
     pub fn search_is_stale(&self) -> bool {
         self.finder.as_ref().is_some_and(|finder| finder.stale)
     }
 
-    /// Counts the matches anew after output. This reads every line.
+    /// Counts the matches again after output. This reads every line.
     pub fn look_again(&mut self) {
         let Some(finder) = self.finder.as_mut().filter(|finder| finder.stale) else {
             return;
         };
-        let term = &self.inner.model.term;
+        let term = &self.emulator.model.term;
         let start = Point::new(term.topmost_line(), Column(0));
         let end = Point::new(term.bottommost_line(), term.last_column());
         finder.matches = RegexIter::new(start, end, Direction::Right, term, &mut finder.regex)
-            .take(MOST)
+            .take(MAX_MATCHES)
             .collect();
         finder.stale = false;
         if let Some(here) = &finder.current {
@@ -177,13 +132,13 @@ impl Screen {
         let Some(finder) = &mut self.finder else {
             return (Vec::new(), Vec::new());
         };
-        let term = &self.inner.model.term;
+        let term = &self.emulator.model.term;
         let last = term.last_column();
         // A match may begin above.
         let start = term.line_search_left(Point::new(top, Column(0)));
         let end = Point::new(bottom, last);
         let all: Vec<Match> = RegexIter::new(start, end, Direction::Right, term, &mut finder.regex)
-            .take(MOST)
+            .take(MAX_MATCHES)
             .collect();
         let current = finder.current.clone();
         let spans = |matches: &[Match]| {
@@ -200,12 +155,12 @@ impl Screen {
     /// also when the view has moved since.
     pub fn select(&mut self, cells: Option<((u16, u16), (u16, u16))>) {
         let Some((from, to)) = cells else {
-            self.inner.model.term.selection = None;
+            self.emulator.model.term.selection = None;
             self.selecting = None;
             return;
         };
         let to = self.point(to);
-        let begun = self.inner.model.term.selection.take();
+        let begun = self.emulator.model.term.selection.take();
         let mut selection = match begun {
             Some(selection) if self.selecting == Some(from) => selection,
             _ => Selection::new(SelectionType::Simple, self.point(from), Side::Left),
@@ -213,12 +168,12 @@ impl Screen {
         selection.update(to, Side::Left);
         selection.include_all();
         self.selecting = Some(from);
-        self.inner.model.term.selection = Some(selection);
+        self.emulator.model.term.selection = Some(selection);
     }
 
     /// The selected cells in view.
     pub fn selected(&self) -> Vec<Span> {
-        let term = &self.inner.model.term;
+        let term = &self.emulator.model.term;
         let range = term.selection.as_ref().and_then(|s| s.to_range(term));
         range.map_or_else(Vec::new, |range| self.spans(range.start, range.end))
     }
@@ -226,7 +181,7 @@ impl Screen {
     /// The selected text, or what is in view when nothing is selected: without blanks at the ends
     /// of lines, and with lines whole that were broken at the screen's edge.
     pub fn copy(&self) -> String {
-        let term = &self.inner.model.term;
+        let term = &self.emulator.model.term;
         let selected = term.selection_to_string();
         let text = selected.unwrap_or_else(|| {
             let start = Point::new(self.top_in_view(), Column(0));
@@ -239,7 +194,7 @@ impl Screen {
     }
 
     fn point(&self, (column, row): (u16, u16)) -> Point {
-        let size = self.inner.model.size();
+        let size = self.emulator.model.size();
         let row = usize::from(row).min(size.lines - 1);
         let column = usize::from(column).min(size.columns - 1);
         Point::new(self.top_in_view() + to_i32(row), Column(column))
@@ -250,13 +205,13 @@ impl Screen {
     }
 
     fn bottom_in_view(&self) -> Line {
-        self.top_in_view() + to_i32(self.inner.model.size().lines) - 1
+        self.top_in_view() + to_i32(self.emulator.model.size().lines) - 1
     }
 
     /// The part of a range of cells that is in view.
     fn spans(&self, start: Point, end: Point) -> Vec<Span> {
         let (top, bottom) = (self.top_in_view(), self.bottom_in_view());
-        let columns = self.inner.model.size().columns;
+        let columns = self.emulator.model.size().columns;
         let (first, last) = (start.line.max(top), end.line.min(bottom));
         (first.0..=last.0)
             .map(|line| {
@@ -287,21 +242,9 @@ impl Screen {
         };
         if line < self.top_in_view() || line > self.bottom_in_view() {
             // In the middle, where what is around it can be seen.
-            let middle = to_i32(self.inner.model.size().lines / 2);
+            let middle = to_i32(self.emulator.model.size().lines / 2);
             let offset = (middle - line.0).max(0);
             self.scroll(offset - to_i32(self.offset()));
         }
     }
-}
-
-/// The text as a pattern that matches it and nothing else.
-fn literal(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len() * 2);
-    for c in text.chars() {
-        if c.is_ascii_punctuation() {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern
 }

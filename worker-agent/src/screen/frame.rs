@@ -1,11 +1,7 @@
 //! Cuts a terminal's byte stream into text and whole control sequences.
 //!
-//! Owns the bytes of the sequence (or multi-byte character) that has begun but
-//! not ended: [`Framer::pending`]. What reads the sequences therefore never
-//! holds a half-read one, and a restore can hand the unread part to the client.
-//!
-//! Must never grow without bound: an overlong sequence is replaced by an opener
-//! that every terminal ignores up to the terminator.
+//! Owns: the bytes of the sequence (or multi-byte character) that has begun but not ended. It never
+//! grows without bound.
 
 use memchr::memchr;
 
@@ -18,7 +14,7 @@ const ESC: u8 = 0x1b;
 
 /// What a finished sequence is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SequenceKind {
     /// `ESC` with optional intermediates and a final byte.
     Escape,
     /// `ESC [` … final byte.
@@ -28,18 +24,18 @@ pub(super) enum Kind {
 }
 
 /// Receives the pieces in stream order.
-pub(super) trait Sink {
+pub(super) trait FrameSink {
     /// Text without ESC: printable characters and C0 controls. Never ends
     /// inside a UTF-8 character unless the stream itself broke it off.
     fn text(&mut self, bytes: &[u8]);
-    /// A C0 control found inside a sequence: it takes effect at once.
+    /// A C0 control found inside a sequence: it takes effect immediately.
     fn control(&mut self, byte: u8);
     /// One whole sequence, from its ESC on.
-    fn sequence(&mut self, kind: Kind, bytes: &[u8]);
+    fn sequence(&mut self, kind: SequenceKind, bytes: &[u8]);
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum FrameState {
     #[default]
     Ground,
     Escape,
@@ -51,19 +47,23 @@ enum State {
     Other,
 }
 
-enum Step {
-    Collect(State),
+enum FrameStep {
+    Collect(FrameState),
     Skip,
     Control,
     Cancel,
     Restart,
-    Done(Kind),
+    Done(SequenceKind),
 }
 
-/// The cutter. See the module's text.
+/// The cutter.
+///
+/// It holds the beginning of a sequence ([`Self::pending`]), so the readers of sequences never hold a
+/// half-read one, and a restore can hand the unread part to the client. An overlong sequence is
+/// replaced by an opener that every terminal ignores up to the terminator.
 #[derive(Debug, Default)]
 pub(super) struct Framer {
-    state: State,
+    state: FrameState,
     held: Vec<u8>,
 }
 
@@ -74,16 +74,16 @@ impl Framer {
     }
 
     /// Feeds the next bytes of the stream.
-    pub(super) fn feed(&mut self, mut bytes: &[u8], sink: &mut impl Sink) {
+    pub(super) fn feed(&mut self, mut bytes: &[u8], sink: &mut impl FrameSink) {
         while !bytes.is_empty() {
             bytes = match self.state {
-                State::Ground => self.ground(bytes, sink),
+                FrameState::Ground => self.ground(bytes, sink),
                 _ => self.inside(bytes, sink),
             };
         }
     }
 
-    fn ground<'a>(&mut self, bytes: &'a [u8], sink: &mut impl Sink) -> &'a [u8] {
+    fn ground<'a>(&mut self, bytes: &'a [u8], sink: &mut impl FrameSink) -> &'a [u8] {
         if !self.held.is_empty() {
             return self.broken_character(bytes, sink);
         }
@@ -96,14 +96,14 @@ impl Framer {
             sink.text(text);
         } else {
             sink.text(text);
-            self.state = State::Escape;
+            self.state = FrameState::Escape;
             return self.sequence_from(rest, 1, sink);
         }
         rest
     }
 
     /// Completes a character whose first bytes came in an earlier chunk.
-    fn broken_character<'a>(&mut self, bytes: &'a [u8], sink: &mut impl Sink) -> &'a [u8] {
+    fn broken_character<'a>(&mut self, bytes: &'a [u8], sink: &mut impl FrameSink) -> &'a [u8] {
         let mut rest = bytes;
         while let Some((&byte, after)) = rest.split_first() {
             // Only a continuation byte can extend it; anything else ends it as broken.
@@ -123,7 +123,7 @@ impl Framer {
         rest
     }
 
-    fn inside<'a>(&mut self, bytes: &'a [u8], sink: &mut impl Sink) -> &'a [u8] {
+    fn inside<'a>(&mut self, bytes: &'a [u8], sink: &mut impl FrameSink) -> &'a [u8] {
         self.sequence_from(bytes, 0, sink)
     }
 
@@ -132,35 +132,35 @@ impl Framer {
         &mut self,
         bytes: &'a [u8],
         taken: usize,
-        sink: &mut impl Sink,
+        sink: &mut impl FrameSink,
     ) -> &'a [u8] {
         let mut begin = 0;
         for (at, &byte) in bytes.iter().enumerate().skip(taken) {
             match step(self.state, byte) {
-                Step::Collect(next) => self.state = next,
-                Step::Skip | Step::Control => {
+                FrameStep::Collect(next) => self.state = next,
+                FrameStep::Skip | FrameStep::Control => {
                     self.hold(bytes.get(begin..at));
                     begin = at + 1;
                     if byte < 0x20 && !self.in_string() {
                         sink.control(byte);
                     }
                 }
-                Step::Cancel => {
+                FrameStep::Cancel => {
                     self.held.clear();
-                    self.state = State::Ground;
+                    self.state = FrameState::Ground;
                     return bytes.get(at + 1..).unwrap_or_default();
                 }
-                Step::Restart => {
-                    if self.state == State::Osc {
-                        self.finish(Kind::Osc, bytes.get(begin..at), sink);
+                FrameStep::Restart => {
+                    if self.state == FrameState::Osc {
+                        self.finish(SequenceKind::Osc, bytes.get(begin..at), sink);
                     }
                     self.held.clear();
                     begin = at;
-                    self.state = State::Escape;
+                    self.state = FrameState::Escape;
                 }
-                Step::Done(kind) => {
+                FrameStep::Done(kind) => {
                     self.finish(kind, bytes.get(begin..=at), sink);
-                    self.state = State::Ground;
+                    self.state = FrameState::Ground;
                     return bytes.get(at + 1..).unwrap_or_default();
                 }
             }
@@ -171,16 +171,19 @@ impl Framer {
     }
 
     fn in_string(&self) -> bool {
-        matches!(self.state, State::Osc | State::Dcs | State::Other)
+        matches!(
+            self.state,
+            FrameState::Osc | FrameState::Dcs | FrameState::Other
+        )
     }
 
     fn hold(&mut self, bytes: Option<&[u8]>) {
         self.held.extend_from_slice(bytes.unwrap_or_default());
     }
 
-    fn finish(&mut self, kind: Kind, bytes: Option<&[u8]>, sink: &mut impl Sink) {
+    fn finish(&mut self, kind: SequenceKind, bytes: Option<&[u8]>, sink: &mut impl FrameSink) {
         let bytes = bytes.unwrap_or_default();
-        let limit = if kind == Kind::Osc {
+        let limit = if kind == SequenceKind::Osc {
             MAX_STRING
         } else {
             MAX_SEQUENCE
@@ -206,35 +209,35 @@ impl Framer {
             return;
         }
         let opener: &[u8] = match self.state {
-            State::Ground | State::Escape => b"",
-            State::Intermediate => b"\x1b   ",
-            State::Csi => b"\x1b[0?",
-            State::Osc => b"\x1b]9999;",
-            State::Dcs => b"\x1bP0?",
-            State::Other => b"\x1b_ ",
+            FrameState::Ground | FrameState::Escape => b"",
+            FrameState::Intermediate => b"\x1b   ",
+            FrameState::Csi => b"\x1b[0?",
+            FrameState::Osc => b"\x1b]9999;",
+            FrameState::Dcs => b"\x1bP0?",
+            FrameState::Other => b"\x1b_ ",
         };
         self.held.clear();
         self.held.extend_from_slice(opener);
     }
 }
 
-fn step(state: State, byte: u8) -> Step {
+fn step(state: FrameState, byte: u8) -> FrameStep {
     match (state, byte) {
-        (_, 0x18 | 0x1a) => Step::Cancel,
-        (_, ESC) => Step::Restart,
-        (State::Osc, 0x07) => Step::Done(Kind::Osc),
-        (State::Osc | State::Dcs | State::Other, _) => Step::Collect(state),
-        (_, 0x00..=0x1f) => Step::Control,
-        (_, 0x7f..) => Step::Skip,
-        (State::Csi, 0x40..=0x7e) => Step::Done(Kind::Csi),
-        (State::Csi, _) => Step::Collect(State::Csi),
-        (_, 0x20..=0x2f) => Step::Collect(State::Intermediate),
-        (State::Intermediate, _) => Step::Done(Kind::Escape),
-        (_, b'[') => Step::Collect(State::Csi),
-        (_, b']') => Step::Collect(State::Osc),
-        (_, b'P') => Step::Collect(State::Dcs),
-        (_, b'X' | b'^' | b'_') => Step::Collect(State::Other),
-        _ => Step::Done(Kind::Escape),
+        (_, 0x18 | 0x1a) => FrameStep::Cancel,
+        (_, ESC) => FrameStep::Restart,
+        (FrameState::Osc, 0x07) => FrameStep::Done(SequenceKind::Osc),
+        (FrameState::Osc | FrameState::Dcs | FrameState::Other, _) => FrameStep::Collect(state),
+        (_, 0x00..=0x1f) => FrameStep::Control,
+        (_, 0x7f..) => FrameStep::Skip,
+        (FrameState::Csi, 0x40..=0x7e) => FrameStep::Done(SequenceKind::Csi),
+        (FrameState::Csi, _) => FrameStep::Collect(FrameState::Csi),
+        (_, 0x20..=0x2f) => FrameStep::Collect(FrameState::Intermediate),
+        (FrameState::Intermediate, _) => FrameStep::Done(SequenceKind::Escape),
+        (_, b'[') => FrameStep::Collect(FrameState::Csi),
+        (_, b']') => FrameStep::Collect(FrameState::Osc),
+        (_, b'P') => FrameStep::Collect(FrameState::Dcs),
+        (_, b'X' | b'^' | b'_') => FrameStep::Collect(FrameState::Other),
+        _ => FrameStep::Done(SequenceKind::Escape),
     }
 }
 

@@ -1,0 +1,217 @@
+//! When a session counts as ended: with a clock in hand, and the loop's rounds one by one.
+
+use crate::{
+    connection::dialer::Dialer,
+    event_loop::reactor::{Reactor, Source},
+    process::command::prepare,
+    session::{Session, start::Surroundings},
+};
+use nix::sys::{
+    eventfd::EventFd,
+    wait::{WaitStatus, waitpid},
+};
+use podbay_protocol::{Attach, AttachMode, ExitStatus, SessionIo, StartSession};
+use std::{
+    collections::BTreeMap,
+    io::Read,
+    os::unix::net::{UnixListener, UnixStream},
+    sync::Arc,
+    time::Duration,
+};
+
+const HOLDS_THE_PIPES: &str = "sleep 300 & exit 3";
+
+/// A session on pipes with one client, in a loop that only the test turns.
+struct Bench {
+    _dir: tempfile::TempDir,
+    reactor: Reactor,
+    session: Session,
+    /// The client's ends: stdout's and stderr's.
+    client: [UnixStream; 2],
+    buffer: Vec<u8>,
+}
+
+impl Bench {
+    fn new(script: &str) -> Self {
+        Self::with(AttachMode::Write, script)
+    }
+
+    fn with(mode: AttachMode, script: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let dialer = Dialer {
+            socket: dir.path().join("sock"),
+            token: dir.path().join("token"),
+            worker: "w".to_owned(),
+        };
+        let listener = UnixListener::bind(&dialer.socket).unwrap();
+        let start = StartSession {
+            session: "s".to_owned(),
+            argv: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
+            env: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
+            cwd: "/".to_owned(),
+            uid: nix::unistd::geteuid().as_raw(),
+            gid: nix::unistd::getegid().as_raw(),
+            user: "dev".to_owned(),
+            home: "/tmp".to_owned(),
+            io: SessionIo::Pipes,
+            record: false,
+            primary: false,
+            claim: None,
+            attach: Some(Attach {
+                session: "s".to_owned(),
+                stream: "out".to_owned(),
+                error_stream: Some("err".to_owned()),
+                mode,
+                size: None,
+                restore: false,
+            }),
+            timeout_s: None,
+            secrets: std::collections::BTreeMap::new(),
+        };
+        let prepared = prepare(&start, &[]).unwrap();
+        let mut reactor = Reactor::new().unwrap();
+        let around = Surroundings {
+            log: dir.path(),
+            wake: &Arc::new(EventFd::new().unwrap()),
+            dialer: &dialer,
+        };
+        let key = reactor.fresh_key();
+        let session = Session::start(key, start, &prepared, &around, &mut reactor).unwrap();
+        let client = [(); 2].map(|()| {
+            let mut socket = listener.accept().unwrap().0;
+            let mut head = [0; 4];
+            socket.read_exact(&mut head).unwrap();
+            let mut hello = vec![0; u32::from_be_bytes(head) as usize];
+            socket.read_exact(&mut hello).unwrap();
+            socket
+        });
+        Self {
+            _dir: dir,
+            reactor,
+            session,
+            client,
+            buffer: vec![0; 64 << 10],
+        }
+    }
+
+    /// Waits for the program's end; nothing of its output is read meanwhile.
+    fn reap(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(self.session.pid);
+        let WaitStatus::Exited(_, code) = waitpid(pid, None).unwrap() else {
+            panic!("no exit");
+        };
+        let status = ExitStatus::Code(code);
+        self.reactor.now = std::time::Instant::now();
+        self.session.reaped(status, &mut self.reactor);
+    }
+
+    fn done(&mut self) -> bool {
+        self.session.done(&mut self.buffer, &mut self.reactor)
+    }
+
+    fn later(&mut self, wait: Duration) -> bool {
+        self.reactor.now += wait;
+        self.done()
+    }
+
+    /// One round of the loop; keeps the test's clock.
+    fn turn(&mut self) {
+        let (now, mut ready) = (self.reactor.now, Vec::new());
+        self.reactor
+            .wait(Some(Duration::from_millis(5)), &mut ready);
+        self.reactor.now = now;
+        for (token, flags) in ready {
+            let Some(source) = self.reactor.source(token) else {
+                continue;
+            };
+            let (buffer, reactor) = (&mut self.buffer, &mut self.reactor);
+            match source {
+                Source::Client(_, client, lane) => self
+                    .session
+                    .client_ready(client, lane, flags, buffer, reactor),
+                source => self.session.program_ready(source, flags, buffer, reactor),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_program_s_output_is_read_however_long_that_was_put_off() {
+    let mut it = Bench::new("head -c 60000 /dev/zero; head -c 50000 /dev/zero >&2; exit 3");
+    it.reap();
+    assert!(!it.done(), "nothing is read yet");
+    assert!(it.later(Duration::from_secs(3600)));
+    assert_eq!(it.session.output_bytes, 110_000);
+}
+
+#[test]
+fn pipes_that_others_hold_are_given_a_second() {
+    let mut it = Bench::new(HOLDS_THE_PIPES);
+    it.reap();
+    assert!(!it.later(Duration::from_millis(990)));
+    assert!(it.later(Duration::from_millis(20)));
+}
+
+#[test]
+fn a_slow_client_of_pipes_holds_the_end_until_it_has_everything() {
+    let script = "head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2";
+    let mut it = Bench::new(script);
+    while it.session.output_bytes < 600_000 {
+        it.turn();
+    }
+    it.reap();
+    assert!(!it.later(Duration::from_secs(3600)));
+    for lane in [1, 0] {
+        assert!(!it.done(), "the client has not taken it");
+        let mut got = 0;
+        it.client[lane].set_nonblocking(true).unwrap();
+        while got < 300_000 {
+            let read = it.client[lane].read(&mut [0; 10_000]);
+            got += read.unwrap_or_default();
+            it.turn();
+        }
+    }
+    assert!(it.done());
+}
+
+#[test]
+fn a_client_that_has_gone_holds_nothing() {
+    let mut it = Bench::new("head -c 300000 /dev/zero; sleep 300 & exit 3");
+    while it.session.output_bytes < 300_000 {
+        it.turn();
+    }
+    it.reap();
+    assert!(!it.later(Duration::from_secs(2)));
+    let [out, err] = &it.client;
+    for socket in [out, err] {
+        socket.shutdown(std::net::Shutdown::Both).unwrap();
+    }
+    while !it.session.clients.is_empty() {
+        it.turn();
+    }
+    assert!(it.done());
+}
+
+#[test]
+fn a_client_that_never_reads_holds_a_stop_for_a_second_and_still_has_all_queued() {
+    let mut it = Bench::new("head -c 300000 /dev/zero; head -c 60000 /dev/zero; exit 3");
+    while it.session.output_bytes < 300_000 {
+        it.turn();
+    }
+    it.reap();
+    it.session.stop(Duration::from_secs(10), &mut it.reactor);
+    assert!(!it.later(Duration::from_millis(990)));
+    assert!(it.later(Duration::from_millis(20)));
+    assert_eq!(it.session.output_bytes, 360_000);
+}
+
+#[test]
+fn a_client_that_only_watches_and_never_reads_holds_the_end_for_ten_seconds() {
+    let mut it = Bench::with(AttachMode::ReadOnly, "head -c 300000 /dev/zero; exit 3");
+    while it.session.output_bytes < 300_000 {
+        it.turn();
+    }
+    it.reap();
+    assert!(!it.later(Duration::from_millis(9_900)));
+    assert!(it.later(Duration::from_millis(200)));
+}
