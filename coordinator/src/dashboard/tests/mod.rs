@@ -1,9 +1,10 @@
 //! Tests of the dashboard as a whole: what it shows, and that no order of events breaks it.
 
 pub mod fixtures;
-mod late;
+mod late_keys;
 mod output;
 mod overlays;
+mod panes;
 mod properties;
 pub mod review;
 mod screens;
