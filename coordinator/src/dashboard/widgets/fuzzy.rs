@@ -1,27 +1,45 @@
-//! Fuzzy matching, for the list's filter and the palette: the letters in their order, with the
-//! beginnings of words and runs of letters counting more (as fzf and skim do it).
+//! Fuzzy matching for the list's filter and the palette: the letters in their order, with the
+//! beginnings of words and runs of letters counting more (as fzf does it).
 
-use fuzzy_matcher::{FuzzyMatcher, skim::SkimMatcherV2};
-use std::sync::LazyLock;
+use nucleo_matcher::{
+    Config, Matcher, Utf32Str,
+    pattern::{Atom, AtomKind, CaseMatching, Normalization},
+};
+use std::cell::RefCell;
 
 /// Longest text looked at, in characters: a title of megabytes is not searched.
 const MAX_CHARS: usize = 1024;
-static MATCHER: LazyLock<SkimMatcherV2> = LazyLock::new(|| SkimMatcherV2::default().smart_case());
+
+thread_local! {
+    /// Holds the buffers of the search, which are worth keeping.
+    static MATCHER: RefCell<Matcher> = RefCell::new(Matcher::new(Config::DEFAULT));
+}
 
 /// How well `needle` matches `text` (more is better), and which characters matched, ascending;
 /// `None` when it does not. Words of the needle may be anywhere; all must match. Capitals in the
 /// needle are meant so. An empty needle matches everything.
 pub fn score(needle: &str, text: &str) -> Option<(i64, Vec<usize>)> {
-    let text: String = text.chars().take(MAX_CHARS).collect();
+    // By character and not by grapheme: the caller counts characters.
+    let chars: Vec<char> = text.chars().take(MAX_CHARS).collect();
+    let text = match text.as_bytes().get(..chars.len()) {
+        Some(ascii) if ascii.is_ascii() => Utf32Str::Ascii(ascii),
+        _ => Utf32Str::Unicode(&chars),
+    };
     let (mut total, mut places) = (0_i64, Vec::new());
-    for word in needle.split_whitespace() {
-        let (score, found) = MATCHER.fuzzy_indices(&text, word)?;
-        total = total.saturating_add(score);
-        places.extend(found);
-    }
+    MATCHER.with_borrow_mut(|matcher| {
+        for word in needle.split_whitespace() {
+            let kind = AtomKind::Fuzzy;
+            let word = Atom::new(word, CaseMatching::Smart, Normalization::Smart, kind, false);
+            total += i64::from(word.indices(text, matcher, &mut places)?);
+        }
+        Some(())
+    })?;
     places.sort_unstable();
     places.dedup();
-    Some((total, places))
+    let places = places
+        .into_iter()
+        .filter_map(|place| usize::try_from(place).ok());
+    Some((total, places.collect()))
 }
 
 #[cfg(test)]
