@@ -105,7 +105,7 @@ pub async fn run(client: Client, options: DashboardOptions) -> anyhow::Result<()
         .context("reading the terminal")?
         .split();
     let (to, messages) = mpsc::channel(QUEUE);
-    let follower = tokio::spawn(event_stream::run(client.clone(), to.clone()));
+    let events = tokio::spawn(event_stream::run(client.clone(), to.clone()));
     let runner = Runner {
         live_workers: LiveWorkers::new(client.clone()),
         fetcher: Fetcher::new(client.clone(), to.clone()),
@@ -127,6 +127,6 @@ pub async fn run(client: Client, options: DashboardOptions) -> anyhow::Result<()
         quit: false,
     };
     let result = runner.run(signals).await;
-    follower.abort();
+    events.abort();
     result
 }
