@@ -5,8 +5,8 @@ use crate::{
     dashboard::{
         app::effect::Call,
         tests::{
+            changes_fixtures::{change, some_changes},
             fixtures::worker,
-            review::{change, some_changes},
         },
     },
     model::keys::Action,
