@@ -5,13 +5,13 @@ pub mod keys;
 mod limits;
 mod log_limit;
 mod name;
-mod nearest;
 #[cfg(test)]
 #[path = "../../../tests/support/needs.rs"]
 pub(crate) mod needs;
 mod path;
 mod rate;
 mod state;
+mod suggest;
 
 pub use egress::{Egress, EgressError, EgressHost, EgressRule, forbidden, normal};
 pub use limits::{LimitError, Limits, parse_bytes, parse_cpus, parse_disk, parse_pids};
@@ -19,10 +19,10 @@ pub use log_limit::{LeftOut, LogLimit, Verdict};
 pub use name::{
     MAX_NAME, NameError, ProfileName, VARIABLE_RULE, WorkerId, WorkerName, is_variable_name,
 };
-pub use nearest::did_you_mean;
 pub use path::HostPath;
 pub use rate::Bucket;
 pub use state::{Isolation, WorkerState};
+pub use suggest::did_you_mean;
 
 /// Uids of workers, one each.
 pub const FIRST_UID: u32 = 200_000;

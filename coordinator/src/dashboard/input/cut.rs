@@ -1,10 +1,10 @@
 //! Cuts what a terminal sends into units: characters, keys with Alt, escape sequences. Looks at the
-//! beginning of a buffer only and knows no state, so it does not matter how the bytes came.
+//! beginning of a buffer only and has no state, so it does not matter how the bytes came.
 
 /// Longest escape sequence; what is longer is noise and dropped in pieces of this size.
-const LONGEST: usize = 128;
+const MAX_SEQUENCE: usize = 128;
 /// Longest string (OSC, DCS, APC) that is waited for.
-const LONGEST_STRING: usize = 4 << 10;
+const MAX_STRING: usize = 4 << 10;
 
 /// What a buffer begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,7 @@ fn csi(rest: &[u8]) -> Cut {
     for (at, byte) in rest.iter().enumerate() {
         match byte {
             0x40..=0x7e => return Cut::Whole(Unit::Csi, at + 3),
-            0x20..=0x3f if at + 3 < LONGEST => {}
+            0x20..=0x3f if at + 3 < MAX_SEQUENCE => {}
             _ => return Cut::Whole(Unit::Junk, at + 2),
         }
     }
@@ -107,7 +107,7 @@ fn string(rest: &[u8]) -> Cut {
             0x18 | 0x1a => return Cut::Whole(Unit::String, at + 3),
             // No string has these: it was a key with Alt.
             0x01..=0x06 | 0x08..=0x17 | 0x7f => return Cut::Whole(Unit::Key, 2),
-            _ if at > LONGEST_STRING => return Cut::Whole(Unit::Junk, at),
+            _ if at > MAX_STRING => return Cut::Whole(Unit::Junk, at),
             _ => before = byte,
         }
     }

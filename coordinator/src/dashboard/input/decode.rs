@@ -1,7 +1,7 @@
 //! Units become keys. The tables are terminput's; what it does not know, or gives up on, is brought
 //! into a form that it knows.
 
-use super::{cut::Unit, mouse::Report};
+use crate::dashboard::input::{cut::Unit, mouse::MouseReport};
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 
 /// What a unit means; `None` for what is no input: answers, unknown sequences, noise.
@@ -48,7 +48,7 @@ fn with_alt(event: Event) -> Event {
 fn csi(bytes: &[u8]) -> Option<Event> {
     match bytes {
         [0x1b, 0x1b, ..] => return csi(bytes.get(1..)?).map(with_alt),
-        [0x1b, b'[', b'<', ..] => return Report::parse(bytes)?.event().map(Event::Mouse),
+        [0x1b, b'[', b'<', ..] => return MouseReport::parse(bytes)?.event().map(Event::Mouse),
         // X10's form is never asked for; a terminal that knows no other is not heard.
         [0x1b, b'[', b'M', ..] => return None,
         [0x1b, b'[', b'I'] => return Some(Event::FocusGained),
@@ -107,10 +107,8 @@ fn parse(bytes: &[u8]) -> Option<Event> {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::cut::{Cut, cut},
-        *,
-    };
+    use super::*;
+    use crate::dashboard::input::cut::{Cut, cut};
     use crossterm::event::KeyEventKind;
 
     fn one(bytes: &[u8]) -> Option<KeyEvent> {

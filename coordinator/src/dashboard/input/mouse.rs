@@ -16,7 +16,7 @@ const X10_LAST: u16 = 222;
 
 /// A report as it came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Report {
+pub struct MouseReport {
     /// Button and modifiers, as on the wire.
     pub code: u16,
     /// From 0.
@@ -27,7 +27,7 @@ pub struct Report {
     pub up: bool,
 }
 
-impl Report {
+impl MouseReport {
     /// Reads `ESC [ < code ; column ; row M`, or `m`.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let (last, body) = bytes.strip_prefix(b"\x1b[<")?.split_last()?;
@@ -124,14 +124,14 @@ impl Report {
 /// Who gets the mouse while keys go to a program: the one on whose side a button went down has it
 /// until it goes up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Grab {
+pub struct MouseGrab {
     program: bool,
     dashboard: bool,
 }
 
-impl Grab {
+impl MouseGrab {
     /// Whether the report is for the program whose screen is at `area`.
-    pub fn is_programs(&mut self, report: Report, area: Option<Rect>, wants: Mouse) -> bool {
+    pub fn is_programs(&mut self, report: MouseReport, area: Option<Rect>, wants: Mouse) -> bool {
         let place = Position {
             x: report.column,
             y: report.row,
@@ -166,8 +166,8 @@ mod tests {
         height: 10,
     };
 
-    fn report(text: &str) -> Report {
-        Report::parse(text.as_bytes()).unwrap()
+    fn report(text: &str) -> MouseReport {
+        MouseReport::parse(text.as_bytes()).unwrap()
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_button_belongs_to_where_it_went_down() {
-        let mut grab = Grab::default();
+        let mut grab = MouseGrab::default();
         let mut whose = |text: &str| grab.is_programs(report(text), Some(AREA), Mouse::Drag);
         assert!(whose("\x1b[<0;11;6M"));
         assert!(whose("\x1b[<32;1;1M"), "a drag out of the screen");
@@ -231,7 +231,7 @@ mod tests {
             "\x1b[<a;1;1M",
             "\x1b[<0;99999;1M",
         ] {
-            assert_eq!(Report::parse(bad.as_bytes()), None, "{bad}");
+            assert_eq!(MouseReport::parse(bad.as_bytes()), None, "{bad}");
         }
         assert_eq!(report("\x1b[<128;1;1M").event(), None);
     }

@@ -1,15 +1,18 @@
 //! A coordinator's state to show.
 
+use crate::wire::*;
 use crate::{
     dashboard::{
-        event::{Effect, Msg},
-        settings::Settings,
-        state::State,
-        update::update,
-        view,
+        app::{
+            effect::Effect,
+            message::{LiveBody, LiveMsg, Msg},
+            settings::Settings,
+            state::AppState,
+            update::update,
+        },
+        view::draw,
     },
     model::{HostPath, Isolation, Limits, WorkerState},
-    wire::*,
 };
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use podbay_protocol::{Activity, ActivityState, Readings, Size};
@@ -199,11 +202,11 @@ pub fn hello(workers: Vec<WorkerView>) -> Msg {
     })
 }
 
-pub fn state(cols: u16, rows: u16) -> State {
-    State::new(Settings::default(), Size { cols, rows }, NOW)
+pub fn state(cols: u16, rows: u16) -> AppState {
+    AppState::new(Settings::default(), Size { cols, rows }, NOW)
 }
 
-pub fn state_with(cols: u16, rows: u16, workers: Vec<WorkerView>) -> State {
+pub fn state_with(cols: u16, rows: u16, workers: Vec<WorkerView>) -> AppState {
     let mut state = state(cols, rows);
     update(&mut state, hello(workers));
     state
@@ -217,17 +220,26 @@ pub fn code(code: KeyCode) -> Msg {
     Msg::Key(KeyEvent::new(code, KeyModifiers::NONE))
 }
 
-pub fn press(state: &mut State, keys: &str) -> Vec<Effect> {
+pub fn press(state: &mut AppState, keys: &str) -> Vec<Effect> {
     keys.chars().flat_map(|c| update(state, key(c))).collect()
 }
 
 /// The screen as text.
-pub fn screen(state: &State) -> String {
+pub fn screen(state: &AppState) -> String {
     let mut terminal = Terminal::new(TestBackend::new(state.size.cols, state.size.rows)).unwrap();
     terminal
         .draw(|frame| {
-            view::draw(state, frame.buffer_mut());
+            draw::draw(state, frame.buffer_mut());
         })
         .unwrap();
     terminal.backend().to_string()
+}
+
+pub fn id(n: u64) -> String {
+    format!("{n:012x}")
+}
+
+pub fn live(state: &mut AppState, worker: &str, body: LiveBody) -> Vec<Effect> {
+    let worker = worker.to_owned();
+    update(state, Msg::Live(LiveMsg { worker, body }))
 }

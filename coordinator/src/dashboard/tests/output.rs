@@ -3,34 +3,38 @@
 use super::fixtures::*;
 use crate::{
     dashboard::{
-        event::{Failure, Fetched, LogLines},
-        keymap::Action,
-        state::{Focus, Link, State, Tab},
-        view,
+        app::{
+            failure::Failure,
+            focus::{Focus, Tab},
+            message::{Fetched, LogLines},
+            state::{AppState, CoordinatorLink},
+        },
+        view::draw,
+        widgets::theme::role::Role,
     },
-    model::WorkerState,
+    model::{WorkerState, keys::Action},
 };
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer, layout::Rect};
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (40, 12)];
 
-fn shown(cols: u16, rows: u16) -> State {
+fn shown(cols: u16, rows: u16) -> AppState {
     let view = worker(0, "fix-login", WorkerState::Running, None);
     let mut state = state_with(cols, rows, vec![view]);
     state.tab = Tab::Logs;
     state.focus = Focus::Pane;
     state.logs.fit(Rect::new(0, 0, cols, rows));
     let worker = state.selected_worker().cloned();
-    state.logs.follow(worker.as_ref());
+    state.logs.on_shown(worker.as_ref());
     state
 }
 
-fn take(state: &mut State, lines: Result<LogLines, Failure>) {
+fn take(state: &mut AppState, lines: Result<LogLines, Failure>) {
     let worker = state.selected.clone().unwrap();
-    state.logs.take(Fetched::Logs { worker, lines });
+    state.logs.on_fetched(Fetched::Logs { worker, lines });
 }
 
-fn with_lines(cols: u16, rows: u16) -> State {
+fn with_lines(cols: u16, rows: u16) -> AppState {
     let mut state = shown(cols, rows);
     let lines = (1..=60)
         .map(|n| match n % 10 {
@@ -49,25 +53,25 @@ fn with_lines(cols: u16, rows: u16) -> State {
     state
 }
 
-fn tab(state: &State) -> String {
+fn tab(state: &AppState) -> String {
     let mut terminal = Terminal::new(TestBackend::new(state.size.cols, state.size.rows)).unwrap();
     terminal
         .draw(|frame| {
-            view::draw_tab(state, frame.buffer_mut());
+            draw::draw_tab(state, frame.buffer_mut());
         })
         .unwrap();
     terminal.backend().to_string()
 }
 
-fn snapshots(name: &str, make: impl Fn(u16, u16) -> State) {
+fn snapshots(name: &str, make: impl Fn(u16, u16) -> AppState) {
     for (cols, rows) in SIZES {
         let shown = tab(&make(cols, rows));
         insta::assert_snapshot!(format!("logs_{name}_{cols}x{rows}"), shown);
     }
 }
 
-fn search(state: &mut State, text: &str, keep: Option<bool>) {
-    state.logs.act(Action::Filter, 10);
+fn search(state: &mut AppState, text: &str, keep: Option<bool>) {
+    state.logs.perform(Action::Filter, 10);
     state.logs.text_field().unwrap().insert(text);
     state.logs.search_changed();
     if let Some(keep) = keep {
@@ -90,8 +94,8 @@ fn scrolled_up_with_matches() {
     snapshots("found", |c, r| {
         let mut state = with_lines(c, r);
         search(&mut state, "failed.", Some(true));
-        state.logs.act(Action::PreviousMatch, 10);
-        state.logs.act(Action::Right, 10);
+        state.logs.perform(Action::PreviousMatch, 10);
+        state.logs.perform(Action::Right, 10);
         state
     });
 }
@@ -109,7 +113,7 @@ fn a_search_is_typed() {
 fn long_lines_are_broken_when_asked_for() {
     snapshots("wrapped", |c, r| {
         let mut state = with_lines(c, r);
-        state.logs.act(Action::SideBySide, 10);
+        state.logs.perform(Action::SideBySide, 10);
         state
     });
 }
@@ -122,7 +126,7 @@ fn a_broken_stream_and_a_coordinator_that_is_gone() {
             &mut state,
             Err(Failure::new("cannot reach the coordinator")),
         );
-        state.link = Link::Gone {
+        state.link = CoordinatorLink::Gone {
             since_ms: NOW,
             reason: "gone".into(),
         };
@@ -148,8 +152,8 @@ fn matches_are_marked() {
     let mut state = with_lines(80, 24);
     search(&mut state, "failed.", Some(true));
     let mut buf = Buffer::empty(Rect::new(0, 0, 80, 24));
-    view::draw_tab(&state, &mut buf);
-    let role = crate::dashboard::theme::Role::Match;
+    draw::draw_tab(&state, &mut buf);
+    let role = Role::Match;
     let style = state.theme.style(role);
     let marked = buf.content.iter().filter(|cell| {
         style.bg.is_some_and(|bg| cell.bg == bg)
@@ -167,10 +171,10 @@ fn every_size_can_be_drawn() {
             for wrap in [false, true] {
                 let mut state = with_lines(cols, rows);
                 if wrap {
-                    state.logs.act(Action::SideBySide, 1);
+                    state.logs.perform(Action::SideBySide, 1);
                 }
                 let mut buf = Buffer::empty(Rect::new(0, 0, cols, rows));
-                view::draw_tab(&state, &mut buf);
+                draw::draw_tab(&state, &mut buf);
             }
         }
     }

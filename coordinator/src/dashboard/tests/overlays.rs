@@ -1,22 +1,24 @@
 //! Palette and help, as snapshots.
 
 use super::fixtures::*;
-use crate::dashboard::{
-    dialog::Dialog,
-    keymap::{Keymap, Preset},
-    state::State,
+use crate::{
+    dashboard::{
+        app::{keys::keymap::Keymap, state::AppState, update},
+        dialogs::dialog::Dialog,
+    },
+    model::keys::Preset,
 };
 use crossterm::event::KeyCode;
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (40, 12)];
 
-fn snapshots(name: &str, make: impl Fn(u16, u16) -> State) {
+fn snapshots(name: &str, make: impl Fn(u16, u16) -> AppState) {
     for (cols, rows) in SIZES {
         insta::assert_snapshot!(format!("{name}_{cols}x{rows}"), screen(&make(cols, rows)));
     }
 }
 
-fn palette(cols: u16, rows: u16, typed: &str) -> State {
+fn palette(cols: u16, rows: u16, typed: &str) -> AppState {
     let mut state = state_with(cols, rows, workers(10));
     press(&mut state, ":");
     assert!(matches!(state.dialog, Some(Dialog::Palette(_))));
@@ -37,7 +39,7 @@ fn the_palette_finds_by_letters_and_says_why_not() {
 #[test]
 fn the_palette_runs_what_is_chosen() {
     let mut state = palette(120, 40, "theme light");
-    crate::dashboard::update::update(&mut state, code(KeyCode::Enter));
+    update::update(&mut state, code(KeyCode::Enter));
     assert_eq!((state.theme.word(), &state.dialog), ("light", &None));
 }
 

@@ -3,13 +3,16 @@
 use super::fixtures::*;
 use crate::{
     dashboard::{
-        event::{Effect, LiveBody, LiveMsg, Msg, Picture},
-        grid::Grid,
-        painter::Painter,
-        settings::Settings,
-        state::State,
-        update::update,
-        worker::Worker,
+        app::{
+            effect::Effect,
+            message::{LiveBody, LiveMsg, Msg},
+            settings::Settings,
+            state::AppState,
+            update::update,
+        },
+        io::terminal::painter::Painter,
+        pages::terminal::{grid::Grid, picture::Picture},
+        workers::worker::Worker,
     },
     model::WorkerState,
     wire::EventBody,
@@ -119,7 +122,7 @@ proptest! {
 
     #[test]
     fn any_messages_in_any_order(msgs in prop::collection::vec(a_msg(), 0..60)) {
-        let mut state = State::new(Settings::default(), Size { cols: 80, rows: 24 }, NOW);
+        let mut state = AppState::new(Settings::default(), Size { cols: 80, rows: 24 }, NOW);
         let mut painter = Painter::new();
         for msg in msgs {
             let effects = update(&mut state, msg);
@@ -129,7 +132,7 @@ proptest! {
             }
             for effect in effects {
                 match effect {
-                    Effect::Zoom { id, .. } => {
+                    Effect::Fullscreen { id, .. } => {
                         prop_assert!(state.is_live());
                         prop_assert!(state.workers.contains_key(&id));
                     }
@@ -144,7 +147,7 @@ proptest! {
                             prop_assert_eq!(target.write.is_some(), typed);
                         }
                     }
-                    Effect::Act { .. } => prop_assert!(state.is_live()),
+                    Effect::Call { .. } => prop_assert!(state.is_live()),
                     _ => {}
                 }
             }

@@ -1,16 +1,20 @@
 //! The changes tab: what it shows in every situation, and that nothing makes it panic.
 
-use super::fixtures::*;
+use super::{changes_fixtures::*, fixtures::*};
 use crate::{
     dashboard::{
-        allowed::allowed,
-        event::{Effect, Failure, Fetch, Fetched},
-        keymap::Action,
-        state::{Focus, Link, State, Tab},
-        view,
+        app::{
+            actions::preconditions::check_preconditions,
+            effect::{Effect, Fetch},
+            failure::Failure,
+            focus::{Focus, Tab},
+            message::Fetched,
+            state::{AppState, CoordinatorLink},
+        },
+        view::draw,
     },
-    model::{HostPath, Isolation, WorkerState},
-    wire::{Change, ChangeKind, Changes, EntryType, FileDiff},
+    model::{HostPath, Isolation, WorkerState, keys::Action},
+    wire::{Change, ChangeKind, Changes, FileDiff},
 };
 use podbay_protocol::ActivityState;
 use proptest::prelude::*;
@@ -18,74 +22,7 @@ use ratatui::{Terminal, backend::TestBackend, buffer::Buffer, layout::Rect};
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (40, 12)];
 
-pub fn change(path: &str, kind: ChangeKind, added: u64, removed: u64) -> Change {
-    let file = Some(EntryType::File);
-    Change {
-        path: HostPath::new(path),
-        kind,
-        before: file.filter(|_| kind != ChangeKind::Added),
-        after: file.filter(|_| kind != ChangeKind::Deleted),
-        mode: None,
-        added: Some(added),
-        removed: Some(removed),
-        binary: false,
-        conflict: false,
-    }
-}
-
-pub fn some_changes() -> Changes {
-    let mut folder = change("src/search", ChangeKind::Added, 0, 0);
-    (folder.after, folder.added, folder.removed) = (Some(EntryType::Directory), None, None);
-    let mut logo = change("assets/logo.png", ChangeKind::Modified, 0, 0);
-    (logo.binary, logo.added, logo.removed) = (true, None, None);
-    let mut script = change("scripts/run", ChangeKind::Modified, 0, 0);
-    script.mode = Some((0o644, 0o755));
-    let mut conflict = change("src/cart.rs", ChangeKind::Modified, 5, 3);
-    conflict.conflict = true;
-    Changes {
-        project: HostPath::new("/home/me/shop"),
-        entries: vec![
-            logo,
-            change("docs/old.md", ChangeKind::Deleted, 0, 120),
-            script,
-            conflict,
-            folder,
-            change(
-                "src/search/deeply/nested/index_builder.rs",
-                ChangeKind::Added,
-                340,
-                0,
-            ),
-            change("src/日本語.py", ChangeKind::Modified, 1, 1),
-        ],
-        truncated: false,
-    }
-}
-
-pub const CART: &str = "diff --git a/src/cart.rs b/src/cart.rs
---- a/src/cart.rs
-+++ b/src/cart.rs
-@@ -8,9 +8,10 @@ impl Cart {
-     /// The sum of all items, in cents.
-     pub fn total(&self) -> u64 {
--        let sum = self.items.iter().map(|i| i.price).sum();
--        sum
-+        // Prices are per piece.
-+        let sum = self.items.iter().map(|i| i.price * i.count).sum();
-+        sum - self.discount(sum)
-     }
-\x20
-     /// \"日本語\" and\ttabs\tand \x1b[31mescapes\x1b[m stay where they are, however long the line is: it is cut.
-     pub fn len(&self) -> usize {
-@@ -100,4 +101,5 @@ mod tests {
-     #[test]
--    fn empty() {
-+    fn an_empty_cart_costs_nothing() {
-+        assert_eq!(Cart::default().total(), 0);
-     }
-";
-
-fn shown(cols: u16, rows: u16) -> State {
+fn shown(cols: u16, rows: u16) -> AppState {
     let mut view = worker(
         0,
         "fix-login",
@@ -100,30 +37,32 @@ fn shown(cols: u16, rows: u16) -> State {
     state
 }
 
-fn follow(state: &mut State) -> Vec<Effect> {
+fn follow(state: &mut AppState) -> Vec<Effect> {
     let area = Rect::new(0, 0, state.size.cols, state.size.rows);
     state.changes.fit(area);
     let worker = state.selected_worker().cloned();
-    state.changes.follow(worker.as_ref())
+    state.changes.on_shown(worker.as_ref())
 }
 
-fn id(state: &State) -> String {
+fn id(state: &AppState) -> String {
     state.selected.clone().unwrap()
 }
 
-fn take_changes(state: &mut State, changes: Result<Changes, Failure>) -> Vec<Effect> {
+fn take_changes(state: &mut AppState, changes: Result<Changes, Failure>) -> Vec<Effect> {
     let worker = id(state);
-    state.changes.take(Fetched::Changes { worker, changes })
+    state
+        .changes
+        .on_fetched(Fetched::Changes { worker, changes })
 }
 
 /// Selects a file by its path and takes its difference in.
-fn open(state: &mut State, path: &str, unified: &str) {
+fn open(state: &mut AppState, path: &str, unified: &str) {
     let rows = &state.changes.files().unwrap().rows;
     let found = rows.iter().find(|r| r.name == path).unwrap();
     let change = found.change.clone();
-    state.changes.act(Action::First, 10);
+    state.changes.perform(Action::First, 10);
     while state.changes.files().unwrap().selected().unwrap().name != path {
-        state.changes.act(Action::Down, 10);
+        state.changes.perform(Action::Down, 10);
     }
     let diff = FileDiff {
         change: change.clone(),
@@ -133,27 +72,29 @@ fn open(state: &mut State, path: &str, unified: &str) {
     let worker = id(state);
     let path = change.path;
     let diff = Ok(vec![diff]);
-    state.changes.take(Fetched::Diff { worker, path, diff });
+    state
+        .changes
+        .on_fetched(Fetched::Diff { worker, path, diff });
 }
 
-fn listed(cols: u16, rows: u16) -> State {
+fn listed(cols: u16, rows: u16) -> AppState {
     let mut state = shown(cols, rows);
     take_changes(&mut state, Ok(some_changes()));
     open(&mut state, "src/cart.rs", CART);
     state
 }
 
-fn tab(state: &State) -> String {
+fn tab(state: &AppState) -> String {
     let mut terminal = Terminal::new(TestBackend::new(state.size.cols, state.size.rows)).unwrap();
     terminal
         .draw(|frame| {
-            view::draw_tab(state, frame.buffer_mut());
+            draw::draw_tab(state, frame.buffer_mut());
         })
         .unwrap();
     terminal.backend().to_string()
 }
 
-fn snapshots(name: &str, make: impl Fn(u16, u16) -> State) {
+fn snapshots(name: &str, make: impl Fn(u16, u16) -> AppState) {
     for (cols, rows) in SIZES {
         let shown = tab(&make(cols, rows));
         insta::assert_snapshot!(format!("changes_{name}_{cols}x{rows}"), shown);
@@ -176,9 +117,9 @@ fn the_difference_has_the_keys_marks_and_a_filter() {
     snapshots("marked", |c, r| {
         let mut state = listed(c, r);
         for action in [Action::First, Action::Mark, Action::Mark, Action::Enter] {
-            state.changes.act(action, 10);
+            state.changes.perform(action, 10);
         }
-        state.changes.act(Action::Filter, 10);
+        state.changes.perform(Action::Filter, 10);
         state.changes.text_field().unwrap().insert("s");
         state.changes.search_changed();
         state.changes.search_ended(true);
@@ -190,7 +131,7 @@ fn the_difference_has_the_keys_marks_and_a_filter() {
 fn a_filter_is_typed() {
     snapshots("filtering", |c, r| {
         let mut state = listed(c, r);
-        state.changes.act(Action::Filter, 10);
+        state.changes.perform(Action::Filter, 10);
         state
             .changes
             .text_field()
@@ -206,7 +147,7 @@ fn scrolled_to_the_right() {
     snapshots("right", |c, r| {
         let mut state = listed(c, r);
         for action in [Action::Right, Action::Right, Action::NextMatch] {
-            state.changes.act(action, 10);
+            state.changes.perform(action, 10);
         }
         state
     });
@@ -260,11 +201,11 @@ fn a_failure_says_what_to_do() {
 fn while_the_coordinator_is_gone_what_is_known_stays() {
     snapshots("gone", |c, r| {
         let mut state = listed(c, r);
-        state.link = Link::Gone {
+        state.link = CoordinatorLink::Gone {
             since_ms: NOW,
             reason: "gone".into(),
         };
-        state.changes.follow(None);
+        state.changes.on_shown(None);
         state
     });
 }
@@ -277,14 +218,14 @@ fn every_size_can_be_drawn() {
                 for scrolled in [0, 3] {
                     let mut state = listed(cols, rows);
                     if part {
-                        state.changes.act(Action::Enter, 1);
+                        state.changes.perform(Action::Enter, 1);
                     }
                     for _ in 0..scrolled {
-                        state.changes.act(Action::Right, 1);
-                        state.changes.act(Action::ScrollDown, 1);
+                        state.changes.perform(Action::Right, 1);
+                        state.changes.perform(Action::ScrollDown, 1);
                     }
                     let mut buf = Buffer::empty(Rect::new(0, 0, cols, rows));
-                    view::draw_tab(&state, &mut buf);
+                    draw::draw_tab(&state, &mut buf);
                 }
             }
         }
@@ -308,7 +249,7 @@ fn ten_thousand_files_are_drawn_as_quickly_as_ten() {
     );
     let started = std::time::Instant::now();
     for _ in 0..200 {
-        state.changes.act(Action::PageDown, 30);
+        state.changes.perform(Action::PageDown, 30);
         follow(&mut state);
         tab(&state);
     }
@@ -325,12 +266,14 @@ fn only_the_selected_file_is_asked_for_and_once() {
         panic!("{effects:?}")
     };
     assert_eq!(path.to_string(), "assets/logo.png");
-    assert_eq!(state.changes.act(Action::Down, 10).effects, []);
+    assert_eq!(state.changes.perform(Action::Down, 10).effects, []);
     assert_eq!(follow(&mut state), []);
     let worker = id(&state);
     let diff = Err(Failure::new("gone"));
     let path = path.clone();
-    let effects = state.changes.take(Fetched::Diff { worker, path, diff });
+    let effects = state
+        .changes
+        .on_fetched(Fetched::Diff { worker, path, diff });
     assert!(
         matches!(&effects[..], [Effect::Fetch(Fetch::Diff { path, .. })]
         if path.to_string() == "docs/old.md")
@@ -428,7 +371,7 @@ proptest! {
             let worker = id(&state);
             let tab = &mut state.changes;
             let effects = match step {
-                Step::Do(action, page) => tab.act(action, page).effects,
+                Step::Do(action, page) => tab.perform(action, page).effects,
                 Step::Type(text, keep) => {
                     if let Some(field) = tab.text_field() {
                         field.insert(&text);
@@ -443,13 +386,13 @@ proptest! {
                 }
                 Step::Changes(changes) => {
                     let changes = changes.map_err(Failure::new);
-                    tab.take(Fetched::Changes { worker, changes })
+                    tab.on_fetched(Fetched::Changes { worker, changes })
                 }
                 Step::Diff(unified) => match awaited.take() {
                     Some(path) => {
                         let change = change(&path.to_string(), ChangeKind::Modified, 1, 1);
                         let diff = Ok(vec![FileDiff { change, unified, truncated: false }]);
-                        tab.take(Fetched::Diff { worker, path, diff })
+                        tab.on_fetched(Fetched::Diff { worker, path, diff })
                     }
                     None => vec![],
                 },
@@ -457,11 +400,11 @@ proptest! {
                     state.size = podbay_protocol::Size { cols, rows };
                     follow(&mut state)
                 }
-                Step::Follow(false, _) => tab.follow(None),
+                Step::Follow(false, _) => tab.on_shown(None),
                 Step::Follow(true, n) => {
                     let mut worker = state.workers.values().next().unwrap().clone();
                     worker.view.changes = Some(crate::wire::ChangeCount { files: n, added: 0, removed: 0 });
-                    state.changes.follow(Some(&worker))
+                    state.changes.on_shown(Some(&worker))
                 }
             };
             for effect in effects {
@@ -472,7 +415,7 @@ proptest! {
                         prop_assert_eq!(Some(&path), selected.map(|r| &r.change.path));
                         awaited = Some(path);
                     }
-                    Effect::Fetch(Fetch::Changes { .. }) | Effect::Act { .. } => {}
+                    Effect::Fetch(Fetch::Changes { .. }) | Effect::Call { .. } => {}
                     other => prop_assert!(false, "{:?}", other),
                 }
             }
@@ -483,7 +426,7 @@ proptest! {
                 }
             }
             let mut buf = Buffer::empty(Rect::new(0, 0, state.size.cols, state.size.rows));
-            view::draw_tab(&state, &mut buf);
+            draw::draw_tab(&state, &mut buf);
         }
     }
 }
@@ -494,11 +437,11 @@ fn what_is_listed_can_be_applied_though_it_was_too_much_to_count() {
     let id = id(&state);
     let view = &mut state.workers.get_mut(&id).unwrap().view;
     (view.unapplied, view.changes) = (false, None);
-    assert!(allowed(&state, Action::Discard).is_err());
+    assert!(check_preconditions(&state, Action::Discard).is_err());
     let mut changes = some_changes();
     changes.truncated = true;
     take_changes(&mut state, Ok(changes));
     for action in [Action::Apply, Action::Discard] {
-        assert_eq!(allowed(&state, action), Ok(()));
+        assert_eq!(check_preconditions(&state, action), Ok(()));
     }
 }

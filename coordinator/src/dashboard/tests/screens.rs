@@ -1,16 +1,22 @@
 //! Whole screens, as snapshots.
 
 use super::fixtures::*;
+use crate::wire::*;
 use crate::{
     dashboard::{
-        event::{LiveBody, LiveMsg, Msg, Picture},
-        grid::{Grid, GridCell},
-        state::State,
-        update::update,
-        view,
+        app::{
+            message::{CallDone, LiveBody, LiveMsg, Msg},
+            state::AppState,
+            update::update,
+        },
+        pages::terminal::{
+            grid::{Grid, GridCell},
+            picture::Picture,
+        },
+        view::draw,
+        widgets::theme::scheme::Scheme,
     },
     model::WorkerState,
-    wire::*,
 };
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use podbay_protocol::Size;
@@ -23,14 +29,14 @@ use std::sync::Arc;
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (40, 12)];
 
-fn snapshots(name: &str, make: impl Fn(u16, u16) -> State) {
+fn snapshots(name: &str, make: impl Fn(u16, u16) -> AppState) {
     for (cols, rows) in SIZES {
         insta::assert_snapshot!(format!("{name}_{cols}x{rows}"), screen(&make(cols, rows)));
     }
 }
 
 /// The selected worker's screen, live.
-fn with_preview(mut state: State) -> State {
+fn with_preview(mut state: AppState) -> AppState {
     let Some(id) = state.watched.first().map(|t| t.id.clone()) else {
         return state;
     };
@@ -225,10 +231,10 @@ fn a_failed_action_says_why_and_what_to_do() {
             "the path policy refuses /etc: system folder",
         )
         .hint("give a folder inside of workspace.roots");
-        let done = crate::dashboard::event::ActionDone::Failed(error.into());
+        let done = CallDone::Failed(error.into());
         update(
             &mut state,
-            Msg::ActionDone {
+            Msg::CallDone {
                 what: "spawn fix".into(),
                 done,
             },
@@ -239,7 +245,7 @@ fn a_failed_action_says_why_and_what_to_do() {
 
 #[test]
 fn every_size_can_be_drawn_in_every_situation() {
-    let situations: [fn(&mut State); 6] = [
+    let situations: [fn(&mut AppState); 6] = [
         |_| {},
         |s| drop(press(s, "?")),
         |s| drop(press(s, "s")),
@@ -261,7 +267,7 @@ fn every_size_can_be_drawn_in_every_situation() {
                 situation(&mut state);
                 state.size = Size { cols, rows };
                 let mut buf = Buffer::empty(Rect::new(0, 0, cols, rows));
-                if let Some(cursor) = view::draw(&state, &mut buf) {
+                if let Some(cursor) = draw::draw(&state, &mut buf) {
                     assert!(
                         cursor.x < cols && cursor.y < rows,
                         "{cols}×{rows} {cursor:?}"
@@ -275,9 +281,9 @@ fn every_size_can_be_drawn_in_every_situation() {
 #[test]
 fn without_colour_every_state_has_its_word() {
     let mut state = state_with(120, 40, workers(10));
-    state.theme = state.theme.with(crate::dashboard::theme::Scheme::None);
+    state.theme = state.theme.with(Scheme::None);
     let mut buf = Buffer::empty(Rect::new(0, 0, 120, 40));
-    view::draw(&state, &mut buf);
+    draw::draw(&state, &mut buf);
     let coloured = |c: Color| c != Color::Reset;
     assert!(
         !buf.content

@@ -2,10 +2,12 @@
 
 use super::fixtures::*;
 use crate::dashboard::{
-    event::{Fetched, Msg},
-    state::State,
-    update::update,
-    view,
+    app::{
+        message::{Fetched, Msg},
+        state::AppState,
+        update::update,
+    },
+    view::draw,
 };
 use crossterm::event::KeyCode;
 use ratatui::{buffer::Buffer, layout::Rect};
@@ -13,9 +15,9 @@ use ratatui::{buffer::Buffer, layout::Rect};
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (40, 12)];
 
 /// The form, without what it lies over.
-fn form(state: &State) -> String {
+fn form(state: &AppState) -> String {
     let mut buf = Buffer::empty(Rect::new(0, 0, state.size.cols, state.size.rows));
-    view::draw_dialog(state, &mut buf);
+    draw::draw_dialog(state, &mut buf);
     let row = |y| -> String {
         (0..state.size.cols)
             .map(|x| buf.cell((x, y)).unwrap().symbol())
@@ -25,7 +27,7 @@ fn form(state: &State) -> String {
     rows.join("\n")
 }
 
-fn opened(cols: u16, rows: u16) -> State {
+fn opened(cols: u16, rows: u16) -> AppState {
     let mut state = state_with(cols, rows, workers(2));
     press(&mut state, "n");
     let recent = ["/home/me/shop", "/home/me/blog", "/srv/日本語"];
@@ -34,14 +36,14 @@ fn opened(cols: u16, rows: u16) -> State {
     state
 }
 
-fn snapshots(name: &str, make: impl Fn(u16, u16) -> State) {
+fn snapshots(name: &str, make: impl Fn(u16, u16) -> AppState) {
     for (cols, rows) in SIZES {
         let shown = form(&make(cols, rows));
         insta::assert_snapshot!(format!("spawn_{name}_{cols}x{rows}"), shown);
     }
 }
 
-fn tab_to(state: &mut State, times: usize) {
+fn tab_to(state: &mut AppState, times: usize) {
     for _ in 0..times {
         update(state, code(KeyCode::Tab));
     }
@@ -112,7 +114,7 @@ fn every_size_can_be_drawn_at_every_field() {
                 tab_to(&mut state, field);
                 state.size = podbay_protocol::Size { cols, rows };
                 let mut buf = Buffer::empty(Rect::new(0, 0, cols, rows));
-                if let Some(cursor) = view::draw_dialog(&state, &mut buf) {
+                if let Some(cursor) = draw::draw_dialog(&state, &mut buf) {
                     assert!(cursor.x < cols && cursor.y < rows, "{cols}×{rows}");
                 }
             }

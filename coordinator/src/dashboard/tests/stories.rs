@@ -3,48 +3,32 @@
 use super::fixtures::*;
 use crate::{
     dashboard::{
-        dialog::Dialog,
-        event::{
-            Act, ActionDone, AttachEnd, Effect, Failure, LiveBody, LiveMsg, Msg, Picture, ScrollTo,
+        app::{
+            effect::{Call, Effect},
+            failure::Failure,
+            focus::{Focus, Tab},
+            live_terminal::TerminalStream,
+            message::{CallDone, FullscreenEnd, LiveBody, Msg},
+            notice::NoticeLevel,
+            state::AppState,
+            update::update,
         },
-        grid::Grid,
-        order::Group,
-        painter::Painter,
-        state::{Focus, Level, State, Stream, Tab},
-        update::{spawn_words, update},
+        dialogs::{dialog::Dialog, spawn::request::describe_spawn},
+        io::terminal::painter::Painter,
+        workers::group::Group,
     },
     model::WorkerState,
     wire::EventBody,
 };
-use crossterm::event::{KeyCode, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use crossterm::event::KeyCode;
 use podbay_protocol::{ActivityState, Size};
-use std::sync::Arc;
 
-fn id(n: u64) -> String {
-    format!("{n:012x}")
-}
-
-fn select(state: &mut State, n: u64) {
+fn select(state: &mut AppState, n: u64) {
     state.selected = Some(id(n));
     update(state, Msg::Now(NOW));
 }
 
-fn live(state: &mut State, worker: &str, body: LiveBody) -> Vec<Effect> {
-    let worker = worker.to_owned();
-    update(state, Msg::Live(LiveMsg { worker, body }))
-}
-
-fn mouse(state: &mut State, kind: MouseEventKind, column: u16, row: u16) -> Vec<Effect> {
-    let event = MouseEvent {
-        kind,
-        column,
-        row,
-        modifiers: KeyModifiers::NONE,
-    };
-    update(state, Msg::Mouse(event))
-}
-
-fn now_in(state: &mut State, n: u64, activity: ActivityState) -> Vec<Effect> {
+fn now_in(state: &mut AppState, n: u64, activity: ActivityState) -> Vec<Effect> {
     let mut view = state.workers[&id(n)].view.clone();
     view.activity.as_mut().unwrap().state = activity;
     let worker = Box::new(view);
@@ -101,7 +85,10 @@ fn enter_types_in_place_and_the_leave_key_leads_back() {
 fn where_there_is_no_room_enter_is_full_screen() {
     let mut state = state_with(40, 12, workers(2));
     let effects = update(&mut state, code(KeyCode::Enter));
-    assert!(matches!(&effects[..], [Effect::Zoom { session: None, .. }]));
+    assert!(matches!(
+        &effects[..],
+        [Effect::Fullscreen { session: None, .. }]
+    ));
     assert_eq!(state.typing, None);
 }
 
@@ -115,7 +102,7 @@ fn what_has_ended_shows_its_output_and_what_is_warm_says_why_not() {
     select(&mut state, 5);
     assert_eq!(update(&mut state, code(KeyCode::Enter)), []);
     let notice = state.notice.unwrap();
-    assert!(notice.level == Level::Error && notice.text.contains("no running session"));
+    assert!(notice.level == NoticeLevel::Error && notice.text.contains("no running session"));
 }
 
 #[test]
@@ -155,8 +142,8 @@ fn a_stop_needs_a_yes() {
     assert!(
         matches!(
             &effects[..],
-            [Effect::Act {
-                act: Act::Stop(_),
+            [Effect::Call {
+                call: Call::Stop(_),
                 ..
             }]
         ),
@@ -178,8 +165,8 @@ fn marked_workers_are_stopped_together_and_the_question_says_what_is_lost() {
     );
     let effects = press(&mut state, "y");
     let [
-        Effect::Act {
-            act: Act::Stop(stopped),
+        Effect::Call {
+            call: Call::Stop(stopped),
             ..
         },
     ] = &effects[..]
@@ -195,7 +182,7 @@ fn marked_workers_are_stopped_together_and_the_question_says_what_is_lost() {
 fn a_running_worker_is_not_removed_and_an_ended_one_is_not_stopped() {
     let mut state = state_with(80, 24, workers(10));
     assert_eq!(press(&mut state, "D"), []);
-    let said = |state: &State| state.notice.as_ref().unwrap().text.clone();
+    let said = |state: &AppState| state.notice.as_ref().unwrap().text.clone();
     assert!(said(&state).contains("x stops it first"));
     select(&mut state, 6);
     press(&mut state, "x");
@@ -203,8 +190,8 @@ fn a_running_worker_is_not_removed_and_an_ended_one_is_not_stopped() {
     assert!(said(&state).contains("D removes it"));
     assert!(matches!(
         &press(&mut state, "Dy")[..],
-        [Effect::Act {
-            act: Act::Remove(_),
+        [Effect::Call {
+            call: Call::Remove(_),
             ..
         }]
     ));
@@ -217,17 +204,17 @@ fn a_failed_spawn_says_why_and_the_form_keeps_its_values() {
     assert!(matches!(state.dialog, Some(Dialog::Spawn(_))));
     let effects = update(&mut state, code(KeyCode::Enter));
     let request = effects.iter().find_map(|e| match e {
-        Effect::Act {
-            act: Act::Spawn(request),
+        Effect::Call {
+            call: Call::Spawn(request),
             ..
         } => Some(request.clone()),
         _ => None,
     });
     let request = request.unwrap_or_else(|| panic!("{effects:?}"));
     assert_eq!(state.pending, ["spawn a worker"]);
-    let done = ActionDone::Failed(Failure::new("no space"));
-    let what = spawn_words(&request);
-    update(&mut state, Msg::ActionDone { what, done });
+    let done = CallDone::Failed(Failure::new("no space"));
+    let what = describe_spawn(&request);
+    update(&mut state, Msg::CallDone { what, done });
     assert_eq!(state.pending, [""; 0]);
     assert_eq!(
         state.notice.as_ref().unwrap().text,
@@ -238,7 +225,7 @@ fn a_failed_spawn_says_why_and_the_form_keeps_its_values() {
 #[test]
 fn what_was_spawned_is_selected_when_it_is_listed() {
     let mut state = state_with(120, 40, workers(3));
-    let done = ActionDone::Spawned {
+    let done = CallDone::Spawned {
         id: id(7),
         name: "new".into(),
         cold_reason: None,
@@ -246,7 +233,7 @@ fn what_was_spawned_is_selected_when_it_is_listed() {
         warnings: vec![],
     };
     let what = "spawn a worker".into();
-    update(&mut state, Msg::ActionDone { what, done });
+    update(&mut state, Msg::CallDone { what, done });
     let worker = Box::new(worker(
         7,
         "new",
@@ -291,14 +278,17 @@ fn a_late_message_of_another_terminal_is_dropped() {
     );
     assert_eq!(state.terminals.len(), 1);
     let watched = state.watched[0].id.clone();
-    assert_eq!(state.terminal(&watched).unwrap().stream, Stream::Opening);
+    assert_eq!(
+        state.terminal(&watched).unwrap().stream,
+        TerminalStream::Opening
+    );
 }
 
 #[test]
 fn coming_back_from_full_screen_draws_anew() {
     let mut state = state_with(80, 24, workers(1));
-    let end = AttachEnd::Detached { writer: false };
-    let effects = update(&mut state, Msg::ZoomEnded(end));
+    let end = FullscreenEnd::Detached { writer: false };
+    let effects = update(&mut state, Msg::FullscreenEnded(end));
     assert_eq!(effects, [Effect::Redraw]);
     assert!(state.notice.unwrap().hint.unwrap().contains("takes over"));
 }
@@ -361,8 +351,8 @@ fn a_worker_is_answered_from_the_list() {
     press(&mut state, "yes, go on");
     let effects = update(&mut state, code(KeyCode::Enter));
     let [
-        Effect::Act {
-            act: Act::Reply { line, .. },
+        Effect::Call {
+            call: Call::Reply { line, .. },
             ..
         },
     ] = &effects[..]
@@ -386,110 +376,8 @@ fn a_name_that_is_taken_or_wrong_is_said_in_the_dialog() {
     press(&mut state, "-2");
     let effects = update(&mut state, code(KeyCode::Enter));
     assert!(
-        matches!(&effects[..], [Effect::Act { act: Act::Rename { name, .. }, .. }] if name == "docs-2")
+        matches!(&effects[..], [Effect::Call { call: Call::Rename { name, .. }, .. }] if name == "docs-2")
     );
-}
-
-#[test]
-fn tiles_show_the_sessions_and_the_arrows_move_among_them() {
-    let mut state = state_with(200, 60, workers(10));
-    press(&mut state, "t");
-    assert!(state.tiles);
-    let watched: Vec<String> = state.watched.iter().map(|t| t.id.clone()).collect();
-    assert_eq!(watched.len(), 6, "those with a session");
-    let before = state.selected.clone();
-    update(&mut state, code(KeyCode::Right));
-    assert_ne!(state.selected, before);
-    assert!(watched.contains(state.selected.as_ref().unwrap()));
-    let effects = update(&mut state, code(KeyCode::Enter));
-    assert!(
-        matches!(&effects[..], [Effect::Watch(t)] if t.iter().filter(|t| t.write.is_some()).count() == 1)
-    );
-    update(&mut state, Msg::Leave);
-    update(&mut state, code(KeyCode::Esc));
-    assert!(!state.tiles);
-}
-
-#[test]
-fn the_scrollback_is_searched_selected_and_copied() {
-    let mut state = state_with(120, 40, workers(2));
-    let watched = state.watched[0].id.clone();
-    live(&mut state, &watched, LiveBody::Attached { writer: false });
-    let picture = Picture {
-        grid: Grid::new(70, 36),
-        history: 100,
-        ..Picture::default()
-    };
-    live(&mut state, &watched, LiveBody::Screen(Arc::new(picture)));
-    press(&mut state, "[");
-    assert_eq!(state.focus, Focus::Pane);
-    let scrolled = |effects: Vec<Effect>| match effects.into_iter().next() {
-        Some(Effect::Scroll { to, .. }) => to,
-        other => panic!("{other:?}"),
-    };
-    assert!(matches!(
-        scrolled(update(&mut state, code(KeyCode::PageUp))),
-        ScrollTo::Lines(30..)
-    ));
-    press(&mut state, "/");
-    assert_eq!(
-        scrolled(press(&mut state, "e")),
-        ScrollTo::Search("e".into())
-    );
-    update(&mut state, code(KeyCode::Enter));
-    assert_eq!(
-        scrolled(press(&mut state, "n")),
-        ScrollTo::Next { older: true }
-    );
-    press(&mut state, "vl");
-    assert_eq!(scrolled(press(&mut state, "y")), ScrollTo::Copy);
-    let effects = live(&mut state, &watched, LiveBody::Copied("text".into()));
-    assert_eq!(effects, [Effect::Clipboard("text".into())]);
-    assert_eq!(state.focus, Focus::List);
-}
-
-#[test]
-fn the_mouse_selects_scrolls_drags_the_divider_and_presses_the_footer() {
-    let mut state = state_with(120, 40, workers(6));
-    let before = state.selected.clone();
-    mouse(&mut state, MouseEventKind::Down(MouseButton::Left), 5, 8);
-    assert_ne!(state.selected, before);
-    mouse(&mut state, MouseEventKind::ScrollDown, 5, 8);
-    let divider = 120 * 2 / 5;
-    mouse(
-        &mut state,
-        MouseEventKind::Down(MouseButton::Left),
-        divider,
-        10,
-    );
-    mouse(&mut state, MouseEventKind::Drag(MouseButton::Left), 40, 10);
-    mouse(&mut state, MouseEventKind::Up(MouseButton::Left), 40, 10);
-    assert_eq!(state.divider, Some(40));
-    // The tab's name, then the pane.
-    mouse(&mut state, MouseEventKind::Down(MouseButton::Left), 56, 2);
-    assert_eq!(state.tab, Tab::Changes);
-}
-
-#[test]
-fn a_press_into_the_terminal_types_and_a_drag_copies() {
-    let mut state = state_with(120, 40, workers(2));
-    let watched = state.watched[0].id.clone();
-    live(&mut state, &watched, LiveBody::Attached { writer: false });
-    live(&mut state, &watched, LiveBody::Screen(Arc::default()));
-    mouse(&mut state, MouseEventKind::Down(MouseButton::Left), 80, 10);
-    mouse(&mut state, MouseEventKind::Drag(MouseButton::Left), 90, 10);
-    let effects = mouse(&mut state, MouseEventKind::Up(MouseButton::Left), 90, 10);
-    assert!(matches!(
-        &effects[..],
-        [Effect::Scroll {
-            to: ScrollTo::Copy,
-            ..
-        }]
-    ));
-    update(&mut state, code(KeyCode::Esc));
-    mouse(&mut state, MouseEventKind::Down(MouseButton::Left), 80, 10);
-    mouse(&mut state, MouseEventKind::Up(MouseButton::Left), 80, 10);
-    assert_eq!(state.typing, Some(watched));
 }
 
 #[test]

@@ -1,19 +1,28 @@
-//! Header, banner, tabs, message line and footer.
+//! Header, banner, tabs and footer: what is around the list and the tab.
 
-use super::pen::{Pen, Piece};
-use crate::dashboard::{
-    allowed::allowed,
-    dialog::{Dialog, LineFor},
-    keymap::{Action, Context},
-    state::{Focus, Level, Link, State, Tab},
-    text,
-    theme::Role,
+use crate::{
+    dashboard::{
+        app::{
+            actions::preconditions::check_preconditions,
+            focus::{Focus, Tab},
+            state::{AppState, CoordinatorLink},
+        },
+        dialogs::{dialog::Dialog, line::LinePurpose},
+        pages::terminal,
+        view::notice_line,
+        widgets::{
+            pen::{Pen, StyledText},
+            text,
+            theme::role::Role,
+        },
+    },
+    model::keys::{Action, Context},
 };
 use ratatui::layout::{Position, Rect};
 
 /// Instance, engine, version, hot mounts; the clock on the right. What is wrong comes before what
 /// is ordinary.
-pub fn header(state: &State, area: Rect, pen: &mut Pen<'_>) {
+pub fn header(state: &AppState, area: Rect, pen: &mut Pen<'_>) {
     let mut pieces = vec![pen.piece("Podbay", Role::Heading)];
     match &state.status {
         None => pieces.push(pen.piece("connecting to the coordinator", Role::Muted)),
@@ -21,7 +30,7 @@ pub fn header(state: &State, area: Rect, pen: &mut Pen<'_>) {
             pieces.push(pen.piece(status.instance.as_str(), Role::Text));
             let engine = &status.engine;
             let (name, version) = (&engine.name, &engine.version);
-            let mut ordinary: Vec<Piece> = Vec::new();
+            let mut ordinary: Vec<StyledText> = Vec::new();
             if engine.reachable {
                 ordinary.push(pen.piece(format!("{name} {version}"), Role::Muted));
                 if let Some(why) = &engine.error {
@@ -52,7 +61,7 @@ pub fn header(state: &State, area: Rect, pen: &mut Pen<'_>) {
             pieces.extend(ordinary);
         }
     }
-    let mut line = inset(area);
+    let mut line = notice_line::inset(area);
     if state.status.is_some() && line.width >= 30 {
         let clock = format!("{} UTC", text::clock(state.now_ms));
         let width = u16::try_from(text::width(&clock)).unwrap_or(0);
@@ -63,8 +72,8 @@ pub fn header(state: &State, area: Rect, pen: &mut Pen<'_>) {
 }
 
 /// Says that what is shown is not live.
-pub fn banner(state: &State, area: Rect, pen: &mut Pen<'_>) {
-    let Link::Gone { since_ms, reason } = &state.link else {
+pub fn banner(state: &AppState, area: Rect, pen: &mut Pen<'_>) {
+    let CoordinatorLink::Gone { since_ms, reason } = &state.link else {
         return;
     };
     let (at, age) = (
@@ -87,54 +96,8 @@ pub fn banner(state: &State, area: Rect, pen: &mut Pen<'_>) {
     }
 }
 
-/// Most lines that a message gets.
-const NOTICE_LINES: usize = 3;
-
-/// The last message with what can be done, or what is under way, cut into lines.
-pub fn notice_lines(state: &State, width: u16) -> Vec<(String, Role)> {
-    let columns = usize::from(inset(Rect::new(0, 0, width, 1)).width);
-    let (said, role) = match &state.notice {
-        Some(notice) => {
-            let (mark, role) = match notice.level {
-                Level::Info => ("", Role::Done),
-                Level::Error => ("error: ", Role::Error),
-            };
-            let hint = notice
-                .hint
-                .as_ref()
-                .map(|h| format!(" ({h})"))
-                .unwrap_or_default();
-            (format!("{mark}{}{hint}", notice.text), role)
-        }
-        None if under_way(state).is_empty() => return Vec::new(),
-        None => (format!("{}…", under_way(state)), Role::Working),
-    };
-    let mut lines = text::wrap(&said, columns);
-    if lines.len() > NOTICE_LINES {
-        // The rest goes into the last line, where it is cut with a mark.
-        let rest = lines.split_off(NOTICE_LINES - 1).join(" ");
-        lines.push(rest);
-    }
-    lines.into_iter().map(|line| (line, role)).collect()
-}
-
-/// What is under way, for people.
-fn under_way(state: &State) -> String {
-    let named = state.pending.iter().filter(|what| !what.is_empty());
-    named.map(String::as_str).collect::<Vec<_>>().join(", ")
-}
-
-/// Draws the message.
-pub fn notice(state: &State, area: Rect, pen: &mut Pen<'_>) {
-    let lines = notice_lines(state, area.width);
-    let area = inset(area);
-    for (y, (line, role)) in (area.top()..area.bottom()).zip(lines) {
-        pen.put_as(area.x, y, area.width, &line, role);
-    }
-}
-
 /// What a tab is called, and its place in the row of the tabs.
-fn tabs_at(state: &State, area: Rect) -> Vec<(Tab, Rect, String)> {
+fn tabs_at(state: &AppState, area: Rect) -> Vec<(Tab, Rect, String)> {
     let worker = state.selected_worker();
     let mut x = area.x + 1;
     let short = area.width < 50;
@@ -164,7 +127,7 @@ fn tabs_at(state: &State, area: Rect) -> Vec<(Tab, Rect, String)> {
 }
 
 /// The tab at a place of the screen.
-pub fn tab_at(state: &State, area: Rect, at: Position) -> Option<Tab> {
+pub fn tab_at(state: &AppState, area: Rect, at: Position) -> Option<Tab> {
     tabs_at(state, area)
         .into_iter()
         .find(|(_, place, _)| place.contains(at))
@@ -172,7 +135,7 @@ pub fn tab_at(state: &State, area: Rect, at: Position) -> Option<Tab> {
 }
 
 /// The names of the tabs, then whose they are.
-pub fn tabs(state: &State, area: Rect, pen: &mut Pen<'_>) {
+pub fn tabs(state: &AppState, area: Rect, pen: &mut Pen<'_>) {
     let focused = state.focus == Focus::Pane || state.typing.is_some();
     let border = if focused { Role::Focus } else { Role::Border };
     pen.rule(area, border);
@@ -189,14 +152,14 @@ pub fn tabs(state: &State, area: Rect, pen: &mut Pen<'_>) {
     };
     let mut pieces = vec![pen.piece(format!(" {}", worker.view.name), Role::Heading)];
     if state.tab == Tab::Terminal {
-        pieces.extend(super::terminal::status(state, worker, pen));
+        pieces.extend(terminal::view::status(state, worker, pen));
     }
     let reason = worker.reason();
     if !reason.is_empty() && state.is_live() {
         pieces.push(pen.piece(reason, worker.group().role()));
     }
     if state.tab == Tab::Terminal {
-        pieces.extend(super::terminal::own_title(worker, pen));
+        pieces.extend(terminal::view::own_title(worker, pen));
     }
     let rest = Rect {
         x: x + 1,
@@ -211,7 +174,7 @@ pub fn tabs(state: &State, area: Rect, pen: &mut Pen<'_>) {
 /// A key, what it does in a word, and the action where there is one.
 type FooterKey = (String, String, Option<Action>);
 
-fn footer_keys(state: &State) -> Vec<FooterKey> {
+fn footer_keys(state: &AppState) -> Vec<FooterKey> {
     let plain = |keys: &[(&str, &str)]| -> Vec<FooterKey> {
         keys.iter()
             .map(|(key, label)| ((*key).to_owned(), (*label).to_owned(), None))
@@ -239,8 +202,8 @@ fn footer_keys(state: &State) -> Vec<FooterKey> {
             plain(&[("Enter", "do it"), ("Up/Down", "choose"), ("Esc", "close")])
         }
         Some(Dialog::Line(line)) => match line.what {
-            LineFor::Reply { .. } => plain(&[("Enter", "send"), ("Esc", "cancel")]),
-            LineFor::Rename { .. } => plain(&[("Enter", "rename"), ("Esc", "cancel")]),
+            LinePurpose::Reply { .. } => plain(&[("Enter", "send"), ("Esc", "cancel")]),
+            LinePurpose::Rename { .. } => plain(&[("Enter", "rename"), ("Esc", "cancel")]),
         },
         None if state.late.is_some() => {
             let why = state.late.as_ref().map_or("", |late| late.why.as_str());
@@ -265,12 +228,12 @@ fn footer_keys(state: &State) -> Vec<FooterKey> {
                 ),
             ]
         }
-        None if super::searching(state) => plain(&[("Enter", "keep"), ("Esc", "forget")]),
+        None if state.search_is_typed() => plain(&[("Enter", "keep"), ("Esc", "forget")]),
         None => state
             .keymap
             .footer(state.contexts())
             .into_iter()
-            .filter(|(_, _, action)| allowed(state, *action).is_ok())
+            .filter(|(_, _, action)| check_preconditions(state, *action).is_ok())
             .map(|(key, label, action)| {
                 let label = match action {
                     Action::Enter if shows_output(state) => "output",
@@ -283,14 +246,14 @@ fn footer_keys(state: &State) -> Vec<FooterKey> {
 }
 
 /// Whether Enter leads to the output: there is no session to type into.
-fn shows_output(state: &State) -> bool {
+fn shows_output(state: &AppState) -> bool {
     let worker = state.selected_worker();
     state.focus == Focus::List && worker.is_some_and(|worker| !worker.attachable())
 }
 
 /// The keys that find room, and where.
-fn footer_places(state: &State, area: Rect) -> Vec<(Rect, FooterKey)> {
-    let area = inset(area);
+fn footer_places(state: &AppState, area: Rect) -> Vec<(Rect, FooterKey)> {
+    let area = notice_line::inset(area);
     let mut keys = footer_keys(state);
     // Help and quit stay when not everything fits.
     let columns = |(key, label, _): &FooterKey| {
@@ -326,7 +289,7 @@ fn footer_places(state: &State, area: Rect) -> Vec<(Rect, FooterKey)> {
 }
 
 /// The action whose key is at a place of the footer.
-pub fn footer_at(state: &State, area: Rect, at: Position) -> Option<Action> {
+pub fn footer_at(state: &AppState, area: Rect, at: Position) -> Option<Action> {
     footer_places(state, area)
         .into_iter()
         .find(|(place, _)| place.contains(at))
@@ -334,7 +297,7 @@ pub fn footer_at(state: &State, area: Rect, at: Position) -> Option<Action> {
 }
 
 /// The keys that do something now.
-pub fn footer(state: &State, area: Rect, pen: &mut Pen<'_>) {
+pub fn footer(state: &AppState, area: Rect, pen: &mut Pen<'_>) {
     for (place, (key, label, _)) in footer_places(state, area) {
         let mut x = pen.put_as(place.x, place.y, place.width, &key, Role::Key);
         if !key.is_empty() {
@@ -342,17 +305,5 @@ pub fn footer(state: &State, area: Rect, pen: &mut Pen<'_>) {
         }
         let room = place.right().saturating_sub(x);
         pen.put_as(x, place.y, room, &label, Role::Text);
-    }
-}
-
-/// Without the first and last column, where there is room for that.
-fn inset(area: Rect) -> Rect {
-    match area.width {
-        0..4 => area,
-        _ => Rect {
-            x: area.x + 1,
-            width: area.width - 2,
-            ..area
-        },
     }
 }

@@ -1,8 +1,14 @@
 //! One row a pool: how full it is, how well it serves, why it is not full.
 
-use super::pen::{Pen, Piece};
 use crate::{
-    dashboard::{state::State, text, theme::Role},
+    dashboard::{
+        app::state::AppState,
+        widgets::{
+            pen::{Pen, StyledText},
+            text,
+            theme::role::Role,
+        },
+    },
     wire::PoolView,
 };
 use ratatui::layout::Rect;
@@ -11,7 +17,7 @@ use ratatui::layout::Rect;
 const SPARKS: usize = 12;
 
 /// Draws as many pools as there are rows, those in trouble first.
-pub fn draw(state: &State, area: Rect, pen: &mut Pen<'_>) {
+pub fn draw(state: &AppState, area: Rect, pen: &mut Pen<'_>) {
     let mut pools: Vec<&PoolView> = state.pools.values().collect();
     pools.sort_by_key(|p| (!failing(p), !p.paused && !p.draining, p.profile.clone()));
     let rows = usize::from(area.height);
@@ -39,7 +45,13 @@ fn failing(pool: &PoolView) -> bool {
         .is_some_and(|f| f.retry_in_ms.is_some())
 }
 
-fn pieces(state: &State, pool: &PoolView, more: usize, narrow: bool, pen: &Pen<'_>) -> Vec<Piece> {
+fn pieces(
+    state: &AppState,
+    pool: &PoolView,
+    more: usize,
+    narrow: bool,
+    pen: &Pen<'_>,
+) -> Vec<StyledText> {
     let full = pool.warm >= pool.target;
     let mark = match full {
         true => pen.theme.glyph("◆", "="),

@@ -1,0 +1,4 @@
+//! The list of workers.
+
+pub mod columns;
+pub mod view;

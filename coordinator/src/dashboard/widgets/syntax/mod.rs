@@ -1,0 +1,4 @@
+//! Light syntax colouring of programs' text.
+
+pub mod highlight;
+pub mod language;
