@@ -61,7 +61,7 @@ fn everywhere(state: &mut State, action: Action, effects: &mut Vec<Effect>) -> b
         }
         Action::ToggleNotifications => {
             state.settings.notifications = state.settings.notifications.next();
-            let said = format!("notifications: {}", state.settings.notifications.word());
+            let said = format!("notifications: {}", state.settings.notifications.as_str());
             state.inform(said, None);
         }
         Action::NextTab => show_tab(state, state.tab.next(), state.focus),
