@@ -27,7 +27,9 @@ pub(super) fn program_if_any(words: &mut Vec<String>, at: &mut At<'_>) {
 
 /// The keys of a preset with those that take their place.
 pub(super) fn dashboard(dashboard: &mut DashboardConfig, at: &mut At<'_>) {
-    let given = at.given("leave_keys").and_then(|keys| keys.get_ref().as_array());
+    let given = at
+        .given("leave_keys")
+        .and_then(|keys| keys.get_ref().as_array());
     if given.is_none() {
         let usual = dashboard.keymap.leave_keys().iter();
         dashboard.leave_keys = usual.map(|keys| (*keys).to_owned()).collect();
@@ -41,7 +43,9 @@ pub(super) fn dashboard(dashboard: &mut DashboardConfig, at: &mut At<'_>) {
         let list = at.given("keys").and_then(|keys| keys.get_ref().get(action));
         let item = problem.index.and_then(|index| list?.get_ref().get(index));
         let span = item.or(list).map_or(0..0, Spanned::span);
-        let index = problem.index.map_or_else(String::new, |index| format!("[{index}]"));
+        let index = problem
+            .index
+            .map_or_else(String::new, |index| format!("[{index}]"));
         let key = format!("{}.keys.{action}{index}", at.key);
         at.layers.fault(&span, key, problem.wrong, problem.right);
     }
@@ -50,8 +54,9 @@ pub(super) fn dashboard(dashboard: &mut DashboardConfig, at: &mut At<'_>) {
 /// The keys that open a port only make sense together.
 pub(super) fn tcp(_: &mut Option<TcpConfig>, at: &mut At<'_>) {
     let is_given = |name: &&str| at.given(name).is_some();
-    let (given, missing): (Vec<&str>, Vec<&str>) =
-        ["tls_cert", "tls_key", "token_file"].into_iter().partition(is_given);
+    let (given, missing): (Vec<&str>, Vec<&str>) = ["tls_cert", "tls_key", "token_file"]
+        .into_iter()
+        .partition(is_given);
     if at.given("listen").is_none() {
         for name in given {
             let right = "add api.listen, or remove this key";

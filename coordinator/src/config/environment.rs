@@ -111,7 +111,12 @@ fn variables(env: &BTreeMap<String, String>, schema: &Json) -> Vec<(String, Stri
         .map(|key| (format!("PODBAY_{key}"), format!("*.{key}")));
     let of_sections = keys(Some(schema)).into_iter().flat_map(|section| {
         let inner = keys(property(Some(schema), &section)).into_iter();
-        inner.map(move |key| (format!("PODBAY_{section}_{key}"), format!("{section}.{key}")))
+        inner.map(move |key| {
+            (
+                format!("PODBAY_{section}_{key}"),
+                format!("{section}.{key}"),
+            )
+        })
     });
     former
         .into_iter()
@@ -146,12 +151,21 @@ fn lay(
     // A profile's name may have dots; its keys have none, but those below `env` may.
     let of_profile = match given.key.strip_prefix("*.") {
         Some(key) => Some((default_profile, key)),
-        None => given.key.strip_prefix("profiles.").and_then(|rest| rest.rsplit_once('.')),
+        None => given
+            .key
+            .strip_prefix("profiles.")
+            .and_then(|rest| rest.rsplit_once('.')),
     };
     let (path, leaf) = if let Some((name, key)) = of_profile {
-        (vec!["profiles", name, key], property(profile_schema(schema), key))
+        (
+            vec!["profiles", name, key],
+            property(profile_schema(schema), key),
+        )
     } else if let Some((section, key)) = given.key.split_once('.') {
-        (vec![section, key], property(property(Some(schema), section), key))
+        (
+            vec![section, key],
+            property(property(Some(schema), section), key),
+        )
     } else {
         (vec![], None)
     };

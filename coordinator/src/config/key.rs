@@ -31,7 +31,9 @@ impl Serialize for Shown {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Value(value) => value.serialize(serializer),
-            Self::Table(keys) => serializer.collect_map(keys.iter().map(|(key, value)| (key, value))),
+            Self::Table(keys) => {
+                serializer.collect_map(keys.iter().map(|(key, value)| (key, value)))
+            }
         }
     }
 }
@@ -58,7 +60,10 @@ pub(super) struct About {
 
 /// The lines of a documentation comment.
 pub(super) fn lines(docs: &[&str]) -> String {
-    let lines: Vec<&str> = docs.iter().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
+    let lines: Vec<&str> = docs
+        .iter()
+        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+        .collect();
     lines.join("\n")
 }
 
@@ -68,14 +73,19 @@ impl About {
         let Json::Object(mut schema) = (self.schema)() else {
             return Schema::new();
         };
-        schema.entry("description").or_insert_with(|| lines(self.description).into());
+        schema
+            .entry("description")
+            .or_insert_with(|| lines(self.description).into());
         let is_example = match &self.default {
             Some(Json::Array(items)) => !items.is_empty(),
             Some(Json::Bool(_) | Json::Object(_)) | None => false,
             Some(_) => !schema.contains_key("enum"),
         };
         let default = self.default.as_ref().filter(|_| is_example);
-        let examples = self.examples.clone().or(default.map(|default| json!([default])));
+        let examples = self
+            .examples
+            .clone()
+            .or(default.map(|default| json!([default])));
         schema.extend(examples.map(|examples| ("examples".to_owned(), examples)));
         schema
     }
@@ -87,7 +97,11 @@ pub(super) fn table_schema(docs: &[&'static str], keys: &[About]) -> Json {
     for key in keys {
         if key.is_group {
             let inner = (key.keys)();
-            properties.extend(inner.iter().map(|key| (key.name.to_owned(), key.described().into())));
+            properties.extend(
+                inner
+                    .iter()
+                    .map(|key| (key.name.to_owned(), key.described().into())),
+            );
         } else {
             properties.insert(key.name.to_owned(), key.described().into());
         }
@@ -208,9 +222,15 @@ impl<'a> At<'a> {
     }
 
     /// Notes a fault of a key of this table.
-    pub(super) fn fault_of(&mut self, name: &str, wrong: impl Into<String>, right: impl Into<String>) {
+    pub(super) fn fault_of(
+        &mut self,
+        name: &str,
+        wrong: impl Into<String>,
+        right: impl Into<String>,
+    ) {
         let span = self.span_of(name);
-        self.layers.fault(&span, dotted(&self.key, name), wrong, right);
+        self.layers
+            .fault(&span, dotted(&self.key, name), wrong, right);
     }
 
     /// Reads text; notes what is wrong with it.

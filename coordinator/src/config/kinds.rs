@@ -8,7 +8,10 @@ use super::{
     section::Section,
     values::{self, Refused},
 };
-use crate::model::{Egress, EgressError, EgressRule, LimitError, keys::{ENTRIES, Entry}};
+use crate::model::{
+    Egress, EgressError, EgressRule, LimitError,
+    keys::{ENTRIES, Entry},
+};
 use serde_json::{Value as Json, json};
 use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, time::Duration};
 use toml::{Spanned, Value, de::DeValue};
@@ -26,7 +29,11 @@ pub(super) fn text<T: 'static>(
     show: fn(&T) -> String,
 ) -> Kind<T> {
     let read = move |at: &mut At<'_>| at.parse(parse);
-    Kind::new(|| json!({ "type": "string" }), read, move |value| shown(show(value)))
+    Kind::new(
+        || json!({ "type": "string" }),
+        read,
+        move |value| shown(show(value)),
+    )
 }
 
 /// Text that is kept as `parse` gives it.
@@ -40,10 +47,7 @@ pub(super) fn path() -> Kind<PathBuf> {
 }
 
 /// A list of texts that `parse` judges.
-fn list<T: 'static>(
-    parse: fn(&str) -> Result<T, Refused>,
-    show: fn(&T) -> String,
-) -> Kind<Vec<T>> {
+fn list<T: 'static>(parse: fn(&str) -> Result<T, Refused>, show: fn(&T) -> String) -> Kind<Vec<T>> {
     let read = move |at: &mut At<'_>| {
         let items = at.given.get_ref().as_array()?;
         Some(at.items(items, |item| item.parse(parse)))
@@ -86,7 +90,8 @@ pub(super) fn truth() -> Kind<bool> {
 /// A whole number.
 pub(super) fn whole(bounds: RangeInclusive<u32>) -> Kind<u32> {
     let (least, most) = (*bounds.start(), *bounds.end());
-    let schema = move || json!({ "type": "integer", "format": "uint32", "minimum": least, "maximum": most });
+    let schema =
+        move || json!({ "type": "integer", "format": "uint32", "minimum": least, "maximum": most });
     let read = move |at: &mut At<'_>| at.parse(|given| values::whole(given, bounds.clone()));
     Kind::new(schema, read, |number| shown(*number))
 }
@@ -102,17 +107,20 @@ pub(super) fn duration_or_zero(bounds: RangeInclusive<Duration>) -> Kind<Duratio
 }
 
 fn time(bounds: RangeInclusive<Duration>, or_zero: bool) -> Kind<Duration> {
-    let read = move |at: &mut At<'_>| {
-        at.parse(|given| values::duration(given, bounds.clone(), or_zero))
-    };
-    Kind::new(|| json!({ "type": "string" }), read, |value| {
-        shown(humantime::format_duration(*value).to_string())
-    })
+    let read =
+        move |at: &mut At<'_>| at.parse(|given| values::duration(given, bounds.clone(), or_zero));
+    Kind::new(
+        || json!({ "type": "string" }),
+        read,
+        |value| shown(humantime::format_duration(*value).to_string()),
+    )
 }
 
 /// An OCI runtime's name.
 pub(super) fn runtime() -> Kind<Option<String>> {
-    text(values::runtime, |name| name.clone().unwrap_or_else(|| "default".to_owned()))
+    text(values::runtime, |name| {
+        name.clone().unwrap_or_else(|| "default".to_owned())
+    })
 }
 
 /// A number of bytes.
@@ -129,9 +137,11 @@ pub(super) fn limit(
     show: fn(u64) -> Value,
 ) -> Kind<Option<u64>> {
     let read = move |at: &mut At<'_>| at.parse(|given| values::limit(given, parse));
-    Kind::new(move || json!({ "type": [number, "string"] }), read, move |limit| {
-        Some(Shown::Value(limit.map_or_else(|| "none".into(), show)))
-    })
+    Kind::new(
+        move || json!({ "type": [number, "string"] }),
+        read,
+        move |limit| Some(Shown::Value(limit.map_or_else(|| "none".into(), show))),
+    )
 }
 
 /// Bytes in the largest unit that divides them.
@@ -164,7 +174,9 @@ fn by_name<T: 'static>(
     show: impl Fn(&T) -> Option<Shown> + 'static,
 ) -> Kind<BTreeMap<String, T>> {
     let show_all = move |values: &BTreeMap<String, T>| {
-        let shown = values.iter().filter_map(|(name, value)| Some((name.clone(), show(value)?)));
+        let shown = values
+            .iter()
+            .filter_map(|(name, value)| Some((name.clone(), show(value)?)));
         let shown: Vec<_> = shown.collect();
         (!shown.is_empty()).then_some(Shown::Table(shown))
     };
@@ -210,9 +222,12 @@ pub(super) fn destinations() -> Kind<Egress> {
     let read = |at: &mut At<'_>| Some(egress(at).unwrap_or(Egress::None));
     Kind::new(schema, read, |egress| match egress {
         Egress::Open | Egress::None => shown(egress.to_string()),
-        Egress::List(rules) => {
-            shown(rules.iter().map(EgressRule::to_string).collect::<Vec<String>>())
-        }
+        Egress::List(rules) => shown(
+            rules
+                .iter()
+                .map(EgressRule::to_string)
+                .collect::<Vec<String>>(),
+        ),
     })
 }
 
@@ -250,7 +265,11 @@ fn egress(at: &mut At<'_>) -> Option<Egress> {
         })
     });
     // Nothing listed is nothing allowed.
-    Some(if rules.is_empty() { Egress::None } else { Egress::List(rules) })
+    Some(if rules.is_empty() {
+        Egress::None
+    } else {
+        Egress::List(rules)
+    })
 }
 
 /// A table of the file: `[log]`.
@@ -265,8 +284,7 @@ pub(super) fn table<S: Section>() -> Kind<S> {
 
 /// Tables by name: `[profiles.NAME]`.
 pub(super) fn tables<S: Section>(check: fn(&mut S, &mut At<'_>)) -> Kind<BTreeMap<String, S>> {
-    let schema =
-        || json!({ "type": "object", "default": {}, "additionalProperties": S::schema() });
+    let schema = || json!({ "type": "object", "default": {}, "additionalProperties": S::schema() });
     let table = table::<S>().checked(check);
     let read = move |_: &str, at: &mut At<'_>| (table.read)(at);
     of_section::<S, _>(by_name(schema, read, shown_section))

@@ -23,9 +23,7 @@ pub use sections::{
     PoolConfig, Profile, TcpConfig, WorkspaceConfig,
 };
 pub use values::{DetachKeysError, parse_detach_keys};
-pub use words::{
-    LogFormat, Network, Notifications, Rehome, SORTS, SecurityProfile, ThemeChoice,
-};
+pub use words::{LogFormat, Network, Notifications, Rehome, SORTS, SecurityProfile, ThemeChoice};
 
 use crate::model::ProfileName;
 use key::{At, Shown};

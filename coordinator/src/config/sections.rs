@@ -19,8 +19,8 @@ use super::{
     key::{About, At, Kind, Shown},
     kinds::{
         billionths, bytes, count, destinations, duration, duration_or_zero, group, keys_of_actions,
-        limit, optional_group, path, paths, runtime, size, string, strings, table, tables, text, truth,
-        variables, whole, word,
+        limit, optional_group, path, paths, runtime, size, string, strings, table, tables, text,
+        truth, variables, whole, word,
     },
     section::{Section, section},
     values,

@@ -31,12 +31,18 @@ const PROFILE_BEGINS: &str = "\
 const PROFILE_ENDS: &str = "[env]\n# LANG = \"C.UTF-8\"\n";
 
 /// Keys that stand under the comment of the key before them.
-const WITHOUT_COMMENT: [&str; 6] =
-    ["max_warm", "cpus", "pids", "tls_cert", "tls_key", "token_file"];
+const WITHOUT_COMMENT: [&str; 6] = [
+    "max_warm",
+    "cpus",
+    "pids",
+    "tls_cert",
+    "tls_key",
+    "token_file",
+];
 /// Keys that begin a part of the profile's file.
 const PARTS: [&str; 5] = ["min_warm", "isolation", "rehome", "memory", "env"];
 /// Keys that stand elsewhere than in `podbay config show`, and after which one.
-const MOVED: [(&str, &str); 1] = [("egress", "runtime")];
+const MOVED: [(&str, &str); 2] = [("network", "read_only"), ("runtime", "network")];
 
 /// A table's keys, those of groups among them, in the order of the file.
 fn keys(all: Vec<About>) -> Vec<About> {
@@ -108,7 +114,10 @@ fn the_seed_files_show_what_the_keys_say() {
     profile.push_str(PROFILE_ENDS);
 
     let volumes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../volumes");
-    for (name, right) in [("config/podbay.toml", file), ("profiles/default.toml", profile)] {
+    for (name, right) in [
+        ("config/podbay.toml", file),
+        ("profiles/default.toml", profile),
+    ] {
         let path = volumes.join(name);
         if std::env::var_os("UPDATE_SEED").is_some() {
             std::fs::write(&path, &right).unwrap();

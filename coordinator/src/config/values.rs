@@ -273,7 +273,9 @@ pub(super) fn host(given: &str) -> Result<String, Refused> {
 
 /// The origin of web pages.
 pub(super) fn origin(given: &str) -> Result<String, Refused> {
-    let mut rests = ["https://", "http://"].into_iter().filter_map(|scheme| given.strip_prefix(scheme));
+    let mut rests = ["https://", "http://"]
+        .into_iter()
+        .filter_map(|scheme| given.strip_prefix(scheme));
     if rests.any(|rest| host(rest).is_ok()) && !given.bytes().any(|b| b.is_ascii_uppercase()) {
         return Ok(given.to_owned());
     }
