@@ -11,6 +11,7 @@ use crate::model::{did_you_mean, keys::Bindings};
 use toml::Spanned;
 
 /// There is a program in a command.
+#[expect(clippy::ptr_arg, reason = "what `Kind::checked` takes for a list")]
 pub(super) fn program(words: &mut Vec<String>, at: &mut At<'_>) {
     if words.first().is_none_or(String::is_empty) {
         let right = "give the program and its arguments, such as [\"bash\", \"-l\"]";

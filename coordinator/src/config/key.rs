@@ -114,11 +114,14 @@ pub(super) fn table_schema(docs: &[&'static str], keys: &[About]) -> Json {
     })
 }
 
+type Read<T> = Box<dyn Fn(&mut At<'_>) -> Option<T>>;
+type Write<T> = Box<dyn Fn(&T) -> Option<Shown>>;
+
 /// A kind of value: what a key takes, and how that is read and written.
 pub(super) struct Kind<T> {
     pub(super) about: About,
-    pub(super) read: Box<dyn Fn(&mut At<'_>) -> Option<T>>,
-    write: Box<dyn Fn(&T) -> Option<Shown>>,
+    pub(super) read: Read<T>,
+    write: Write<T>,
 }
 
 impl<T: 'static> Kind<T> {

@@ -276,7 +276,9 @@ fn egress(at: &mut At<'_>) -> Option<Egress> {
 pub(super) fn table<S: Section>() -> Kind<S> {
     let schema = || {
         let mut schema = S::schema();
-        schema["default"] = json!({});
+        if let Some(schema) = schema.as_object_mut() {
+            schema.insert("default".to_owned(), json!({}));
+        }
         schema
     };
     of_section::<S, _>(Kind::new(schema, S::read, shown_section).default(json!({})))

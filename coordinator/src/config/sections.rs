@@ -38,6 +38,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 /// Most warm workers of one profile.
 const MAX_WARM: u32 = 64;
+/// The largest body of a request that can be configured.
+const MAX_BODY: usize = 64 << 20;
 const ISOLATIONS: [Isolation; 3] = [Isolation::Bind, Isolation::Overlay, Isolation::None];
 
 section! {
@@ -163,7 +165,7 @@ section! {
     /// The API.
     pub struct ApiConfig {
         /// Largest request body.
-        max_body: usize = size(16 << 10..=64 << 20), "1m";
+        max_body: usize = size(16 << 10..=MAX_BODY), "1m";
         /// The API over TCP, when it is configured. Read at the start alone.
         tcp: Option<TcpConfig> = optional_group().checked(checks::tcp);
     }
