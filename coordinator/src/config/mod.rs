@@ -1,36 +1,34 @@
 //! Configuration: file, environment and flags become one checked struct before anything binds.
 //!
-//! Flags > environment > `podbay.toml` > `profiles/NAME.toml` > defaults, key by key. All faults
-//! are found in one go, each with its place and what would be right. Reads files; must never
-//! write any.
+//! Owns the order: flags > environment > `podbay.toml` > `profiles/NAME.toml` > defaults, key by
+//! key. Finds all faults in one go, each with its place and what would be right; never writes files.
 
-mod check;
-mod check_api;
-mod check_dashboard;
-mod dashboard;
-mod egress;
+mod checks;
+mod environment;
 mod error;
-mod fields;
-mod overlay;
-mod raw;
-mod tree;
-mod types;
-mod write;
+mod key;
+mod kinds;
+mod layers;
+mod section;
+mod sections;
+#[cfg(test)]
+mod seed_tests;
+mod values;
+mod words;
 
-pub use dashboard::{Notifications, SORTS, ThemeChoice};
+pub use environment::Overrides;
 pub use error::{ConfigError, ConfigErrors, Origin};
-pub use fields::{DetachKeysError, parse_detach_keys};
-pub use overlay::Overrides;
-pub use raw::schema;
-pub use types::{
-    ApiConfig, AttachConfig, Config, DashboardConfig, Defaults, EngineConfig, LogConfig, LogFormat,
-    Network, PoolConfig, Profile, Rehome, SecurityProfile, TcpConfig, WorkspaceConfig,
+pub use sections::{
+    ApiConfig, AttachConfig, Config, DashboardConfig, Defaults, EngineConfig, LogConfig,
+    PoolConfig, Profile, TcpConfig, WorkspaceConfig,
 };
-pub use write::to_toml;
+pub use values::{DetachKeysError, parse_detach_keys};
+pub use words::{LogFormat, Network, Notifications, Rehome, SORTS, SecurityProfile, ThemeChoice};
 
 use crate::model::ProfileName;
-use raw::RawConfig;
-use serde::Deserialize;
+use key::{At, Shown};
+use layers::{Layer, Layers};
+use section::Section;
 use std::{
     collections::BTreeMap,
     io::{ErrorKind, Read},
@@ -40,10 +38,9 @@ use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
-use tree::{Layer, Layers};
 
 /// Larger files are no configuration.
-const MOST_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Where configuration comes from.
 #[derive(Debug, Clone, Default)]
@@ -131,51 +128,70 @@ fn build(
     profiles: Vec<(String, PathBuf, String)>,
     sources: &Sources,
 ) -> Result<Config, ConfigErrors> {
-    let schema = raw::schema_value();
-    let of_profile = overlay::profile_schema(&schema)
+    let schema = Config::schema();
+    let of_profile = environment::profile_schema(&schema)
         .cloned()
         .unwrap_or_default();
     let mut tree = DeTable::new();
     for (name, path, text) in profiles {
         let table = layers.parse(path, &text, &format!("profiles.{name}"), &of_profile);
         let table = Spanned::new(0..0, DeValue::Table(table));
-        tree::put(&mut tree, &["profiles", name.as_str()], table);
+        layers::put(&mut tree, &["profiles", name.as_str()], table);
     }
     if let Some((path, text)) = file {
         let table = layers.parse(path, &text, "", &schema);
-        tree::overlay(&mut tree, table);
+        layers::overlay(&mut tree, table);
     }
-    let default_profile = overlay::outside(&mut layers, &mut tree, sources, &schema);
+    environment::outside(&mut layers, &mut tree, sources, &schema);
 
-    let whole = toml::de::Deserializer::from(Spanned::new(0..0, tree));
-    let raw = match RawConfig::deserialize(whole) {
-        Ok(raw) => raw,
-        Err(error) => {
-            // The tree has been checked against the schema of the very same structs.
-            let span = error.span().unwrap_or(0..0);
-            layers.fault(&span, "", error.message().to_owned(), "");
-            RawConfig::default()
-        }
-    };
-    let config = check::Checker {
+    let tree = Spanned::new(0..0, DeValue::Table(tree));
+    let mut at = At {
         layers: &mut layers,
+        key: String::new(),
+        given: &tree,
+    };
+    let mut config = Config::read(&mut at);
+    if let Some(config) = &mut config {
+        checks::config(config, &mut at);
     }
-    .config(&raw, default_profile);
-    if layers.errors.is_empty() {
-        Ok(config)
-    } else {
-        Err(ConfigErrors(layers.errors))
+    match config {
+        Some(config) if layers.errors.is_empty() => Ok(config),
+        _ => Err(ConfigErrors(layers.errors)),
     }
 }
 
-/// A file's text; a fault and `None` when it cannot be had.
+/// The configuration as TOML, every key written out. Loading it gives the same configuration.
+///
+/// ```
+/// let config = coordinator::config::parse("podbay.toml".as_ref(), "").unwrap();
+/// let text = coordinator::config::to_toml(&config);
+/// assert_eq!(coordinator::config::parse("x".as_ref(), &text).unwrap(), config);
+/// ```
+#[must_use]
+pub fn to_toml(config: &Config) -> String {
+    toml::to_string(&Shown::Table(config.shown())).unwrap_or_default()
+}
+
+/// The JSON schema of `podbay.toml` (draft 2020-12), as text.
+#[must_use]
+pub fn schema() -> String {
+    let mut schema = Config::schema();
+    if let Some(root) = schema.as_object_mut() {
+        let draft = "https://json-schema.org/draft/2020-12/schema";
+        root.insert("$schema".to_owned(), draft.into());
+        root.insert("title".to_owned(), "podbay.toml".into());
+    }
+    format!("{schema:#}\n")
+}
+
+/// A file's text; a fault and `None` when it cannot be read.
 fn read(layers: &mut Layers, path: &Path) -> Option<String> {
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path);
-    let read = file.and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes));
+    let read = file.and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
     let wrong = match read {
         Err(error) => format!("cannot be read: {error}"),
-        Ok(_) if bytes.len() as u64 > MOST_BYTES => "is larger than 1 MiB".to_owned(),
+        Ok(_) if bytes.len() as u64 > MAX_BYTES => "is larger than 1 MiB".to_owned(),
         Ok(_) => match String::from_utf8(bytes) {
             Ok(text) => return Some(text),
             Err(error) => {

@@ -63,13 +63,13 @@ impl Settings {
         let mut preset = given.word("keymap", Preset::named, &Preset::ALL.map(Preset::as_str));
         let mut theme = given.word(
             "theme",
-            ThemeChoice::named,
-            &ThemeChoice::ALL.map(ThemeChoice::word),
+            ThemeChoice::of,
+            &ThemeChoice::ALL.map(ThemeChoice::as_str),
         );
         let notifications = given.word(
             "notifications",
-            Notifications::named,
-            &Notifications::ALL.map(Notifications::word),
+            Notifications::of,
+            &Notifications::ALL.map(Notifications::as_str),
         );
         let sort = given.word("sort", Sort::named, &Sort::ALL.map(Sort::word));
         let (mouse, clipboard) = (given.truth("mouse"), given.truth("clipboard"));
@@ -78,7 +78,7 @@ impl Settings {
         if let Some(one) = environment("PODBAY_KEYMAP", Preset::named, env, &mut problems) {
             preset = Some(one);
         }
-        let own_theme = environment("PODBAY_THEME", ThemeChoice::named, env, &mut problems);
+        let own_theme = environment("PODBAY_THEME", ThemeChoice::of, env, &mut problems);
         theme = own_theme.or(theme);
         let preset = preset.unwrap_or_default();
         Self {

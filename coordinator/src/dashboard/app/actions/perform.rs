@@ -69,7 +69,7 @@ fn everywhere(state: &mut AppState, action: Action, effects: &mut Vec<Effect>) -
         }
         Action::ToggleNotifications => {
             state.settings.notifications = state.settings.notifications.next();
-            let said = format!("notifications: {}", state.settings.notifications.word());
+            let said = format!("notifications: {}", state.settings.notifications.as_str());
             state.inform(said, None);
         }
         Action::NextTab => tabs::show_tab(state, state.tab.next(), state.focus),

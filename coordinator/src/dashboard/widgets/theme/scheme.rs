@@ -103,7 +103,7 @@ impl Theme {
             Scheme::HighContrast => ThemeChoice::HighContrast,
             Scheme::None => ThemeChoice::None,
         }
-        .word()
+        .as_str()
     }
 
     /// The same glyphs in other colours.

@@ -1,7 +1,9 @@
-//! Single values: text to what it means, or what is wrong with it and what would be right.
+//! Texts of single values: what each means, or what is wrong with it and what would be right.
+//!
+//! Owns these rules. Never knows which key a value is of.
 
 use crate::model::{VARIABLE_RULE, did_you_mean, is_variable_name};
-use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 /// A value was refused: what is wrong with it, what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,24 @@ fn quoted(given: &str) -> String {
         short.push('…');
     }
     format!("{short:?}")
+}
+
+/// Any text.
+pub(super) fn as_given(given: &str) -> Result<String, Refused> {
+    Ok(given.to_owned())
+}
+
+/// Text that a process can get; `part` is what it is for the process.
+pub(super) fn without_nul(given: &str, part: &str) -> Result<String, Refused> {
+    if given.contains('\0') {
+        return refused(format!("a NUL byte cannot be part of {part}"), "");
+    }
+    Ok(given.to_owned())
+}
+
+/// A program or one of its arguments.
+pub(super) fn argument(given: &str) -> Result<String, Refused> {
+    without_nul(given, "a command")
 }
 
 /// A duration as `humantime` writes it, within bounds; zero too when `or_zero`.
@@ -143,12 +163,10 @@ pub(super) fn runtime(given: &str) -> Result<Option<String>, Refused> {
     } else if (1..=128).contains(&given.len()) && given.bytes().all(good) {
         Ok(Some(given.to_owned()))
     } else {
-        Err(Refused {
-            wrong: format!("{given:?} is no name of a runtime"),
-            right: "give a name that `docker info` lists under Runtimes, such as \"runsc\", or \
-                    \"default\""
-                .to_owned(),
-        })
+        refused(
+            format!("{given:?} is no name of a runtime"),
+            "give a name that `docker info` lists under Runtimes, such as \"runsc\", or \"default\"",
+        )
     }
 }
 
@@ -227,6 +245,45 @@ pub(super) fn absolute(given: &str) -> Result<PathBuf, Refused> {
             "give a path that starts with / and has no .. in it",
         )
     }
+}
+
+/// An IP address and a port.
+pub(super) fn address(given: &str) -> Result<SocketAddr, Refused> {
+    match given.trim().parse::<SocketAddr>() {
+        Ok(address) if address.port() != 0 => Ok(address),
+        _ => refused(
+            format!("{given:?} is no address with a port"),
+            "give an IP address and a port, such as \"0.0.0.0:7777\" or \"[::1]:7777\"",
+        ),
+    }
+}
+
+/// A host's name.
+pub(super) fn host(given: &str) -> Result<String, Refused> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b);
+    if (1..=253).contains(&given.len()) && given.bytes().all(plain) {
+        return Ok(given.to_ascii_lowercase());
+    }
+    let short: String = given.chars().take(60).collect();
+    refused(
+        format!("{short:?} is no host name"),
+        "give the name alone, such as \"bay.example\"",
+    )
+}
+
+/// The origin of web pages.
+pub(super) fn origin(given: &str) -> Result<String, Refused> {
+    let mut rests = ["https://", "http://"]
+        .into_iter()
+        .filter_map(|scheme| given.strip_prefix(scheme));
+    if rests.any(|rest| host(rest).is_ok()) && !given.bytes().any(|b| b.is_ascii_uppercase()) {
+        return Ok(given.to_owned());
+    }
+    let short: String = given.chars().take(60).collect();
+    refused(
+        format!("{short:?} is no origin"),
+        "give scheme and host in small letters, such as \"https://bay.example\"",
+    )
 }
 
 /// A log filter: a level, or `module=level`, separated by commas.
@@ -308,14 +365,14 @@ pub(super) fn detach_keys(given: &str) -> Result<String, Refused> {
 }
 
 /// Most keys of a sequence that gives the keys back to the dashboard.
-const MOST_LEAVE_KEYS: usize = 4;
+const MAX_LEAVE_KEYS: usize = 4;
 
 /// A key sequence that is fit for giving the keys back to the dashboard.
 pub(super) fn leave_keys(given: &str) -> Result<String, Refused> {
     let right = "begin with a control key, such as \"ctrl-q\" or \"ctrl-b,d\"";
     match parse_detach_keys(given) {
-        Ok(bytes) if bytes.len() > MOST_LEAVE_KEYS => refused(
-            format!("{} are more than {MOST_LEAVE_KEYS} keys", quoted(given)),
+        Ok(bytes) if bytes.len() > MAX_LEAVE_KEYS => refused(
+            format!("{} are more than {MAX_LEAVE_KEYS} keys", quoted(given)),
             right,
         ),
         Ok(bytes) => match bytes.first() {

@@ -1,8 +1,11 @@
 //! Files, environment and flags as one tree of values that still know where they came from.
 //!
-//! Each layer gets a range of offsets of its own, so that a value's span says both the layer and
-//! the place in it. The walk checks keys and types against the schema, collects every fault, and
-//! drops what is faulty, so that the rest can still be checked.
+//! Owns the layers and what was found wrong so far. Checks names and types of keys against the
+//! schema; never what a value means.
+
+// Each layer gets a range of offsets of its own, so that a value's span says both the layer and
+// the place in it. The walk collects every fault, and drops what is faulty, so that the rest can
+// still be checked. Numbers become texts, which is what the kinds of values read.
 
 use super::error::{ConfigError, Origin};
 use crate::model::{ProfileName, did_you_mean};
@@ -14,7 +17,7 @@ use toml::{
 };
 
 /// Faults of one file's syntax that are reported.
-const MOST_SYNTAX_ERRORS: usize = 10;
+const MAX_SYNTAX_ERRORS: usize = 10;
 
 /// What values may come from.
 pub(super) enum Layer {
@@ -92,16 +95,6 @@ impl Layers {
         });
     }
 
-    /// Notes a fault of something nobody gave.
-    pub(super) fn fault_nowhere(&mut self, key: &str, wrong: String, right: String) {
-        self.errors.push(ConfigError {
-            origin: Origin::Default,
-            key: key.to_owned(),
-            wrong,
-            right,
-        });
-    }
-
     /// Parses a file's text; `at` is where its table belongs (`profiles.NAME`), `schema` what it
     /// should look like.
     pub(super) fn parse(
@@ -119,7 +112,7 @@ impl Layers {
         if faults.is_empty() {
             return self.walk(table.into_inner(), base, at, schema);
         }
-        for fault in faults.iter().take(MOST_SYNTAX_ERRORS) {
+        for fault in faults.iter().take(MAX_SYNTAX_ERRORS) {
             let span = fault.span().unwrap_or(0..0);
             let span = base + span.start..base + span.end;
             let wrong = fault.message().replace('\n', ", ");
