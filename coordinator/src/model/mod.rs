@@ -11,6 +11,9 @@ mod nearest;
 pub(crate) mod needs;
 mod path;
 mod rate;
+#[cfg(test)]
+#[path = "../../../tests/support/seeds.rs"]
+pub(crate) mod seeds;
 mod state;
 
 pub use egress::{Egress, EgressError, EgressHost, EgressRule, forbidden, normal};
