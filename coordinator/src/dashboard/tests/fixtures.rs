@@ -8,7 +8,7 @@ use crate::{
         update::update,
         view,
     },
-    model::{HostPath, Isolation, Limits, WorkerState},
+    model::{HostPath, Isolation, WorkerState},
     wire::*,
 };
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -83,11 +83,8 @@ pub fn worker(
         name: name.into(),
         profile: "claude".into(),
         state,
-        why: None,
-        paused: None,
         created_ms: NOW - (n + 3) * MINUTE,
         claimed_ms: claimed.then(|| NOW - (n + 1) * 7 * MINUTE),
-        ended_ms: None,
         container: Some("c0ffee".into()),
         image: "podbay/worker:claude".into(),
         project: claimed.then(|| HostPath::new("/home/me/shop")),
@@ -97,7 +94,6 @@ pub fn worker(
             Isolation::None
         },
         warm_start: true,
-        limits: Limits::default(),
         argv: if claimed {
             vec!["claude".into()]
         } else {
@@ -120,7 +116,6 @@ pub fn worker(
             seq: n,
             since_ms: NOW - n * MINUTE,
         }),
-        title: String::new(),
         size: claimed.then(Size::default),
         clients: u32::from(n == 2),
         readings: Readings {
@@ -131,19 +126,9 @@ pub fn worker(
             pids_refused: Some(0),
             oom_kills: Some(0),
         },
-        exit: None,
-        oom: false,
         unapplied: n % 4 == 1,
         remove: true,
-        ports: Vec::new(),
-        changes: None,
-        mounts: Vec::new(),
-        security: String::new(),
-        network: String::new(),
-        egress: String::new(),
-        egress_denied: None,
-        restarts: 0,
-        agent: None,
+        ..WorkerView::default()
     }
 }
 
