@@ -1,7 +1,10 @@
 //! HTTP/1.1 calls: one idle connection is kept, every call has a deadline.
 
-use super::{ClientError, Target, exec::chain, transport::Notes};
-use crate::wire::{ApiError, ErrorKind};
+use super::{Notes, Target, chain};
+use crate::{
+    client::ClientError,
+    wire::{ApiError, ErrorKind},
+};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
@@ -24,28 +27,28 @@ const MAX_ANSWER: usize = 256 << 20;
 const READY: Duration = Duration::from_millis(50);
 
 /// An open connection that no call is using.
-pub(super) struct Link {
+pub(in crate::client) struct Link {
     sender: SendRequest<Full<Bytes>>,
     notes: Notes,
 }
 
 /// Makes calls on a target.
-pub(super) struct Http {
-    pub(super) target: Target,
+pub(in crate::client) struct Http {
+    pub(in crate::client) target: Target,
     idle: Mutex<Option<Link>>,
 }
 
 /// A request before it is sent; it may have to be sent again on a new connection.
 #[derive(Clone)]
-pub(super) struct Call {
-    pub(super) method: Method,
-    pub(super) path: String,
-    pub(super) body: Bytes,
-    pub(super) headers: Vec<(header::HeaderName, String)>,
+pub(in crate::client) struct Call {
+    pub(in crate::client) method: Method,
+    pub(in crate::client) path: String,
+    pub(in crate::client) body: Bytes,
+    pub(in crate::client) headers: Vec<(header::HeaderName, String)>,
 }
 
 impl Call {
-    pub(super) fn new(method: Method, path: impl Into<String>) -> Self {
+    pub(in crate::client) fn new(method: Method, path: impl Into<String>) -> Self {
         Self {
             method,
             path: path.into(),
@@ -54,14 +57,14 @@ impl Call {
         }
     }
 
-    pub(super) fn body(mut self, kind: &str, body: impl Into<Bytes>) -> Self {
+    pub(in crate::client) fn body(mut self, kind: &str, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
         self.headers.push((header::CONTENT_TYPE, kind.to_owned()));
         self
     }
 
     /// For messages: `GET /v1/status`.
-    pub(super) fn what(&self) -> String {
+    pub(in crate::client) fn what(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
 
@@ -94,7 +97,7 @@ impl Call {
 }
 
 impl Http {
-    pub(super) fn new(target: Target) -> Self {
+    pub(in crate::client) fn new(target: Target) -> Self {
         Self {
             target,
             idle: Mutex::new(None),
@@ -138,7 +141,7 @@ impl Http {
 
     /// Sends a call and waits for the answer's head. A kept connection that turns out to be closed
     /// is replaced, when the request cannot have been carried out.
-    pub(super) async fn send(
+    pub(in crate::client) async fn send(
         &self,
         call: &Call,
     ) -> Result<(Response<Incoming>, Link), ClientError> {
@@ -170,7 +173,7 @@ impl Http {
     }
 
     /// Sends a call and collects the answer within the deadline.
-    pub(super) async fn collect(
+    pub(in crate::client) async fn collect(
         &self,
         call: &Call,
         deadline: Duration,
@@ -201,7 +204,7 @@ impl Http {
     }
 
     /// The same with the answer understood.
-    pub(super) async fn json<T: DeserializeOwned>(
+    pub(in crate::client) async fn json<T: DeserializeOwned>(
         &self,
         call: &Call,
         deadline: Duration,
@@ -211,7 +214,7 @@ impl Http {
     }
 
     /// The same with the answer's headers.
-    pub(super) async fn json_with_headers<T: DeserializeOwned>(
+    pub(in crate::client) async fn json_with_headers<T: DeserializeOwned>(
         &self,
         call: &Call,
         deadline: Duration,
@@ -225,7 +228,7 @@ impl Http {
     }
 
     /// Sends a call whose answer is a stream; only its head has a deadline.
-    pub(super) async fn stream(
+    pub(in crate::client) async fn stream(
         &self,
         call: &Call,
         expected: StatusCode,
@@ -286,7 +289,7 @@ fn said() -> Option<&'static str> {
 }
 
 /// Runs a call under a deadline.
-pub(super) async fn within<T>(
+pub(in crate::client) async fn within<T>(
     deadline: Duration,
     what: &str,
     call: impl Future<Output = Result<T, ClientError>>,

@@ -1,9 +1,7 @@
 //! The coordinator over TCP, with TLS and a token.
 
-use super::{
-    ClientError, Target,
-    transport::{Connection, Notes},
-};
+use super::{Connection, Notes, Target};
+use crate::client::ClientError;
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring::default_provider,
@@ -22,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Where the coordinator listens, and what opens it.
 pub struct TlsTarget {
     /// Host and port.
-    pub(super) authority: String,
+    pub(in crate::client) authority: String,
     host: String,
     port: u16,
     token: String,
@@ -101,11 +99,14 @@ impl TlsTarget {
         })
     }
 
-    pub(super) fn bearer(&self) -> String {
+    pub(in crate::client) fn bearer(&self) -> String {
         format!("Bearer {}", self.token)
     }
 
-    pub(super) async fn connect(&self, target: &Target) -> Result<Connection, ClientError> {
+    pub(in crate::client) async fn connect(
+        &self,
+        target: &Target,
+    ) -> Result<Connection, ClientError> {
         let name = ServerName::try_from(self.host.clone()).map_err(|e| target.unreachable(e))?;
         let opening = async {
             let socket = TcpStream::connect((self.host.as_str(), self.port)).await?;

@@ -5,10 +5,10 @@
 //! decoder takes bytes above 2 for an unframed terminal, which cannot be risked with binary data.
 
 use super::{
-    ClientError, Endpoint, EngineAddress, Target,
+    Connection, Notes, Target,
     mux::{Channel, MuxDecoder},
-    transport::{Connection, Notes},
 };
+use crate::client::{ClientError, Endpoint, EngineAddress};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
@@ -34,7 +34,7 @@ const READ: usize = 128 << 10;
 const MAX_ANSWER: usize = 1 << 20;
 
 /// Opens `podbay relay` in the container.
-pub(super) async fn open(
+pub(in crate::client) async fn open(
     target: &Target,
     engine: &EngineAddress,
     container: &str,
@@ -58,7 +58,7 @@ async fn open_command(
     });
     let path = format!(
         "/containers/{}/exec",
-        super::encode::encode(container.as_bytes())
+        crate::wire::percent::encode(container.as_bytes())
     );
     let answer = sender
         .send_request(post(target, &path, &create)?)
@@ -161,7 +161,7 @@ fn engine_message(body: &str) -> String {
 }
 
 /// An error with its causes, which `hyper::Error` hides in its `Display`.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(in crate::client) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -117,6 +117,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::model::seeds::config())]
+
         #[test]
         fn any_events_in_any_chunking_come_out_the_same(
             events in prop::collection::vec("[^\r\n]{0,40}", 0..12),

@@ -1,21 +1,6 @@
-//! Percent-encoding of path segments and query values (RFC 3986, section 2.3).
+//! Query strings of calls.
 
-use std::fmt::Write;
-
-/// Encodes every byte that is not unreserved.
-pub(super) fn encode(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    for &byte in bytes {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(char::from(byte));
-            }
-            // Writing to a String cannot fail.
-            _ => drop(write!(out, "%{byte:02X}")),
-        }
-    }
-    out
-}
+use crate::wire::percent::encode;
 
 /// A query string being built; empty until the first pair.
 #[derive(Debug, Default)]
@@ -50,8 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_change_the_route_is_encoded() {
-        assert_eq!(encode(b"../a b?x#\xff%"), "..%2Fa%20b%3Fx%23%FF%25");
+    fn values_are_encoded_and_missing_ones_left_out() {
         assert_eq!(Query::default().done(), "");
         let query = Query::default()
             .pair("a", b"1&2")

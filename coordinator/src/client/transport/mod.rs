@@ -1,6 +1,19 @@
-//! Byte streams to the coordinator.
+//! Connections to the coordinator: its socket, exec in its container, TLS; and the protocols on them.
+//!
+//! Owns deadlines of connecting and framing. Knows no call of the API.
 
-use super::{ClientError, EngineAddress, exec, tls::TlsTarget};
+mod exec;
+mod http;
+mod mux;
+mod sse;
+mod tls;
+
+pub(super) use exec::chain;
+pub(super) use http::{Call, Http, within};
+pub(super) use sse::SseParser;
+pub use tls::TlsTarget;
+
+use super::{ClientError, EngineAddress};
 use std::{
     path::PathBuf,
     pin::Pin,

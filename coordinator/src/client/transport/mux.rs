@@ -78,6 +78,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::model::seeds::config())]
+
         #[test]
         fn any_frames_in_any_chunking_give_the_same_bytes(
             frames in prop::collection::vec((1u8..=2, prop::collection::vec(any::<u8>(), 0..200)), 0..20),
