@@ -20,7 +20,7 @@ use super::{
     zoom,
 };
 use crate::{
-    cli::attach::{self, Lent, Matcher},
+    cli::attach::{self, BorrowedTerminal as Lent, Matcher},
     client::{Client, Discover},
 };
 use anyhow::Context;
@@ -419,7 +419,7 @@ impl Runner {
         self.guard.lend().context("lending the terminal")?;
         let lent = Lent {
             pieces,
-            beside: self.input.take_rest(),
+            typeahead: self.input.take_rest(),
             lost: 0,
             writer: true,
         };
@@ -437,7 +437,7 @@ impl Runner {
         if let Some(said) = attach::thrown_away(lent.lost) {
             self.state.refuse(said);
         }
-        self.input.feed(&lent.beside);
+        self.input.feed(&lent.typeahead);
         self.typed()
     }
 

@@ -6,7 +6,7 @@ use super::{
     term_guard,
 };
 use crate::{
-    cli::attach::{End, Lent, Matcher, Opened, Session},
+    cli::attach::{BorrowedTerminal as Lent, Matcher, Opened, Session, SessionOutcome as End},
     client::Client,
     wire::AttachQuery,
 };
