@@ -5,18 +5,11 @@
 //! containers, a tmux server, projects) and removes all of it at its end, a failure or an interrupt
 //! included. It changes the size of the pool it measures, and restores it.
 
-mod adopt;
-mod attach;
-mod claim;
-mod cold;
-mod dashboard;
-mod idle;
+mod figures;
 mod instance;
 mod outer;
 mod process;
 mod raw;
-mod ready;
-mod refill;
 mod report;
 mod rivals;
 mod scratch;
@@ -27,6 +20,7 @@ use coordinator::cli::{
     Failure, Globals,
     output::{term, text},
 };
+use figures::{adopt, attach, claim, cold, dashboard, idle, ready, refill};
 use instance::Bench;
 use report::{Figure, Machine, NotMeasured, Report};
 use std::{path::PathBuf, process::ExitCode};

@@ -1,7 +1,7 @@
 //! The dashboard with 32 workers: its start, its keys while some of them flood, its rest.
 
+use super::adopt::WORKERS;
 use crate::{
-    adopt::WORKERS,
     instance::{Bench, blocking},
     outer::{Outer, Prepared},
     process,

@@ -1,7 +1,7 @@
 //! Cold spawns, against the engine's own create and start.
 
+use super::claim;
 use crate::{
-    claim,
     instance::Bench,
     raw::{self, Shape},
     report::{Figure, Target},

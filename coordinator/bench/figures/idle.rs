@@ -1,7 +1,7 @@
 //! What an instance costs that does nothing.
 
+use super::adopt::{WORKERS, coordinator};
 use crate::{
-    adopt::{WORKERS, coordinator},
     instance::Bench,
     process::{self, Resident},
     report::Figure,
