@@ -49,13 +49,15 @@ machine() {
 }
 
 # The one that writes the JSON, and the one that prints it as a table.
-measure() { podbay bench all --json "${EXTRA[@]}" >"$OUTPUT"; }
-table() { podbay bench table "$OUTPUT"; }
+bench() { "$(static_dir release)/podbay-bench" "$@"; }
+measure() { bench --parent "$PARENT" all --json "${EXTRA[@]}" >"$OUTPUT"; }
+table() { bench table "$OUTPUT"; }
 
 main() {
   mkdir -p "$LOG_DIR" "$(dirname -- "$OUTPUT")"
   step "engine" "$ROOT/scripts/engine.sh"
   quiet_step build "binaries and images" "$ROOT/scripts/build-images.sh"
+  quiet_step build-bench "the bench" build_static --release --bin podbay-bench
   trap on_exit EXIT
   step "an instance for the bench" up
   step "machine" machine

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Build the static binaries and the images.
 #
-# usage: scripts/build-images.sh [--only parent|minimal|base|faults] [--base IMAGE] [--force]
+# usage: scripts/build-images.sh [--only parent|minimal|base|faults|dev] [--base IMAGE] [--force]
 #
 #   podbay/parent:latest   FROM scratch: coordinator, agent, CA certificates, seeds
 #   podbay/worker:minimal  Debian slim with git, CA certificates, ripgrep, bash, bubblewrap, less, procps
 #   podbay/parent:faults   the parent with failpoints and unoptimized, for tests; only when asked for
+#   podbay/parent:dev      the parent unoptimized, for scripts/dev.sh; only when asked for
 #   podbay/base:bookworm   what the worker is built on where no registry is reached
 #
 # What is up to date is left alone: every image carries a hash of what it was made from.
@@ -32,8 +33,8 @@ while (($#)); do
   shift || { usage "${BASH_SOURCE[0]}" >&2; exit 2; }
 done
 case $ONLY in
-  '' | parent | minimal | base | faults) ;;
-  *) say "--only takes parent, minimal, base or faults, not '$ONLY'"; exit 2 ;;
+  '' | parent | minimal | base | faults | dev) ;;
+  *) say "--only takes parent, minimal, base, faults or dev, not '$ONLY'"; exit 2 ;;
 esac
 
 work=$(mktemp -d)
@@ -164,6 +165,10 @@ case $ONLY in
   faults)
     step "binaries with failpoints" build_static --features coordinator/faults,worker-agent/faults
     step "parent image with failpoints" build_parent "$FAULTS_TAG" "$(static_dir debug)"
+    ;;
+  dev)
+    step "unoptimized binaries" build_static --profile dev
+    step "parent image of them" build_parent "$DEV_TAG" "$(static_dir debug)"
     ;;
   parent)
     step "static binaries" build_static

@@ -11,9 +11,10 @@ export ROOT
 PARENT_TAG=${PODBAY_PARENT_IMAGE:-podbay/parent:latest}
 WORKER_TAG=${PODBAY_WORKER_IMAGE:-podbay/worker:minimal}
 FAULTS_TAG=${PODBAY_FAULTS_IMAGE:-podbay/parent:faults}
+DEV_TAG=podbay/parent:dev
 BASE_TAG=${PODBAY_BASE_IMAGE:-podbay/base:bookworm}
 INPUTS_LABEL=dev.podbay.image.inputs
-export PARENT_TAG WORKER_TAG BASE_TAG FAULTS_TAG INPUTS_LABEL
+export PARENT_TAG WORKER_TAG BASE_TAG FAULTS_TAG DEV_TAG INPUTS_LABEL
 
 # Logs of steps whose output is only interesting when they fail.
 LOG_DIR=${PODBAY_LOG_DIR:-${TMPDIR:-/tmp}/podbay-$(id -u)}
@@ -210,10 +211,12 @@ packed_relocations() {
   if ((${version:-0} >= 36)); then printf '%s' '-C link-arg=-Wl,-z,pack-relative-relocs'; fi
 }
 
+# The programs of the product; another one is named by --bin NAME.
 build_static() { # [CARGO_ARGUMENT...]: of the release profile unless told otherwise
   local triple
   triple=$(host_triple)
   (($#)) || set -- --release
   (cd "$ROOT" && RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static $(packed_relocations)" \
-    cargo build "$@" --locked --target "$triple" -p coordinator -p worker-agent --bins) </dev/null
+    cargo build "$@" --locked --target "$triple" -p coordinator -p worker-agent \
+    --bin podbay --bin worker-agent) </dev/null
 }

@@ -8,6 +8,8 @@
     reason = "what fails is a finding"
 )]
 
+#[path = "support/seeds.rs"]
+mod seeds;
 #[path = "fuzz/targets.rs"]
 mod targets;
 
@@ -42,7 +44,7 @@ fn every_target_takes_its_corpus_and_every_beginning_of_it() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(seeds::cases(200))]
     #[test]
     fn every_target_takes_random_bytes(data in proptest::collection::vec(any::<u8>(), 0..300)) {
         for (_, target) in targets::ALL {

@@ -21,7 +21,7 @@ use axum::{
     routing::{any, delete, get, post},
 };
 use coordinator::{
-    model::{HostPath, Isolation, Limits, WorkerState},
+    model::{HostPath, Isolation, WorkerState},
     wire::{
         ApiError, ApiEvent, AttachQuery, ErrorKind, EventBody, Folder, Folders, PoolView,
         RenameRequest, ServerMessage, SpawnRequest, SpawnResponse, Status, StopRequest, Timings,
@@ -29,7 +29,7 @@ use coordinator::{
     },
 };
 use futures_util::{StreamExt, stream};
-use podbay_protocol::{ExitStatus, Readings, SessionIo};
+use podbay_protocol::{ExitStatus, SessionIo};
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -89,39 +89,18 @@ pub fn worker(name: &str) -> WorkerView {
         name: name.into(),
         profile: "default".into(),
         state: WorkerState::Running,
-        why: None,
-        paused: None,
         created_ms: 1,
         claimed_ms: Some(2),
-        ended_ms: None,
-        container: None,
         image: "i".into(),
         project: Some(HostPath::new("/srv/project")),
         isolation: Isolation::Bind,
         warm_start: true,
-        limits: Limits::default(),
         argv: vec!["bash".into()],
         session: Some("s".into()),
         pid: Some(2),
         uid: Some(1000),
-        activity: None,
-        title: String::new(),
-        size: None,
-        clients: 0,
-        readings: Readings::default(),
-        exit: None,
-        oom: false,
-        unapplied: false,
         remove: true,
-        ports: Vec::new(),
-        changes: None,
-        mounts: Vec::new(),
-        security: String::new(),
-        network: String::new(),
-        egress: String::new(),
-        egress_denied: None,
-        restarts: 0,
-        agent: None,
+        ..WorkerView::default()
     }
 }
 

@@ -1,5 +1,8 @@
 //! Loading: precedence, places of faults, and no panic whatever the text.
 
+#[path = "../../tests/support/seeds.rs"]
+mod seeds;
+
 use coordinator::config::{Config, Origin, Overrides, Sources, load, parse, schema, to_toml};
 use coordinator::model::{Limits, keys::Preset};
 use proptest::prelude::*;
@@ -297,7 +300,7 @@ fn toml_like() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(seeds::cases(200))]
 
     #[test]
     fn no_text_panics_and_what_loads_survives_a_round_trip(

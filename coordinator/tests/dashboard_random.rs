@@ -11,12 +11,14 @@
 )]
 
 mod dashboard_support;
+#[path = "../../tests/support/seeds.rs"]
+mod seeds;
 
 use dashboard_support::{Dashboard, Script, worker};
 
 /// Keys and sizes of the session.
 const STEPS: u32 = 10_000;
-/// Changing it changes the session; a failure prints it.
+/// Changing it changes the session.
 const SEED: u64 = 0x90db_a7e5;
 
 /// What is typed: keys of every context, text, mouse reports, pieces of sequences. Not among them:
@@ -88,11 +90,15 @@ impl Random {
 
 #[test]
 fn random_keys_and_sizes_neither_break_it_nor_leave_modes_behind() {
+    seeds::each([SEED], session);
+}
+
+fn session(seed: u64) {
     let names: Vec<String> = (0..12).map(|n| format!("worker-{n}")).collect();
     let script = Script::start(names.iter().map(|n| worker(n)).collect());
     let mut dashboard = Dashboard::start(&script, 120, 40, &[]);
     dashboard.until("worker-11");
-    let mut random = Random(SEED);
+    let mut random = Random(seed);
     for step in 0..STEPS {
         match random.below(40) {
             0 => {
@@ -108,10 +114,7 @@ fn random_keys_and_sizes_neither_break_it_nor_leave_modes_behind() {
         // It keeps up: what it has not drawn yet is read now and then.
         if step % 50 == 0 {
             dashboard.settle();
-            assert!(
-                dashboard.runs(),
-                "it ended at step {step} of seed {SEED:#x}"
-            );
+            assert!(dashboard.runs(), "it ended at step {step}");
         }
     }
     dashboard.resize(100, 30);

@@ -26,5 +26,7 @@ mod process_load;
 mod process_points;
 mod process_state;
 mod random;
+#[path = "../support/seeds.rs"]
+mod seeds;
 mod table;
 mod versions;

@@ -84,7 +84,10 @@ const UNLIMITED_READS: [(&str, &str); 10] = [
         "coordinator/src/client/engine_address.rs",
         "files of the docker command in the user's own home",
     ),
-    ("coordinator/src/client/tls.rs", "the user's own token file"),
+    (
+        "coordinator/src/client/transport/tls.rs",
+        "the user's own token file",
+    ),
     ("coordinator/src/daemon/engine.rs", "/proc/meminfo"),
     (
         "coordinator/src/daemon/follow.rs",

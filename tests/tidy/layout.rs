@@ -4,12 +4,13 @@ use super::tree::{File, Finding, Tree};
 use std::collections::BTreeSet;
 
 /// What is at the top, and nothing else: a newcomer's first page.
-const TOP: [&str; 20] = [
+const TOP: [&str; 21] = [
     ".ci",
     ".config",
     ".gitignore",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "Cargo.lock",
     "Cargo.toml",
     "LICENSE",

@@ -10,7 +10,9 @@ use crate::{
     daemon::Daemon,
     model::HostPath,
     store::AuditReader,
-    wire::{ApiError, AuditEntry, AuditQuery, ErrorKind, SpawnRequest, SpawnResponse, Who},
+    wire::{
+        ApiError, AuditEntry, AuditQuery, ErrorKind, SpawnRequest, SpawnResponse, Who, percent,
+    },
 };
 use axum::{
     body::{Body, Bytes},
@@ -256,23 +258,7 @@ fn who_of(peer: Option<&Arc<Peer>>, headers: &HeaderMap, token: Option<&str>) ->
 
 /// A path's part as it was meant.
 fn decoded(part: &str) -> String {
-    let mut out = Vec::new();
-    let mut bytes = part.bytes();
-    while let Some(byte) = bytes.next() {
-        let hex = |b: Option<u8>| b.and_then(|b| (b as char).to_digit(16));
-        let ahead = bytes.clone();
-        if byte == b'%'
-            && let (Some(high), Some(low)) = (hex(bytes.next()), hex(bytes.next()))
-        {
-            out.push(u8::try_from(high * 16 + low).unwrap_or(b'?'));
-        } else {
-            if byte == b'%' {
-                bytes = ahead;
-            }
-            out.push(byte);
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    String::from_utf8_lossy(&percent::decode(part)).into_owned()
 }
 
 /// `GET /v1/audit`: the entries, a line of JSON each.

@@ -3,7 +3,7 @@
 use super::{reply::Answer, routes::App};
 use crate::{
     model::HostPath,
-    wire::{ApiError, ErrorKind, Folders, RecentProjects},
+    wire::{ApiError, ErrorKind, Folders, RecentProjects, percent},
 };
 use axum::{
     Json,
@@ -28,22 +28,7 @@ pub(super) fn path_of(query: &str) -> Option<HostPath> {
     let value = query
         .split('&')
         .find_map(|pair| pair.strip_prefix("path="))?;
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let escaped = tail.get(..2).filter(|_| first == b'%');
-        let hex = escaped.and_then(|digits| std::str::from_utf8(digits).ok());
-        match hex.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(if first == b'+' { b' ' } else { first });
-                rest = tail;
-            }
-        }
-    }
+    let bytes = percent::decode_value(value);
     (!bytes.is_empty()).then(|| HostPath::new(OsString::from_vec(bytes)))
 }
 

@@ -1,52 +1,29 @@
-//! The command line: one file per command.
+//! The command line: one file per command, by what it is about: `workers`, `review`, `system`.
 //!
 //! Knows the coordinator through `client` and `wire` alone. What needs more (the daemon, the
 //! mounter, the dashboard, the configuration's checker) comes in as [`Handlers`], functions passed
 //! by `main`.
 
-mod apply;
 pub(crate) mod attach;
-mod audit;
-mod bench;
-mod completions;
-mod config;
-mod diff;
-mod discard;
-mod doctor;
-mod down;
-mod exec;
-mod failure;
 mod handlers;
-mod log_filter;
-mod logs;
-mod ls;
-mod man;
-mod pool;
-mod project;
-mod relay;
-mod rename;
-mod restart;
-mod rm;
-mod secret;
-mod spawn;
-mod status;
-mod stop;
-pub(crate) mod term;
-mod text;
-mod top;
-mod up;
-mod upgrade;
+pub mod output;
+mod review;
+mod system;
+mod workers;
 
-pub use failure::Failure;
 pub use handlers::{ConfigHandlers, DashboardArgs, Handlers, MounterArgs, ServeArgs};
+pub use output::Failure;
 
 use crate::client::{Client, Discover};
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use review::{apply, diff, discard};
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
     process::ExitCode,
 };
+use system::{audit, completions, config, doctor, down, man, pool, relay, status, up, upgrade};
+use workers::{exec, logs, ls, rename, restart, rm, spawn, stop, top};
 
 /// Runs coding agents in isolated workers that are ready before you ask.
 #[derive(Debug, Parser)]
@@ -152,8 +129,6 @@ enum Command {
     Audit(audit::AuditArgs),
     /// Shows or checks the configuration.
     Config(config::ConfigArgs),
-    /// Measures what is promised: claims, spawns, attach, memory.
-    Bench(bench::BenchArgs),
     /// Prints the completions of a shell.
     Completions(completions::CompletionsArgs),
     /// Prints the manual page.
@@ -187,7 +162,6 @@ impl Command {
             Self::Top(args) => args.json,
             Self::Pool(args) => args.json(),
             Self::Audit(args) => args.json,
-            Self::Bench(args) => args.json,
             _ => false,
         }
     }
@@ -266,7 +240,6 @@ fn dispatch(cli: Cli, handlers: &Handlers) -> Result<ExitCode, Failure> {
             Command::Upgrade(args) => upgrade::run(globals, &args).await,
             Command::Audit(args) => audit::run(globals, &args).await,
             Command::Config(args) => config::run(globals, &args, &handlers.config).await,
-            Command::Bench(args) => bench::run(globals, &args).await,
             Command::Relay(args) => relay::run(globals, &args).await,
             Command::Serve(_)
             | Command::Mounter(_)

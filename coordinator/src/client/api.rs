@@ -2,17 +2,15 @@
 
 use super::{
     ClientError, EventStream, Target,
-    encode::{Query, encode},
-    exec::chain,
-    http::{Call, Http},
-    sse::SseParser,
+    query::Query,
+    transport::{Call, Http, SseParser, chain},
 };
 use crate::{
     model::HostPath,
     wire::{
         AuditQuery, ExecRequest, ExecResponse, Folders, LogsQuery, PoolView, RecentProjects,
         RenameRequest, ScaleRequest, ScreenView, SpawnRequest, SpawnResponse, Status, StopRequest,
-        UpgradeRequest, UpgradeView, Version, WorkerView,
+        UpgradeRequest, UpgradeView, Version, WorkerView, percent::encode,
     },
 };
 use bytes::Bytes;

@@ -2,13 +2,12 @@
 
 use super::{
     Client, ClientError, Target,
-    encode::{Query, encode},
-    exec::chain,
-    http::{Call, within},
+    query::Query,
+    transport::{Call, chain, within},
 };
 use crate::wire::{
     AttachQuery, ClientMessage, INPUT_WINDOW, INPUT_WINDOW_PARAM, STDERR_CHANNEL, STDOUT_CHANNEL,
-    ServerMessage, SpawnRequest, SpawnResponse,
+    ServerMessage, SpawnRequest, SpawnResponse, percent::encode,
 };
 use bytes::{Buf, Bytes};
 use futures_util::{

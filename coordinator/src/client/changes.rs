@@ -1,6 +1,6 @@
 //! The calls of the API that are about a copy-on-write worker's changes.
 
-use super::{Client, ClientError, api::worker_path, encode::Query, http::Call};
+use super::{Client, ClientError, api::worker_path, query::Query, transport::Call};
 use crate::{
     model::HostPath,
     wire::{

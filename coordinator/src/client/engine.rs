@@ -307,6 +307,6 @@ fn status(error: &Error) -> Option<u16> {
 fn message(error: &Error) -> String {
     match error {
         Error::DockerResponseServerError { message, .. } => message.clone(),
-        other => super::exec::chain(other),
+        other => super::transport::chain(other),
     }
 }

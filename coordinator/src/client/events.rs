@@ -1,6 +1,9 @@
 //! The event stream.
 
-use super::{ClientError, Target, exec::chain, sse::SseParser};
+use super::{
+    ClientError, Target,
+    transport::{SseParser, chain},
+};
 use crate::wire::ApiEvent;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;

@@ -78,7 +78,6 @@ impl Daemon {
             name: name.clone(),
             when_empty: resolved.when_empty,
             force_cold: resolved.force_cold.clone(),
-            deadline: None,
         }));
         let mut last_fault: Option<ApiError> = None;
         loop {
@@ -225,9 +224,6 @@ fn explain(reason: RejectReason, name: &str) -> ApiError {
                 format!("no warm worker is there{why}"),
             )
             .hint("use --when-empty cold or queue to wait for one")
-        }
-        RejectReason::TimedOut(what) => {
-            ApiError::new(ErrorKind::Timeout, format!("gave up waiting for {what}"))
         }
         RejectReason::CreateFailed(why) => ApiError::new(
             ErrorKind::Engine,

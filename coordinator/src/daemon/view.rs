@@ -6,12 +6,12 @@ use super::{
 };
 use crate::{
     fleet::PoolNumbers,
-    model::{Isolation, Limits, WorkerId, WorkerState},
+    model::{Isolation, WorkerId, WorkerState},
     runtime::{mount_words, network_words, security_words},
     store::{ClaimRecord, FinishedRecord},
     wire::{ApiError, ErrorKind, PoolFailure, PoolView, Status, Version, WorkerView},
 };
-use podbay_protocol::{Readings, paths};
+use podbay_protocol::paths;
 
 impl Daemon {
     /// One worker as it is now; `None` when neither fleet nor disk know it.
@@ -346,39 +346,9 @@ fn blank(id: &WorkerId, profile: &str, image: &str, created_ms: u64) -> WorkerVi
         id: id.to_string(),
         name: format!("warm-{id}"),
         profile: profile.to_owned(),
-        state: WorkerState::Creating,
-        why: None,
-        paused: None,
         created_ms,
-        claimed_ms: None,
-        ended_ms: None,
-        container: None,
         image: image.to_owned(),
-        project: None,
-        isolation: Isolation::None,
-        warm_start: false,
-        limits: Limits::default(),
-        argv: Vec::new(),
-        session: None,
-        pid: None,
-        uid: None,
-        activity: None,
-        title: String::new(),
-        size: None,
-        clients: 0,
-        readings: Readings::default(),
-        exit: None,
-        oom: false,
-        unapplied: false,
         remove: true,
-        ports: Vec::new(),
-        changes: None,
-        mounts: Vec::new(),
-        security: String::new(),
-        network: String::new(),
-        egress: String::new(),
-        egress_denied: None,
-        restarts: 0,
-        agent: None,
+        ..WorkerView::default()
     }
 }

@@ -105,8 +105,6 @@ pub struct ClaimSpec {
     /// Start cold even when warm ones are there (no hot mounts, other limits that cannot be
     /// updated); the reason.
     pub force_cold: Option<String>,
-    /// Give up at this time.
-    pub deadline: Option<Millis>,
 }
 
 /// What happened.
@@ -272,8 +270,6 @@ pub enum RejectReason {
     NameInUse(WorkerState),
     /// `WhenEmpty::Fail` and no warm worker; the pool's last failure, if any.
     Exhausted(Option<String>),
-    /// The deadline passed; what it was waiting for.
-    TimedOut(String),
     /// A worker for it could not be created.
     CreateFailed(String),
     /// The coordinator is stopping.

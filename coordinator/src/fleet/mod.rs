@@ -160,12 +160,6 @@ impl Fleet {
         self.stopping
     }
 
-    /// Whether the engine answers, as far as the fleet was told; else why not.
-    #[must_use]
-    pub fn engine_trouble(&self) -> Option<&str> {
-        self.engine_down.as_deref()
-    }
-
     fn numbers(&self, profile: &str, pool: &Pool) -> PoolNumbers {
         let mut numbers = PoolNumbers {
             profile: profile.to_owned(),

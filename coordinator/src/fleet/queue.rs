@@ -221,8 +221,8 @@ impl Fleet {
         self.with(&worker, |w, now| w.claim_failed(now, fault, reason));
     }
 
-    /// Turns down the claims whose time is over or that nothing can serve any more.
-    pub(super) fn expire_claims(&mut self) {
+    /// Turns down the claims that nothing can serve any more.
+    pub(super) fn reject_unservable(&mut self) {
         if self.claims.is_empty() {
             return;
         }
@@ -235,27 +235,8 @@ impl Fleet {
                     fleet.pools.keys().cloned().collect(),
                 ));
             }
-            let over = claim.spec.deadline.is_some_and(|at| at <= fleet.now);
-            over.then(|| RejectReason::TimedOut(fleet.what_it_waits_for(claim)))
+            None
         });
-    }
-
-    fn what_it_waits_for(&self, claim: &Claim) -> String {
-        let profile = &claim.spec.profile;
-        let pool = self.pools.get(profile);
-        if let Some(why) = &self.engine_down {
-            format!("waiting for the engine, which does not answer: {why}")
-        } else if matches!(claim.phase, Phase::Cold(_)) {
-            format!("waiting for a new worker of profile {profile} to start")
-        } else if claim.goes_cold() {
-            "waiting for other workers to be created first".to_owned()
-        } else if pool.is_some_and(|p| p.paused || p.draining) {
-            format!("waiting for a warm worker; the pool {profile} is paused or drained")
-        } else if let Some(trouble) = pool.and_then(|p| p.breaker.trouble()) {
-            format!("waiting for a warm worker of profile {profile}: {trouble}")
-        } else {
-            format!("waiting for a warm worker of profile {profile}")
-        }
     }
 
     /// Gives warm workers to the claims that wait, oldest claim first; then starts cold workers

@@ -11,7 +11,7 @@ impl Fleet {
     /// Brings everything in line with the state the event left.
     pub(super) fn settle(&mut self) {
         self.timers();
-        self.expire_claims();
+        self.reject_unservable();
         if self.stopping {
             let now = self.now;
             for worker in self.workers.values_mut() {

@@ -124,6 +124,8 @@ fn label() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(crate::model::seeds::config())]
+
     #[test]
     fn a_wildcard_matches_what_is_below_and_nothing_else(
         front in prop::collection::vec(label(), 0..3),

@@ -168,6 +168,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::model::seeds::config())]
+
         #[test]
         fn memory_and_lines_are_bounded_and_nothing_is_uncounted(
             asked in proptest::collection::vec((0usize..3, "[a-z]{1,3}", 0u64..200), 1..400),

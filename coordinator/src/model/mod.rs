@@ -10,6 +10,9 @@ mod name;
 pub(crate) mod needs;
 mod path;
 mod rate;
+#[cfg(test)]
+#[path = "../../../tests/support/seeds.rs"]
+pub(crate) mod seeds;
 mod state;
 mod suggest;
 

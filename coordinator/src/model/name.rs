@@ -155,6 +155,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::model::seeds::config())]
+
         #[test]
         fn an_accepted_name_is_one_plain_path_component(s in ".{0,70}") {
             if let Ok(name) = WorkerName::new(s) {

@@ -84,6 +84,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #![proptest_config(crate::model::seeds::config())]
+
         #[test]
         fn any_bytes_survive_the_wire(bytes in prop::collection::vec(1u8.., 0..40)) {
             let path = HostPath::new(OsString::from_vec(bytes));

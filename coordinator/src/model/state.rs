@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How the project gets into a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Isolation {
     /// Writes go to the project.
@@ -12,6 +12,7 @@ pub enum Isolation {
     /// Copy-on-write: review, then apply or discard.
     Overlay,
     /// No project.
+    #[default]
     None,
 }
 
@@ -42,10 +43,13 @@ impl std::str::FromStr for Isolation {
 }
 
 /// Where a worker is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerState {
     /// The container is being created or started, or its agent has not called yet.
+    #[default]
     Creating,
     /// Ready and unclaimed.
     Warm,

@@ -284,12 +284,6 @@ impl WorkerFolder {
         self.0.join("log")
     }
 
-    /// Whether the overlay's upper folder has anything in it; the cheap question before a review.
-    #[must_use]
-    pub fn has_upper(&self) -> bool {
-        self.0.join("changes").is_dir()
-    }
-
     /// Removes what can be removed without the mounter: all that root owns.
     ///
     /// # Errors

@@ -70,6 +70,8 @@ fn expected(bytes: &[u8]) -> Vec<(u64, Owned)> {
 }
 
 proptest! {
+    #![proptest_config(crate::model::seeds::config())]
+
     #[test]
     fn all_lines_come_in_both_directions(
         lengths in prop::collection::vec(prop_oneof![0usize..60, Just(BLOCK - 1), Just(BLOCK), 2 * BLOCK..2 * BLOCK + 3], 0..12),

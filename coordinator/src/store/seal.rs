@@ -251,6 +251,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::model::seeds::config())]
+
         #[test]
         fn nothing_of_a_sealed_record_can_be_changed(
             member in proptest::sample::select(vec![

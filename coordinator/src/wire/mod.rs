@@ -7,6 +7,7 @@ mod changes;
 mod error;
 mod event;
 mod folder;
+pub mod percent;
 mod pool;
 mod spawn;
 mod status;

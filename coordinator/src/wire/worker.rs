@@ -6,7 +6,7 @@ use podbay_protocol::{Activity, ExitStatus, Readings, Size};
 use serde::{Deserialize, Serialize};
 
 /// One worker.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkerView {
     /// Its id; never reused.
     pub id: String,

@@ -11,7 +11,7 @@ use axum::{
     routing::{delete, get, post},
 };
 use coordinator::{
-    model::{HostPath, Isolation, Limits, WorkerState},
+    model::{HostPath, Isolation, WorkerState},
     wire::*,
 };
 use podbay_protocol::{Activity, ActivityState, AttachMode, Readings, Size};
@@ -368,17 +368,12 @@ pub fn worker(name: &str) -> WorkerView {
         name: name.into(),
         profile: "claude".into(),
         state: WorkerState::Running,
-        why: None,
-        paused: None,
         created_ms: now,
         claimed_ms: Some(now),
-        ended_ms: None,
-        container: None,
         image: "podbay/worker:claude".into(),
         project: Some(HostPath::new("/home/me/shop")),
         isolation: Isolation::Overlay,
         warm_start: true,
-        limits: Limits::default(),
         argv: vec!["claude".into()],
         session: Some("s".into()),
         pid: Some(9),
@@ -389,25 +384,14 @@ pub fn worker(name: &str) -> WorkerView {
             seq: 1,
             since_ms: now,
         }),
-        title: String::new(),
         size: Some(Size { cols: 80, rows: 24 }),
-        clients: 0,
         readings: Readings {
             memory_bytes: Some(117 << 20),
             ..Readings::default()
         },
-        exit: None,
-        oom: false,
         unapplied: true,
         remove: true,
-        ports: Vec::new(),
-        changes: None,
-        mounts: Vec::new(),
-        security: String::new(),
-        network: String::new(),
         egress: "open".into(),
-        egress_denied: None,
-        restarts: 0,
-        agent: None,
+        ..WorkerView::default()
     }
 }

@@ -220,6 +220,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::model::seeds::config())]
+
         /// As a terminal's own parser sees it: brackets are on after everything.
         #[test]
         fn a_terminal_never_loses_its_brackets(

@@ -34,20 +34,20 @@ const BOUNDS: Bounds = Bounds {
     max_bytes: 256 << 20,
 };
 
-/// Reads until the terminal is quiet; says how many bytes were thrown away. `behind` is what was
+/// Reads until the terminal is quiet; says how many bytes were thrown away. `leftover` is what was
 /// read already. A paste that has begun is read to its end.
 pub(super) async fn drain(
     pieces: &mut Receiver<Bytes>,
     keyboard: &mut Keyboard,
-    behind: &[u8],
+    leftover: &[u8],
 ) -> usize {
-    within(BOUNDS, pieces, keyboard, behind).await
+    within(BOUNDS, pieces, keyboard, leftover).await
 }
 
 /// The same for a terminal that is read otherwise, where a paste may have begun.
 pub(crate) async fn drain_rest(
     pieces: Option<&mut Receiver<Bytes>>,
-    behind: &[u8],
+    leftover: &[u8],
     in_paste: bool,
 ) -> usize {
     let mut keyboard = Keyboard::default();
@@ -55,10 +55,10 @@ pub(crate) async fn drain_rest(
         keyboard.skip(START);
     }
     match pieces {
-        Some(pieces) => drain(pieces, &mut keyboard, behind).await,
+        Some(pieces) => drain(pieces, &mut keyboard, leftover).await,
         // Nobody reads it any more.
         None => match Input::start(false) {
-            Ok(mut input) => drain(&mut input.pieces, &mut keyboard, behind).await,
+            Ok(mut input) => drain(&mut input.pieces, &mut keyboard, leftover).await,
             Err(_) => 0,
         },
     }
@@ -68,10 +68,10 @@ async fn within(
     bounds: Bounds,
     pieces: &mut Receiver<Bytes>,
     keyboard: &mut Keyboard,
-    behind: &[u8],
+    leftover: &[u8],
 ) -> usize {
-    keyboard.skip(behind);
-    let mut count = behind.len();
+    keyboard.skip(leftover);
+    let mut count = leftover.len();
     let give_up = Instant::now() + bounds.max_time;
     while count < bounds.max_bytes {
         let quiet = match (keyboard.in_paste(), count) {
@@ -108,7 +108,7 @@ mod tests {
 
     /// What is thrown away of pieces that come one after another, each once the one before was
     /// taken; at the end the terminal is quiet, not gone.
-    async fn thrown(bounds: Bounds, behind: &[u8], pieces: &[&[u8]]) -> usize {
+    async fn thrown(bounds: Bounds, leftover: &[u8], pieces: &[&[u8]]) -> usize {
         let (sender, mut receiver) = mpsc::channel(1);
         let pieces: Vec<Bytes> = pieces.iter().map(|p| Bytes::copy_from_slice(p)).collect();
         tokio::spawn(async move {
@@ -120,7 +120,7 @@ mod tests {
             }
             std::future::pending::<()>().await;
         });
-        within(bounds, &mut receiver, &mut Keyboard::default(), behind).await
+        within(bounds, &mut receiver, &mut Keyboard::default(), leftover).await
     }
 
     #[tokio::test]

@@ -1,14 +1,9 @@
 //! The terminal in raw mode, and back on every way out.
 
-use nix::sys::termios::{FlushArg, SetArg, Termios, cfmakeraw, tcflush, tcgetattr, tcsetattr};
-use std::{
-    io,
-    sync::{Mutex, Once, PoisonError},
-};
+use super::{output::write_terminal, raw_mode};
+use std::{io, sync::Once};
 use worker_agent::hygiene::reset_sequence;
 
-/// The modes to go back to, while a guard is active. Global, because a panic hook cannot borrow.
-static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
 static HOOK: Once = Once::new();
 
 /// Raw mode while it lives. Dropping it, or a panic anywhere, restores the terminal's modes and
@@ -19,7 +14,7 @@ pub(crate) struct TermGuard(());
 impl TermGuard {
     /// Makes the terminal on stdin raw.
     pub(crate) fn raw() -> io::Result<Self> {
-        let before = tcgetattr(io::stdin())?;
+        raw_mode::remember()?;
         HOOK.call_once(|| {
             let previous = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |info| {
@@ -27,7 +22,6 @@ impl TermGuard {
                 previous(info);
             }));
         });
-        *SAVED.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
         let guard = Self(());
         guard.again()?;
         Ok(guard)
@@ -35,13 +29,7 @@ impl TermGuard {
 
     /// Makes it raw again: a shell changes the modes when a stopped job is continued.
     pub(crate) fn again(&self) -> io::Result<()> {
-        let saved = SAVED.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(mut modes) = saved else {
-            return Ok(());
-        };
-        cfmakeraw(&mut modes);
-        // Not FLUSH: what was typed ahead belongs to the session.
-        Ok(tcsetattr(io::stdin(), SetArg::TCSANOW, &modes)?)
+        raw_mode::set()
     }
 }
 
@@ -53,20 +41,17 @@ impl Drop for TermGuard {
 
 /// Restores the terminal, once.
 fn restore() {
-    let Some(modes) = SAVED.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-        return;
-    };
     // Nothing can be done about a terminal that is gone.
-    drop(super::output::write_terminal(reset_sequence()));
-    // What was typed ahead is for nobody: a shell would run it.
-    tcflush(io::stdin(), FlushArg::TCIFLUSH).ok();
-    tcsetattr(io::stdin(), SetArg::TCSANOW, &modes).ok();
+    raw_mode::restore(|| drop(write_terminal(reset_sequence())));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::{pty::openpty, sys::termios::LocalFlags};
+    use nix::{
+        pty::openpty,
+        sys::termios::{LocalFlags, tcgetattr},
+    };
     use std::process::{Command, Stdio};
 
     /// Tells the process below that it is the one to panic.

@@ -1,6 +1,6 @@
 //! Reading what is typed: a thread of its own, which takes nothing from stdin that is not wanted.
 
-use super::untold::Answer;
+use super::size_query::Answer;
 use bytes::Bytes;
 use nix::{
     errno::Errno,

@@ -329,6 +329,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::model::seeds::config())]
+
         #[test]
         fn nothing_before_the_first_sequence_is_lost_or_changed(
             input in prop::collection::vec(prop::sample::select(b"ab\x10\x11\x1b[;15u".to_vec()), 0..60),

@@ -4,22 +4,26 @@ mod brackets;
 mod drain;
 mod guard;
 mod input;
+mod input_buffer;
 mod keyboard;
 mod keys;
 mod output;
+pub(crate) mod raw_mode;
 mod session;
 mod shown;
 mod signals;
-mod typed;
-mod untold;
+mod size_query;
 
 pub(crate) use drain::{drain_rest, thrown_away};
 pub(crate) use input::Input;
 pub(crate) use keys::{Fed, Matcher};
-pub(crate) use session::{End, Lent, Opened, Session};
+pub(crate) use session::{BorrowedTerminal, Opened, Session, SessionOutcome};
 
-use super::{Failure, Globals, term};
-use crate::{client::Client, wire::AttachQuery};
+use crate::{
+    cli::{Failure, Globals, output::term},
+    client::Client,
+    wire::AttachQuery,
+};
 use clap::Args;
 use guard::TermGuard;
 use podbay_protocol::AttachMode;

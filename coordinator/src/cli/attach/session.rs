@@ -5,16 +5,16 @@ use super::{
     TermGuard,
     drain::thrown_away,
     input::Input,
+    input_buffer::{How, InputBuffer, uplink},
     keyboard::Keyboard,
     keys::Matcher,
     output::Stream,
     raw_terminal,
     shown::Shown,
     signals::Signals,
-    typed::{How, Typed, uplink},
 };
 use crate::{
-    cli::{Failure, term},
+    cli::{Failure, output::term},
     client::{AttachReceiver, AttachSender, AttachStream, Client, ClientError, Incoming},
     wire::{AttachQuery, ErrorKind, ServerMessage},
 };
@@ -62,7 +62,7 @@ pub(crate) struct Opened {
 
 /// How an attach ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum SessionOutcome {
     /// The session ended.
     Exited { status: ExitStatus, oom: bool },
     /// The user detached.
@@ -71,10 +71,10 @@ pub(crate) enum End {
     Signal(i32),
 }
 
-impl End {
+impl SessionOutcome {
     /// Says on a terminal what a terminal does not show, and gives the exit code.
     pub(crate) fn report(self, name: &str) -> ExitCode {
-        let name = crate::cli::text::escape(name);
+        let name = crate::cli::output::text::escape(name);
         match self {
             Self::Exited { status, oom } => {
                 if oom {
@@ -101,12 +101,12 @@ fn code(code: i32) -> ExitCode {
 
 /// A terminal that belongs to somebody else, who reads it, has made it raw, looks after signals,
 /// and gets it back.
-pub(crate) struct Lent {
+pub(crate) struct BorrowedTerminal {
     /// What is typed.
     pub(crate) pieces: Receiver<Bytes>,
-    /// Before: what was typed ahead of the attach. After: a single key that was typed behind the
+    /// Before: what was typed ahead of the attach. After: a single key that was typed after the
     /// keys that ended it.
-    pub(crate) beside: Vec<u8>,
+    pub(crate) typeahead: Vec<u8>,
     /// After: how many other bytes were typed or pasted ahead, and thrown away.
     pub(crate) lost: usize,
     /// After: whether input was heard.
@@ -114,24 +114,33 @@ pub(crate) struct Lent {
 }
 
 /// Why a connection is over.
-pub(super) enum Over {
-    End(End),
+pub(super) enum Disconnect {
+    /// The attach is over.
+    Ended(SessionOutcome),
     /// The coordinator went away.
     Gone,
 }
 
 impl Session {
     /// Carries the session until it ends, the user detaches, or a signal comes.
-    pub(crate) async fn run(self, opened: Opened) -> Result<End, Failure> {
+    pub(crate) async fn run(self, opened: Opened) -> Result<SessionOutcome, Failure> {
         self.carry(opened, None).await
     }
 
     /// The same on a terminal that is lent; signals do not end it.
-    pub(crate) async fn run_on(self, opened: Opened, lent: &mut Lent) -> Result<End, Failure> {
+    pub(crate) async fn run_on(
+        self,
+        opened: Opened,
+        lent: &mut BorrowedTerminal,
+    ) -> Result<SessionOutcome, Failure> {
         self.carry(opened, Some(lent)).await
     }
 
-    async fn carry(mut self, opened: Opened, lent: Option<&mut Lent>) -> Result<End, Failure> {
+    async fn carry(
+        mut self,
+        opened: Opened,
+        lent: Option<&mut BorrowedTerminal>,
+    ) -> Result<SessionOutcome, Failure> {
         // The first message says whether there is a terminal on the other side; until then this one
         // stays as it is.
         let (sender, mut receiver) = opened.stream.split();
@@ -154,24 +163,24 @@ impl Session {
             Some(_) => None,
             None => Some(Input::start(guard.is_some())?),
         };
-        let (mut heard, mut beside, mut lost) = (true, Vec::new(), 0);
-        let (pieces, beside, heard, lost) = match (lent, &mut own) {
+        let (mut heard, mut typeahead, mut lost) = (true, Vec::new(), 0);
+        let (pieces, typeahead, heard, lost) = match (lent, &mut own) {
             (Some(lent), _) => (
                 &mut lent.pieces,
-                &mut lent.beside,
+                &mut lent.typeahead,
                 &mut lent.writer,
                 &mut lent.lost,
             ),
-            (None, Some(own)) => (&mut own.pieces, &mut beside, &mut heard, &mut lost),
+            (None, Some(own)) => (&mut own.pieces, &mut typeahead, &mut heard, &mut lost),
             // One of them is there.
             (None, None) => return Err(Failure::new(1, "nothing to read from")),
         };
         let mut shown = Shown::new(self.clipboard, terminal, notices)?;
         shown.quiet = opened.announced;
         shown.bracket().await?;
-        let mut typed = Typed::new(
+        let mut input = InputBuffer::new(
             pieces,
-            std::mem::take(beside),
+            std::mem::take(typeahead),
             Keyboard::new(std::mem::take(&mut self.keys)),
             shown.wanted.clone(),
             How {
@@ -187,15 +196,15 @@ impl Session {
         };
         let end = loop {
             match self
-                .connection(link, &mut signals, &guard, &mut typed, &mut shown)
+                .connection(link, &mut signals, &guard, &mut input, &mut shown)
                 .await
             {
-                Ok(Over::End(end)) => break Ok(end),
-                Ok(Over::Gone) => {}
+                Ok(Disconnect::Ended(end)) => break Ok(end),
+                Ok(Disconnect::Gone) => {}
                 Err(failure) => break Err(failure),
             }
             shown.notice(&self.waiting()).await?;
-            match self.again(&mut signals, &mut typed).await {
+            match self.again(&mut signals, &mut input).await {
                 Ok(Ok(stream)) => {
                     let (sender, mut receiver) = stream.split();
                     let first = greeting(&mut receiver).await;
@@ -213,18 +222,18 @@ impl Session {
             shown.fresh();
         };
         *heard = shown.writer.unwrap_or(true);
-        let exited = matches!(end, Ok(End::Exited { .. }));
+        let exited = matches!(end, Ok(SessionOutcome::Exited { .. }));
         let end = tokio::select! {
             () = shown.output.drain() => end,
             // The output of a session that ended is waited for, a terminal that blocks is not.
             () = tokio::time::sleep(LAST_OUTPUT), if !exited => end,
-            number = Signals::end(&mut signals.ends) => Ok(End::Signal(number)),
+            number = Signals::end(&mut signals.ends) => Ok(SessionOutcome::Signal(number)),
         };
         if terminal {
-            let key = matches!(end, Ok(End::Detached)).then(|| typed.single_key());
-            *lost = typed.throw_away().await;
+            let key = matches!(end, Ok(SessionOutcome::Detached)).then(|| input.single_key());
+            *lost = input.throw_away().await;
             if let Some(Some(key)) = key.filter(|_| *lost == 1) {
-                (*beside, *lost) = (vec![key], 0);
+                (*typeahead, *lost) = (vec![key], 0);
             }
         }
         let said = thrown_away(*lost).filter(|_| guard.is_some());
@@ -243,9 +252,9 @@ impl Session {
         link: Link,
         signals: &mut Signals,
         guard: &Option<TermGuard>,
-        typed: &mut Typed<'_>,
+        input: &mut InputBuffer<'_>,
         shown: &mut Shown,
-    ) -> Result<Over, Failure> {
+    ) -> Result<Disconnect, Failure> {
         let Link {
             mut sender,
             mut receiver,
@@ -267,7 +276,7 @@ impl Session {
                 drop(timeout(PROOF, proven.notified()).await);
             }
             let terminal = (guard, on);
-            uplink(&mut sender, typed, (resize, resumed), terminal, &mut said).await
+            uplink(&mut sender, input, (resize, resumed), terminal, &mut said).await
         };
         let down = self.downlink(first, &mut receiver, shown, &proven);
         let end = async {
@@ -286,9 +295,9 @@ impl Session {
             biased;
             over = down => over,
             over = up => Ok(over),
-            number = end => Ok(Over::End(End::Signal(number))),
+            number = end => Ok(Disconnect::Ended(SessionOutcome::Signal(number))),
         };
-        if matches!(over, Ok(Over::End(End::Detached))) && typed.said_goodbye {
+        if matches!(over, Ok(Disconnect::Ended(SessionOutcome::Detached))) && input.said_goodbye {
             // A connection that is closed with output unread could take along what was typed last.
             let rest = async { while receiver.next().await.is_some() {} };
             drop(timeout(LAST_WORD, rest).await);
@@ -302,7 +311,7 @@ impl Session {
         receiver: &mut AttachReceiver,
         shown: &mut Shown,
         proven: &Notify,
-    ) -> Result<Over, Failure> {
+    ) -> Result<Disconnect, Failure> {
         let mut next = first;
         let mut watching = false;
         while let Some(incoming) = next {
@@ -315,14 +324,14 @@ impl Session {
                     };
                     shown.output.write(Stream::Stdout, bytes).await?;
                     proven.notify_one();
-                    // After the first piece, which paints the screen anew.
+                    // After the first piece, which repaints the screen.
                     if std::mem::take(&mut watching) {
                         shown.watching().await?;
                     }
                 }
                 Ok(Incoming::Stderr(bytes)) => shown.output.write(Stream::Stderr, bytes).await?,
                 Ok(Incoming::Message(ServerMessage::Exited { status, oom })) => {
-                    return Ok(Over::End(End::Exited { status, oom }));
+                    return Ok(Disconnect::Ended(SessionOutcome::Exited { status, oom }));
                 }
                 Ok(Incoming::Message(ServerMessage::Error(error))) => return Err(error.into()),
                 Ok(Incoming::Message(ServerMessage::Attached { writer, .. })) => {
@@ -338,12 +347,12 @@ impl Session {
                     | ServerMessage::Window { .. }
                     | ServerMessage::Taken { .. },
                 )) => {}
-                Err(error) if error.is_transient() => return Ok(Over::Gone),
+                Err(error) if error.is_transient() => return Ok(Disconnect::Gone),
                 Err(error) => return Err(error.into()),
             }
             next = receiver.next().await;
         }
-        Ok(Over::Gone)
+        Ok(Disconnect::Gone)
     }
 
     /// Attaches again, for as long as patience lasts. An end means that there is nothing to attach
@@ -351,8 +360,8 @@ impl Session {
     async fn again(
         &self,
         signals: &mut Signals,
-        typed: &mut Typed<'_>,
-    ) -> Result<Result<AttachStream, End>, Failure> {
+        input: &mut InputBuffer<'_>,
+    ) -> Result<Result<AttachStream, SessionOutcome>, Failure> {
         let give_up = Instant::now() + PATIENCE;
         loop {
             let attempt = self.attempt();
@@ -360,9 +369,9 @@ impl Session {
             let result = loop {
                 tokio::select! {
                     result = &mut attempt => break result,
-                    number = Signals::end(&mut signals.ends) => return Ok(Err(End::Signal(number))),
-                    detached = typed.more() => if detached {
-                        return Ok(Err(End::Detached));
+                    number = Signals::end(&mut signals.ends) => return Ok(Err(SessionOutcome::Signal(number))),
+                    detached = input.more() => if detached {
+                        return Ok(Err(SessionOutcome::Detached));
                     },
                 }
             };
@@ -377,7 +386,7 @@ impl Session {
                         && let Ok(worker) = self.client.worker(&self.name).await
                         && let Some(status) = worker.exit
                     {
-                        return Ok(Err(End::Exited {
+                        return Ok(Err(SessionOutcome::Exited {
                             status,
                             oom: worker.oom,
                         }));

@@ -49,7 +49,7 @@ impl Shown {
     /// Another stream of output begins.
     pub(super) fn fresh(&mut self) {
         self.filter = OutputFilter::new(self.clipboard);
-        let has_brackets = self.terminal && crate::cli::term::stdout_is_tty();
+        let has_brackets = self.terminal && crate::cli::output::term::stdout_is_tty();
         self.brackets = has_brackets.then(|| Brackets::new(self.wanted.clone()));
     }
 

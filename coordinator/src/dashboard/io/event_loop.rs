@@ -2,7 +2,7 @@
 //! what the dashboard holds of the system; never decides.
 
 use crate::{
-    cli::attach::{self, Lent, Matcher},
+    cli::attach::{self, BorrowedTerminal, Matcher},
     client::Client,
     dashboard::{
         app::{
@@ -43,7 +43,7 @@ const FRAME: Duration = Duration::from_millis(16);
 /// Most messages taken in before a frame is drawn.
 const BURST: usize = 4096;
 
-type Fullscreen = Pin<Box<dyn Future<Output = (FullscreenEnd, Lent)> + Send>>;
+type Fullscreen = Pin<Box<dyn Future<Output = (FullscreenEnd, BorrowedTerminal)> + Send>>;
 
 /// The dashboard while it runs.
 pub struct Runner {
@@ -77,7 +77,7 @@ enum Woken {
     Live,
     Piece(Option<Bytes>),
     Expired,
-    FullscreenEnded((FullscreenEnd, Lent)),
+    FullscreenEnded((FullscreenEnd, BorrowedTerminal)),
     Clock,
     Frame,
     Written(std::io::Result<()>),
@@ -319,9 +319,9 @@ impl Runner {
             return Ok(());
         };
         self.guard.lend().context("lending the terminal")?;
-        let lent = Lent {
+        let lent = BorrowedTerminal {
             pieces,
-            beside: self.input.take_rest(),
+            typeahead: self.input.take_rest(),
             lost: 0,
             writer: true,
         };
@@ -330,7 +330,7 @@ impl Runner {
         Ok(())
     }
 
-    fn take_back(&mut self, end: FullscreenEnd, lent: Lent) -> anyhow::Result<()> {
+    fn take_back(&mut self, end: FullscreenEnd, lent: BorrowedTerminal) -> anyhow::Result<()> {
         self.fullscreen = None;
         self.guard.take_back().context("taking the terminal back")?;
         self.pieces = Some(lent.pieces);
@@ -339,7 +339,7 @@ impl Runner {
         if let Some(said) = attach::thrown_away(lent.lost) {
             self.state.refuse(said);
         }
-        self.input.feed(&lent.beside);
+        self.input.feed(&lent.typeahead);
         self.forward_typed()
     }
 
@@ -372,7 +372,7 @@ async fn next_piece(pieces: &mut Option<mpsc::Receiver<Bytes>>) -> Option<Bytes>
 }
 
 /// The end of the full-screen attach while there is one.
-async fn next_end(fullscreen: &mut Option<Fullscreen>) -> (FullscreenEnd, Lent) {
+async fn next_end(fullscreen: &mut Option<Fullscreen>) -> (FullscreenEnd, BorrowedTerminal) {
     match fullscreen {
         Some(fullscreen) => fullscreen.await,
         None => std::future::pending().await,

@@ -2,7 +2,7 @@
 //! back or the session ends. When the coordinator goes away meanwhile, it is attached to again.
 
 use crate::{
-    cli::attach::{End, Lent, Matcher, Opened, Session},
+    cli::attach::{BorrowedTerminal as Lent, Matcher, Opened, Session, SessionOutcome as End},
     client::Client,
     dashboard::{
         app::{failure::Failure, message::FullscreenEnd},

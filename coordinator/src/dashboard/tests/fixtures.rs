@@ -12,7 +12,7 @@ use crate::{
         },
         view::draw,
     },
-    model::{HostPath, Isolation, Limits, WorkerState},
+    model::{HostPath, Isolation, WorkerState},
 };
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use podbay_protocol::{Activity, ActivityState, Readings, Size};
@@ -86,11 +86,8 @@ pub fn worker(
         name: name.into(),
         profile: "claude".into(),
         state,
-        why: None,
-        paused: None,
         created_ms: NOW - (n + 3) * MINUTE,
         claimed_ms: claimed.then(|| NOW - (n + 1) * 7 * MINUTE),
-        ended_ms: None,
         container: Some("c0ffee".into()),
         image: "podbay/worker:claude".into(),
         project: claimed.then(|| HostPath::new("/home/me/shop")),
@@ -100,7 +97,6 @@ pub fn worker(
             Isolation::None
         },
         warm_start: true,
-        limits: Limits::default(),
         argv: if claimed {
             vec!["claude".into()]
         } else {
@@ -123,7 +119,6 @@ pub fn worker(
             seq: n,
             since_ms: NOW - n * MINUTE,
         }),
-        title: String::new(),
         size: claimed.then(Size::default),
         clients: u32::from(n == 2),
         readings: Readings {
@@ -134,19 +129,9 @@ pub fn worker(
             pids_refused: Some(0),
             oom_kills: Some(0),
         },
-        exit: None,
-        oom: false,
         unapplied: n % 4 == 1,
         remove: true,
-        ports: Vec::new(),
-        changes: None,
-        mounts: Vec::new(),
-        security: String::new(),
-        network: String::new(),
-        egress: String::new(),
-        egress_denied: None,
-        restarts: 0,
-        agent: None,
+        ..WorkerView::default()
     }
 }
 

@@ -108,21 +108,6 @@ fn an_unknown_profile_is_refused_with_the_ones_there_are() {
 }
 
 #[test]
-fn a_deadline_ends_the_waiting_and_says_what_it_waited_for() {
-    let mut bench = Bench::new(vec![spec("default", 0, 0)]);
-    let deadline = bench.now + 5_000;
-    let own = created(&bench.claim_with("a", WhenEmpty::Cold, |c| c.deadline = Some(deadline)));
-    assert!(rejected(&bench.after(4_000)).is_empty());
-    let reasons = rejected(&bench.after(1_000));
-    assert!(
-        matches!(&reasons[..], [RejectReason::TimedOut(what)] if what.contains("to start")),
-        "{reasons:?}"
-    );
-    let actions = bench.tell(Event::Created(own[0].clone()));
-    assert_eq!(removed(&actions).len(), 1, "its worker goes");
-}
-
-#[test]
 fn a_cancelled_cold_claims_worker_is_removed_when_it_was_created() {
     let mut bench = Bench::new(vec![spec("default", 0, 0)]);
     let own = created(&bench.claim("a", WhenEmpty::Cold))[0].clone();

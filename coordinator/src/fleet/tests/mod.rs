@@ -92,7 +92,6 @@ impl Bench {
             name: name.parse().unwrap(),
             when_empty,
             force_cold: None,
-            deadline: None,
         };
         change(&mut spec);
         self.tell(Event::Claim(spec))

@@ -2,10 +2,11 @@
 
 use super::backoff::Rng;
 use super::world::World;
+use crate::model::seeds;
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(seeds::cases(64))]
 
     #[test]
     fn whatever_happens_the_rules_hold(
@@ -42,7 +43,7 @@ proptest! {
 
 #[test]
 fn a_hundred_thousand_steps_with_fixed_seeds() {
-    for seed in 0..10 {
+    seeds::each(0..10, |seed| {
         let mut dice = Rng::new(seed);
         let mut world = World::new(seed);
         for _ in 0..10_000 {
@@ -50,5 +51,5 @@ fn a_hundred_thousand_steps_with_fixed_seeds() {
             world.step((roll >> 32) as u8, roll as u16);
         }
         world.heal_and_check();
-    }
+    });
 }

@@ -353,6 +353,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::model::seeds::config())]
+
         #[test]
         fn what_is_written_is_read_again(text in "(ctrl-|alt-|shift-)?([a-zA-Z?,+*]|f[1-9]|pgup|space|left)") {
             if let Ok(chord) = Chord::parse(&text) {

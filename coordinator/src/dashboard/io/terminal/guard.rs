@@ -1,7 +1,10 @@
 //! The terminal in the dashboard's modes, and back on every way out: return, error, panic, signal,
 //! suspension. Owns all that is global about it.
 
-use crate::{cli::term::size_of, dashboard::io::terminal::host_terminal};
+use crate::{
+    cli::{attach::raw_mode, output::term::size_of},
+    dashboard::io::terminal::host_terminal,
+};
 use nix::{
     errno::Errno,
     fcntl::{OFlag, open},
@@ -9,7 +12,6 @@ use nix::{
     sys::{
         signal::{Signal, killpg},
         stat::Mode,
-        termios::{FlushArg, SetArg, Termios, cfmakeraw, tcflush, tcgetattr, tcsetattr},
     },
     unistd::{getpgrp, getpid, getsid, write},
 };
@@ -27,8 +29,6 @@ use std::{
 use tokio::sync::Notify;
 use worker_agent::hygiene::reset_sequence;
 
-/// The modes to go back to while a guard is active. Global, because a panic hook cannot borrow.
-static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
 static HOOK: Once = Once::new();
 /// Whether the terminal is lent to a session, which may leave anything behind.
 static LENT: AtomicBool = AtomicBool::new(false);
@@ -68,7 +68,7 @@ impl TerminalGuard {
     /// # Errors
     /// When stdin is no terminal.
     pub fn enter() -> io::Result<Self> {
-        let modes = tcgetattr(io::stdin())?;
+        raw_mode::remember()?;
         HOOK.call_once(|| {
             let previous = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |info| {
@@ -80,7 +80,6 @@ impl TerminalGuard {
                 PANICKED.notify_one();
             }));
         });
-        *SAVED.lock().unwrap_or_else(PoisonError::into_inner) = Some(modes);
         let guard = Self(());
         guard.again()?;
         Ok(guard)
@@ -91,7 +90,7 @@ impl TerminalGuard {
     /// # Errors
     /// When the terminal is gone.
     pub fn again(&self) -> io::Result<()> {
-        raw()?;
+        raw_mode::set()?;
         LEFT.store(false, Ordering::SeqCst);
         if !TITLE_KEPT.swap(true, Ordering::SeqCst) {
             write_all(KEEP_TITLE)?;
@@ -114,7 +113,7 @@ impl TerminalGuard {
     /// # Errors
     /// When the terminal is gone.
     pub fn raw_again(&self) -> io::Result<()> {
-        raw()
+        raw_mode::set()
     }
 
     /// Takes it back, whatever the session left behind.
@@ -138,11 +137,8 @@ impl TerminalGuard {
                 "there is no shell behind this terminal to go back to",
             ));
         }
-        let saved = SAVED.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        restore();
         // SIGSTOP, since SIGTSTP may have a handler of ours. Nothing runs until SIGCONT.
-        let stopped = killpg(getpgrp(), Signal::SIGSTOP);
-        *SAVED.lock().unwrap_or_else(PoisonError::into_inner) = saved;
+        let stopped = raw_mode::suspended(restore, || killpg(getpgrp(), Signal::SIGSTOP));
         self.again()?;
         stopped.map_err(io::Error::from)
     }
@@ -167,35 +163,21 @@ pub async fn panicked() {
     PANICKED.notified().await;
 }
 
-/// Raw mode, from the saved modes.
-fn raw() -> io::Result<()> {
-    let saved = SAVED.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let Some(mut modes) = saved else {
-        return Ok(());
-    };
-    cfmakeraw(&mut modes);
-    Ok(tcsetattr(io::stdin(), SetArg::TCSANOW, &modes)?)
-}
-
 /// Restores the terminal, once.
 fn restore() {
-    let Some(modes) = SAVED.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-        return;
-    };
-    // A frame that is being written ends here.
-    LEFT.store(true, Ordering::SeqCst);
-    // Nothing can be done about a terminal that is gone.
-    if LENT.swap(false, Ordering::Relaxed) {
-        drop(write_all(reset_sequence()));
-    } else {
-        drop(write_all(&leave()));
-    }
-    if TITLE_KEPT.swap(false, Ordering::SeqCst) {
-        drop(write_all(OLD_TITLE));
-    }
-    // What was typed ahead is for nobody: a shell would run it.
-    tcflush(io::stdin(), FlushArg::TCIFLUSH).unwrap_or_default();
-    tcsetattr(io::stdin(), SetArg::TCSANOW, &modes).unwrap_or_default();
+    raw_mode::restore(|| {
+        // A frame that is being written ends here.
+        LEFT.store(true, Ordering::SeqCst);
+        // Nothing can be done about a terminal that is gone.
+        if LENT.swap(false, Ordering::Relaxed) {
+            drop(write_all(reset_sequence()));
+        } else {
+            drop(write_all(&leave()));
+        }
+        if TITLE_KEPT.swap(false, Ordering::SeqCst) {
+            drop(write_all(OLD_TITLE));
+        }
+    });
 }
 
 /// What undoes everything but the modes of the line.

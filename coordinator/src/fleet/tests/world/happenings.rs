@@ -22,7 +22,6 @@ impl World {
             name,
             when_empty,
             force_cold: arg.is_multiple_of(7).then(|| "limits".into()),
-            deadline: (!arg.is_multiple_of(3)).then(|| self.now + u64::from(arg % 20_000)),
         }));
     }
 

@@ -219,6 +219,8 @@ fn a_prefix_waits_for_the_second_key() {
 }
 
 proptest! {
+    #![proptest_config(crate::model::seeds::config())]
+
     #[test]
     fn whatever_is_configured_no_key_means_two_things(
         given in prop::collection::btree_map(
