@@ -1,6 +1,6 @@
 //! From checked arguments to a running coordinator.
 
-use super::serve::{Listen, ServeOptions, serve};
+use crate::daemon::serve::{Listen, ServeOptions, serve};
 use crate::config::{Config, Sources, load};
 use crate::{runtime::PullPolicy, store::StateDir};
 use std::path::{Path, PathBuf};

@@ -1,0 +1,112 @@
+//! Claim records on their way to the disk: one that cannot be written is tried again until it is.
+//!
+//! Until then the worker says so, and nothing is applied to its project: a coordinator that died
+//! meanwhile would have to take the project from elsewhere.
+
+use crate::daemon::{Daemon, blocking};
+use crate::{
+    model::WorkerId,
+    wire::{ApiError, ErrorKind},
+};
+use std::{sync::Arc, time::Duration};
+
+/// Between two tries: from the first to the longest.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const MAX_RETRY: Duration = Duration::from_secs(60);
+
+impl Daemon {
+    /// Writes the claim's record as it is now; what fails is tried again by [`Self::keep_writing`].
+    pub(in crate::daemon) async fn write_claim(&self, id: &WorkerId) -> std::io::Result<()> {
+        let following = {
+            let state = self.lock();
+            state.records.get(id).map(|r| r.following.clone())
+        };
+        let Some(following) = following else {
+            return Ok(());
+        };
+        let _turn = following.lock().await;
+        let claim = {
+            let state = self.lock();
+            state.records.get(id).and_then(|r| r.claim.clone())
+        };
+        let Some(claim) = claim else { return Ok(()) };
+        let store = self.outside.store.clone();
+        let written = blocking(move || store.write_claim(&claim)).await;
+        let news = {
+            let mut state = self.lock();
+            state.records.get_mut(id).is_some_and(|record| {
+                let error = written.as_ref().err().map(ToString::to_string);
+                record.written = error.is_none();
+                let news = record.write_error.is_some() != error.is_some();
+                record.write_error = error;
+                news
+            })
+        };
+        if news {
+            match &written {
+                Ok(()) => tracing::info!(worker = %id, "the claim's record is on disk now"),
+                Err(error) => {
+                    tracing::error!(worker = %id, %error, "the claim's record is not on disk");
+                }
+            }
+            self.tell_worker(id);
+            self.unwritten.notify_one();
+        }
+        written
+    }
+
+    /// Writes what could not be written, with a growing pause between the tries.
+    pub(in crate::daemon) async fn keep_writing(self: Arc<Self>) {
+        let mut pause = FIRST_RETRY;
+        loop {
+            let late: Vec<WorkerId> = {
+                let state = self.lock();
+                let late = state.records.values().filter(|r| r.write_error.is_some());
+                late.map(|r| r.id.clone()).collect()
+            };
+            if late.is_empty() {
+                pause = FIRST_RETRY;
+                self.unwritten.notified().await;
+                continue;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(MAX_RETRY);
+            for id in late {
+                if let Err(error) = self.write_claim(&id).await {
+                    tracing::debug!(worker = %id, %error, "the claim's record is still not on disk");
+                }
+            }
+        }
+    }
+
+    /// The claim's record is on disk, or is written now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`]: it cannot be written.
+    pub(in crate::daemon) async fn on_record(&self, id: &WorkerId) -> Result<(), ApiError> {
+        let waits = {
+            let state = self.lock();
+            state
+                .records
+                .get(id)
+                .is_some_and(|r| r.claim.is_some() && !r.written)
+        };
+        if !waits {
+            return Ok(());
+        }
+        self.write_claim(id).await.map_err(|error| {
+            let message = format!("the claim's record is not on disk: {error}");
+            ApiError::new(ErrorKind::Conflict, message).hint(
+                "make room in the state volume; nothing is applied before the record is written",
+            )
+        })
+    }
+}
+
+/// For people, of a record that is not on disk.
+pub(in crate::daemon) fn unwritten_words(error: &str) -> String {
+    format!(
+        "its claim's record is not on disk ({error}): it is tried again, and `podbay apply` is \
+         refused until it is written"
+    )
+}

@@ -1,0 +1,198 @@
+//! Names of workers that are claimed: who has which, another name, and what follows of it.
+//!
+//! The claim's record on disk holds the name for the next coordinator; the agent carries a copy,
+//! and the container is named after it as well as the engine allows.
+
+use crate::daemon::{Daemon, State, detached};
+use crate::{
+    fleet::Event,
+    model::{WorkerId, WorkerName, WorkerState},
+    wire::{ApiError, ErrorKind, WorkerView},
+};
+use podbay_protocol::ToAgentBody;
+use std::sync::Arc;
+
+impl State {
+    /// Whether a worker has a name, or is being looked for under it, or left changes under it.
+    pub(in crate::daemon) fn name_taken(&self, name: &WorkerName) -> bool {
+        self.fleet.name_taken(name).is_some()
+            || self.waiting.values().any(|w| w.name == *name)
+            || self
+                .finished
+                .values()
+                .any(|f| f.claim.name == *name && f.unapplied)
+    }
+}
+
+impl Daemon {
+    /// Gives a worker another name; it is on disk when this returns.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for what is no name, [`ErrorKind::Conflict`] for one in use or a
+    /// worker that has none of its own, [`ErrorKind::NotFound`].
+    pub async fn rename_worker(
+        self: &Arc<Self>,
+        name: &str,
+        new_name: &str,
+    ) -> Result<WorkerView, ApiError> {
+        let new_name = WorkerName::new(new_name)
+            .map_err(|e| ApiError::new(ErrorKind::Invalid, e.to_string()))?;
+        let id = self.find(name)?;
+        let daemon = self.clone();
+        detached(async move { daemon.rename_id(&id, new_name).await }).await
+    }
+
+    async fn rename_id(
+        self: &Arc<Self>,
+        id: &WorkerId,
+        name: WorkerName,
+    ) -> Result<WorkerView, ApiError> {
+        let live = self.lock().records.contains_key(id);
+        let kept = if live {
+            self.rename_live(id, name)?;
+            worker_agent::failpoint!("rename.noted");
+            self.write_claim(id).await
+        } else {
+            self.rename_finished(id, name).await?
+        };
+        self.tell_worker(id);
+        kept.map_err(|e| {
+            ApiError::new(
+                ErrorKind::Internal,
+                format!("it has its new name, but that is not on disk: {e}"),
+            )
+            .hint("make room in the state volume and rename it again")
+        })?;
+        worker_agent::failpoint!("rename.written");
+        if live {
+            let (daemon, id) = (self.clone(), id.clone());
+            tokio::spawn(async move {
+                daemon.carry_claim(&id).await;
+                daemon.name_container(&id).await;
+            });
+        }
+        self.worker(id.as_str())
+    }
+
+    fn rename_live(self: &Arc<Self>, id: &WorkerId, name: WorkerName) -> Result<(), ApiError> {
+        let now = self.now();
+        let actions = {
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            let found = state.fleet.worker(id).map(|entry| entry.state);
+            let record = state.records.get(id).filter(|r| !r.removing);
+            let claim = record.and_then(|r| r.claim.as_ref());
+            let settled = matches!(
+                found,
+                Some(WorkerState::Running | WorkerState::Exited | WorkerState::Lost)
+            );
+            let Some(claim) = claim.filter(|_| settled) else {
+                let what = found.map_or("being removed", WorkerState::as_str);
+                return Err(ApiError::new(
+                    ErrorKind::Conflict,
+                    format!("a worker that is {what} has no name to change"),
+                )
+                .hint("only claimed workers have names; `podbay ls` shows them"));
+            };
+            if claim.name == name {
+                return Ok(());
+            }
+            check_free(state, &name)?;
+            let actions = state.fleet.apply(
+                now,
+                Event::Rename {
+                    worker: id.clone(),
+                    name: name.clone(),
+                },
+            );
+            if let Some(claim) = state.records.get_mut(id).and_then(|r| r.claim.as_mut()) {
+                claim.name = name;
+            }
+            actions
+        };
+        for action in actions {
+            self.carry_out(action);
+        }
+        Ok(())
+    }
+
+    async fn rename_finished(
+        &self,
+        id: &WorkerId,
+        name: WorkerName,
+    ) -> Result<std::io::Result<()>, ApiError> {
+        {
+            let mut state = self.lock();
+            if state.finished.get(id).is_some_and(|f| f.claim.name != name) {
+                check_free(&state, &name)?;
+            }
+            let Some(finished) = state.finished.get_mut(id) else {
+                return Err(ApiError::new(
+                    ErrorKind::NotFound,
+                    format!("no worker {id}"),
+                ));
+            };
+            finished.claim.name = name;
+        }
+        Ok(self.keep_changed(id).await)
+    }
+
+    /// Has the agent carry the claim's record as it is now.
+    pub(in crate::daemon) async fn carry_claim(&self, id: &WorkerId) {
+        let claim = {
+            let state = self.lock();
+            state.records.get(id).and_then(|r| r.claim.clone())
+        };
+        let Some(claim) = claim else { return };
+        let carried = match self.claim_key.seal(&claim) {
+            Ok(carried) => carried,
+            Err(error) => {
+                tracing::error!(worker = %id, %error, "the claim's record is no JSON");
+                return;
+            }
+        };
+        let body = ToAgentBody::Carry {
+            session: claim.session,
+            claim: carried,
+        };
+        // The record on disk comes first; an agent of an older version cannot do this.
+        if let Err(error) = self.ask(id, body).await {
+            tracing::debug!(worker = %id, %error, "the agent carries an older record");
+        }
+    }
+
+    /// Names the container after its claim.
+    pub(in crate::daemon) async fn name_container(&self, id: &WorkerId) {
+        let following = {
+            let state = self.lock();
+            state.records.get(id).map(|r| r.following.clone())
+        };
+        let Some(following) = following else { return };
+        let _turn = following.lock().await;
+        let named = {
+            let state = self.lock();
+            let found = state.records.get(id).filter(|r| !r.removing);
+            found.and_then(|r| Some((r.container.clone()?, r.claim.as_ref()?.name.clone())))
+        };
+        let (Some((container, name)), Ok(site)) = (named, self.site()) else {
+            return;
+        };
+        // A name space of their own: no worker's name is a helper's or a warm worker's.
+        let name = format!("{}.w.{name}", site.own.name);
+        if let Err(error) = self.outside.engine.rename(&container, &name).await
+            && !error.is_gone()
+        {
+            tracing::debug!(worker = %id, %error, "the container keeps its former name");
+        }
+    }
+}
+
+fn check_free(state: &State, name: &WorkerName) -> Result<(), ApiError> {
+    if state.name_taken(name) {
+        return Err(
+            ApiError::new(ErrorKind::Conflict, format!("the name {name} is in use"))
+                .hint("choose another name; `podbay ls -a` shows the ones in use"),
+        );
+    }
+    Ok(())
+}
