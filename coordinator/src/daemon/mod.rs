@@ -1,4 +1,4 @@
-//! The run loop: carries out what the fleet decides and feeds back what came of it.
+//! The run loop: carries out what the fleet decides and feeds back the results.
 //!
 //! Owns the records of all workers (a cache: engine and agents hold the truth) and the tasks that
 //! keep it true. Must never decide which worker serves which claim (that is `fleet`), and never
@@ -14,13 +14,15 @@ mod sessions;
 mod start;
 mod workers;
 
-pub use observe::bus::{Bus, BusMessage};
-pub use sessions::logs::LogReader;
 pub use claims::start_session::Placed;
-pub use serve::Listen;
-pub use sessions::attach::{Attached, SessionEnd};
-pub use start::start;
 pub use helpers::upgrade::install;
+pub use observe::bus::{Bus, BusMessage};
+pub use serve::Listen;
+pub use sessions::{
+    attach::{Attached, SessionEnd},
+    logs::LogReader,
+};
+pub use start::start;
 pub(crate) use workers::view::version;
 
 use crate::{
@@ -32,20 +34,20 @@ use crate::{
     store::{AuditLog, ClaimKey, FinishedRecord, StateDir},
     wire::{ApiError, EngineView, ErrorKind, GuardView, HotMounts},
 };
-use claims::claim::Waiting;
+use claims::{claim::Waiting, claim_latency::ClaimTimes};
 use observe::change_counts::Counts;
 use outside::Outside;
-use sessions::exits::ExitLog;
-use workers::record::Record;
-use sessions::attach::PendingExecs;
-use claims::claim_latency::ClaimTimes;
+use sessions::{attach::PendingExecs, exits::ExitLog};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, UNIX_EPOCH},
 };
-use tokio::time::Instant;
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, Semaphore, watch},
+    time::Instant,
+};
+use workers::record::Record;
 
 /// The coordinator at work. Shared by the API and the background tasks.
 #[derive(Debug)]
@@ -97,6 +99,8 @@ pub struct Daemon {
     weighing: Notify,
     /// Whoever pauses a worker or lets it go on takes turns.
     holding: tokio::sync::Mutex<()>,
+    /// How many containers may be recreated at a time.
+    recreations: Semaphore,
     /// When images are pulled.
     pull: PullPolicy,
     /// Becomes true once what ran before this coordinator is known again.
@@ -168,6 +172,7 @@ struct State {
 }
 
 impl State {
+    /// Nothing but the fleet.
     fn new(fleet: Fleet) -> Self {
         Self {
             fleet,
@@ -231,6 +236,7 @@ impl Daemon {
             counting: Notify::new(),
             weighing: Notify::new(),
             holding: tokio::sync::Mutex::new(()),
+            recreations: Semaphore::new(workers::recreate::MAX_RECREATIONS),
             pull: parts.pull,
             up: watch::channel(false).0,
             stopping: watch::channel(false).0,

@@ -1,29 +1,19 @@
 //! `podbay serve`: from the arguments to the drain.
 
-use super::{Daemon, Parts, outside::Outside};
+use super::{Daemon, Parts, observe::logging, outside::Outside};
 use crate::{
     agent::AgentHub,
     config::Config,
     egress::GuardClient,
-    fleet::Fleet,
     runtime::{Docker, PullPolicy},
     store::{AuditLog, ClaimKey, StateDir},
-    wire::{EngineView, GuardView, HotMounts},
     workspace::MounterClient,
 };
 use anyhow::Context;
-use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
-    os::unix::fs::MetadataExt,
-    path::PathBuf,
-    pin::Pin,
-    sync::{Arc, Mutex, OnceLock},
-    time::Duration,
-};
-use tokio::time::Instant;
+use std::{os::unix::fs::MetadataExt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{Notify, mpsc, watch},
+    sync::mpsc,
 };
 
 /// Reports from agents that wait to be heard; an agent that reports more waits.
@@ -76,7 +66,7 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     state_dir
         .seed(&options.seeds)
         .context("seeding the state volume")?;
-    let log = crate::daemon::observe::logging::start(&options.config.log, &state_dir)?;
+    let log = logging::start(&options.config.log, &state_dir)?;
     log.count();
     let config = &options.config;
     let docker = Docker::connect(

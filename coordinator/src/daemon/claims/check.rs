@@ -108,19 +108,31 @@ impl Daemon {
         if resolved.force_cold.is_some() {
             return Ok(None);
         }
-        let mut checked = self.outside.mounter.check(project.clone(), self.policy()).await;
+        let mut checked = self
+            .outside
+            .mounter
+            .check(project.clone(), self.policy())
+            .await;
         let unreached =
             |e: &crate::workspace::MounterError| e.kind == MounterErrorKind::Unreachable;
         if checked.as_ref().is_err_and(unreached) {
             self.mounter_back().await;
-            checked = self.outside.mounter.check(project.clone(), self.policy()).await;
+            checked = self
+                .outside
+                .mounter
+                .check(project.clone(), self.policy())
+                .await;
         }
         Ok(Some(checked?))
     }
 }
 
 /// Refuses another folder than the one whose changes the worker has.
-pub(in crate::daemon) fn same_folder(former: &ClaimRecord, dev: u64, ino: u64) -> Result<(), ApiError> {
+pub(in crate::daemon) fn same_folder(
+    former: &ClaimRecord,
+    dev: u64,
+    ino: u64,
+) -> Result<(), ApiError> {
     let same = former.project_ino == 0 || (dev, ino) == (former.project_dev, former.project_ino);
     if former.isolation != Isolation::Overlay || same {
         return Ok(());

@@ -1,6 +1,10 @@
 //! A claim from the request to the worker that serves it.
 
-use crate::daemon::{Daemon, detached, claims::name_generator, claims::start_session::Placed, random_id, claims::resolve::Resolved};
+use crate::daemon::{
+    Daemon,
+    claims::{name_generator, resolve::Resolved, start_session::Placed},
+    detached, random_id,
+};
 use crate::{
     fleet::{ClaimId, ClaimSpec, Event, PlaceFault, RejectReason},
     model::{WorkerId, WorkerName, WorkerState},
@@ -8,8 +12,7 @@ use crate::{
 };
 use podbay_protocol::AttachMode;
 use std::sync::Arc;
-use tokio::time::Instant;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 /// What a claim hears from the fleet. A worker at fault is followed by another assignment.
 #[derive(Debug)]
@@ -152,7 +155,7 @@ impl Daemon {
                 }
                 name.clone()
             }
-            None => names::make_up(seed, taken)
+            None => name_generator::make_up(seed, taken)
                 .ok_or_else(|| ApiError::new(ErrorKind::Internal, "no name is left"))?,
         };
         state.next_claim += 1;
@@ -169,7 +172,12 @@ impl Daemon {
     }
 
     /// The fleet gave the claim a worker.
-    pub(in crate::daemon) fn assign(self: &Arc<Self>, claim: ClaimId, worker: WorkerId, warm: bool) {
+    pub(in crate::daemon) fn assign(
+        self: &Arc<Self>,
+        claim: ClaimId,
+        worker: WorkerId,
+        warm: bool,
+    ) {
         let told = self.lock().waiting.get(&claim).is_some_and(|waiting| {
             let verdict = Verdict::Assigned {
                 worker: worker.clone(),

@@ -4,7 +4,9 @@
 //! says, then what Podbay knows (name, ports, home, proxy), then the profile, then the request. An
 //! image's `PORT` or `HOME` is about another world and never wins.
 
-use crate::daemon::{Daemon, helpers::netguard, workers::record::Record, claims::resolve::Resolved};
+use crate::daemon::{
+    Daemon, claims::resolve::Resolved, helpers::netguard, workers::record::Record,
+};
 use crate::{
     model::{Egress, WorkerId, WorkerName},
     store::ClaimRecord,
@@ -38,7 +40,7 @@ pub(in crate::daemon) struct Facts<'a> {
 impl Facts<'_> {
     /// As variables.
     pub fn variables(&self) -> Variables {
-        let port = egress::first_port(self.own_uid).to_string();
+        let port = netguard::first_port(self.own_uid).to_string();
         [
             ("PODBAY_NAME", self.name.to_string()),
             ("PODBAY_WORKER", self.worker.to_string()),
@@ -50,7 +52,7 @@ impl Facts<'_> {
             ("TERM", "xterm-256color".to_owned()),
         ]
         .into_iter()
-        .chain(egress::proxy_env(self.egress))
+        .chain(netguard::proxy_env(self.egress))
         .map(|(key, value)| (key.to_owned(), value))
         .collect()
     }
@@ -91,7 +93,11 @@ pub(in crate::daemon) fn environment(
 /// The environment of a session's former start, with what Podbay knows now in place of what it knew
 /// then; what a person set to something else stays, save what is Podbay's by its name: the worker may
 /// have been renamed since.
-pub(in crate::daemon) fn renewed(mut env: Variables, then: &Variables, now: Variables) -> Variables {
+pub(in crate::daemon) fn renewed(
+    mut env: Variables,
+    then: &Variables,
+    now: Variables,
+) -> Variables {
     env.retain(|key, value| !key.starts_with(OURS) && then.get(key) != Some(value));
     for (key, value) in now {
         env.entry(key).or_insert(value);
@@ -102,8 +108,8 @@ pub(in crate::daemon) fn renewed(mut env: Variables, then: &Variables, now: Vari
 impl Daemon {
     /// First and last port of a worker's own, by its uid.
     pub(in crate::daemon) fn ports_of(&self, uid: u32) -> (u16, u16) {
-        let first = egress::first_port(uid);
-        (first, first + (egress::PORTS_PER_WORKER - 1))
+        let first = netguard::first_port(uid);
+        (first, first + (netguard::PORTS_PER_WORKER - 1))
     }
 
     /// What is known of a claim's session that runs as `uid`.
@@ -121,7 +127,12 @@ impl Daemon {
     }
 
     /// The environment of a session in a claim's worker. `asked` is the request's.
-    pub(in crate::daemon) fn session_env(&self, claim: &ClaimRecord, uid: u32, asked: Variables) -> Variables {
+    pub(in crate::daemon) fn session_env(
+        &self,
+        claim: &ClaimRecord,
+        uid: u32,
+        asked: Variables,
+    ) -> Variables {
         let config = self.config();
         let profile = config.profiles.get(&claim.profile);
         environment(

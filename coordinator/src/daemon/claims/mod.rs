@@ -1,7 +1,7 @@
 //! A claim: from the request to a session that runs in a worker.
 //!
-//! Owns the checks and the order of a claim's steps. Never decides which worker serves it, and makes no
-//! engine call and no fsync on the way.
+//! Owns the checks and the order of a claim's steps. Never decides which worker serves it, and makes
+//! no engine call and no fsync on the way.
 
 pub(in crate::daemon) mod check;
 pub(in crate::daemon) mod claim;

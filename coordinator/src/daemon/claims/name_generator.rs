@@ -14,7 +14,10 @@ const SECOND: [&str; 32] = [
 ];
 
 /// A name that `taken` does not know; numbered when the words run out.
-pub(in crate::daemon) fn make_up(mut seed: u64, taken: impl Fn(&WorkerName) -> bool) -> Option<WorkerName> {
+pub(in crate::daemon) fn make_up(
+    mut seed: u64,
+    taken: impl Fn(&WorkerName) -> bool,
+) -> Option<WorkerName> {
     for round in 0..4096u64 {
         let first = FIRST.get(usize::try_from(seed % 32).ok()?)?;
         let second = SECOND.get(usize::try_from((seed / 32) % 32).ok()?)?;

@@ -29,7 +29,8 @@ impl Daemon {
             .hint("type the whole path; `podbay doctor` says what the mounter needs"));
         }
         let policy = self.policy();
-        self.outside.mounter
+        self.outside
+            .mounter
             .folders(prefix, policy)
             .await
             .map_err(Into::into)

@@ -128,7 +128,10 @@ fn resolve(config: &Config, hot: &HotMounts, request: SpawnRequest) -> Result<Re
 ///
 /// # Errors
 /// It is not in the configuration any more.
-pub(in crate::daemon) fn configured<'a>(config: &'a Config, name: &str) -> Result<&'a Profile, ApiError> {
+pub(in crate::daemon) fn configured<'a>(
+    config: &'a Config,
+    name: &str,
+) -> Result<&'a Profile, ApiError> {
     config.profiles.get(name).ok_or_else(|| {
         let message = format!("the profile {name:?} is gone from the configuration");
         ApiError::new(ErrorKind::NotFound, message)

@@ -3,7 +3,10 @@
 //! This is the claim's path: no engine call, no fsync. Mount, one frame to the agent, fork and
 //! exec. The record on disk, the rename and the limits follow beside it.
 
-use crate::daemon::{Daemon, helpers::netguard, random_id, claims::resolve::Resolved, sessions::attach::Attached, unix_ns};
+use crate::daemon::{
+    Daemon, claims::resolve::Resolved, helpers::netguard, random_id, sessions::attach::Attached,
+    unix_ns,
+};
 use crate::{
     fleet::{ClaimId, Event, PlaceFault},
     model::{Isolation, WorkerId, WorkerName},
@@ -246,7 +249,7 @@ impl Daemon {
         if uid == 0 && !record.security.is_none_or(allows_root) {
             return Err(Fault::request(no_root()));
         }
-        egress::holds(&record.egress, record.uid, uid).map_err(Fault::request)?;
+        netguard::holds(&record.egress, record.uid, uid).map_err(Fault::request)?;
         let session = random_id().map_err(Fault::request)?;
         let claim = ClaimRecord {
             id: worker.clone(),
@@ -368,7 +371,11 @@ impl Daemon {
         };
         let Some(container) = container else { return };
         if limits_differ
-            && let Err(error) = self.outside.engine.update_limits(&container, record.limits).await
+            && let Err(error) = self
+                .outside
+                .engine
+                .update_limits(&container, record.limits)
+                .await
             && !error.is_gone()
         {
             tracing::warn!(worker = %record.id, %error, "the limits asked for are not in force");

@@ -1,11 +1,11 @@
 //! Keeping in step with the engine: reaching it, taking stock, images, the spec hash.
 
-use crate::daemon::{Daemon, Site, workers::record::Record};
+use crate::daemon::{Daemon, Site, outside::Installed, workers::record::Record};
 use crate::{
     config::{Config, Network, Profile, SecurityProfile},
     fleet::{Event, Millis, Observed, PoolSpec},
     model::WorkerId,
-    runtime::{HostFolders, Listed, PullPolicy, RuntimeError, labels, own_container},
+    runtime::{HostFolders, Listed, PullPolicy, RuntimeError, labels},
     wire::EventBody,
     workspace::Policy,
 };

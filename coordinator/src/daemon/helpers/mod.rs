@@ -69,10 +69,14 @@ impl Daemon {
             if self.lock().fleet.stopping() {
                 return Err("everything is being stopped".to_owned());
             }
-            self.outside.engine.create_helper(&spec).await.map_err(|e| {
-                self.engine_said(&e);
-                format!("the {role}'s container does not start: {e}")
-            })?;
+            self.outside
+                .engine
+                .create_helper(&spec)
+                .await
+                .map_err(|e| {
+                    self.engine_said(&e);
+                    format!("the {role}'s container does not start: {e}")
+                })?;
         }
         let deadline = Instant::now() + START_DEADLINE;
         let mut pause = FIRST_PROBE;
@@ -92,7 +96,11 @@ impl Daemon {
     pub(in crate::daemon) async fn remove_helper(&self, helper: Helper) -> Result<(), ApiError> {
         let instance = &self.site()?.own.name;
         let _turn = self.helper_turn.lock().await;
-        let removed = self.outside.engine.remove_helpers(instance, helper, None).await;
+        let removed = self
+            .outside
+            .engine
+            .remove_helpers(instance, helper, None)
+            .await;
         removed
             .map(drop)
             .map_err(|e| ApiError::new(ErrorKind::Engine, e.to_string()))

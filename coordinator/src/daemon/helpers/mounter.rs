@@ -10,6 +10,7 @@ use crate::{
     workspace::{MounterError, MounterErrorKind},
 };
 use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// How often a mounter that works is looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
@@ -102,17 +103,22 @@ impl Daemon {
 
     /// After a call that did not reach the mounter: waits until another one serves.
     pub(in crate::daemon) async fn mounter_back(&self) {
-        let deadline = tokio::time::Instant::now() + START_DEADLINE;
+        let deadline = Instant::now() + START_DEADLINE;
         while self.outside.mounter.probe().await.is_err()
             && self.lock().hot.available
-            && tokio::time::Instant::now() < deadline
+            && Instant::now() < deadline
         {
             tokio::time::sleep(RETURN_STEP).await;
         }
     }
 
     async fn probe_mounter(&self) -> Result<(), String> {
-        let caps = self.outside.mounter.probe().await.map_err(|e| e.to_string())?;
+        let caps = self
+            .outside
+            .mounter
+            .probe()
+            .await
+            .map_err(|e| e.to_string())?;
         if !caps.bind {
             return Err(caps.reasons.join("; "));
         }

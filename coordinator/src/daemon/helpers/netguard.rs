@@ -180,7 +180,10 @@ impl Daemon {
     ///
     /// # Errors
     /// Why they are not, for one whose profile does not say `open`.
-    pub(in crate::daemon) async fn guard_worker(self: &Arc<Self>, id: &WorkerId) -> Result<(), String> {
+    pub(in crate::daemon) async fn guard_worker(
+        self: &Arc<Self>,
+        id: &WorkerId,
+    ) -> Result<(), String> {
         let added = {
             let _turn = self.guard_turn.lock().await;
             let worker = {
@@ -188,7 +191,12 @@ impl Daemon {
                 state.records.get(id).and_then(guarded)
             };
             match worker {
-                Some(worker) => self.outside.guard.ask(&GuardRequest::Add(worker)).await.map(drop),
+                Some(worker) => self
+                    .outside
+                    .guard
+                    .ask(&GuardRequest::Add(worker))
+                    .await
+                    .map(drop),
                 None => Err("it has no uid of its own".to_owned()),
             }
         };

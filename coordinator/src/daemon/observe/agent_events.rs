@@ -3,10 +3,15 @@
 //! Each report is taken in by the record of the worker that it comes from, and only where it is
 //! about a session that was started there.
 
-use crate::daemon::{Daemon, sessions::exits::ExitLog, workers::record::Record, unix_ms};
-use crate::{agent::FromWorker, fleet::Event, model::WorkerId};
+use crate::daemon::{Daemon, sessions::exits::ExitLog, unix_ms, workers::record::Record};
+use crate::{
+    agent::{AgentNotice, FromWorker},
+    fleet::Event,
+    model::WorkerId,
+};
 use podbay_protocol::{ActivityState, AgentError, AgentEvent, ExitStatus};
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 /// What follows a report.
 enum Heard {
@@ -30,6 +35,30 @@ enum Heard {
 }
 
 impl Daemon {
+    /// Follows the agents' words until the coordinator stops.
+    pub(in crate::daemon) async fn hear_agents(
+        self: Arc<Self>,
+        mut notices: mpsc::Receiver<AgentNotice>,
+    ) {
+        while let Some(notice) = notices.recv().await {
+            match notice {
+                AgentNotice::Connected { worker, handle } => {
+                    let daemon = self.clone();
+                    tokio::spawn(async move { daemon.greet(worker, handle).await });
+                }
+                AgentNotice::Gone { worker, generation } => {
+                    if self.hub.ended(&worker, generation) {
+                        self.feed(Event::AgentGone(worker));
+                    }
+                }
+                AgentNotice::Event { said, slot } => {
+                    self.hear(said);
+                    drop(slot);
+                }
+            }
+        }
+    }
+
     /// Takes in what an agent reports.
     pub(in crate::daemon) fn hear(self: &Arc<Self>, said: FromWorker<AgentEvent>) {
         let worker = said.worker().clone();

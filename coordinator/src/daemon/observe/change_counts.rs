@@ -150,7 +150,12 @@ impl Daemon {
 
     async fn count(self: &Arc<Self>, id: &WorkerId, target: &ReviewTarget) {
         let began = Instant::now();
-        match self.outside.mounter.count(target.clone(), MAX_ENTRIES).await {
+        match self
+            .outside
+            .mounter
+            .count(target.clone(), MAX_ENTRIES)
+            .await
+        {
             Ok(count) => {
                 let now = Instant::now();
                 self.lock().counts.counted(id, now - began, now);
@@ -173,7 +178,11 @@ impl Daemon {
 
     /// One count now, for a worker that ends; `None` when it cannot be counted, or could not be
     /// a moment ago.
-    pub(in crate::daemon) async fn counted(&self, id: &WorkerId, target: ReviewTarget) -> Option<ChangeCount> {
+    pub(in crate::daemon) async fn counted(
+        &self,
+        id: &WorkerId,
+        target: ReviewTarget,
+    ) -> Option<ChangeCount> {
         if self.lock().counts.failures.contains_key(id) {
             return None;
         }

@@ -14,9 +14,8 @@ use std::{
     fmt::Debug,
     io::{self, Write},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
-use tokio::time::Instant;
 use tracing::{Event, Level, Subscriber, field::Field};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
@@ -49,7 +48,10 @@ pub(in crate::daemon) struct LogGuards {
 ///
 /// # Errors
 /// The filter cannot be read, or the file not opened.
-pub(in crate::daemon) fn start(config: &LogConfig, state_dir: &StateDir) -> anyhow::Result<LogGuards> {
+pub(in crate::daemon) fn start(
+    config: &LogConfig,
+    state_dir: &StateDir,
+) -> anyhow::Result<LogGuards> {
     let file = LogFile::open(state_dir.join("logs"), "coordinator", config.keep_files)
         .context("opening the log file")?;
     let (file, file_guard) = waiting(file);

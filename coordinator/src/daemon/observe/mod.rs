@@ -1,7 +1,7 @@
 //! What workers report and use, and what clients are told of it.
 //!
-//! Owns the event bus, the meters and the limits of what one worker may cause to be told. Never acts on
-//! the word of one worker for another.
+//! Owns the event bus, the meters and the limits of what one worker may cause to be told. Never acts
+//! on the word of one worker for another.
 
 pub(in crate::daemon) mod agent_events;
 pub(in crate::daemon) mod bus;

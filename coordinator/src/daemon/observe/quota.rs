@@ -14,9 +14,9 @@ use crate::{
 };
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 
 /// More entries of a worker than this are not measured.
 const MAX_ENTRIES: u64 = 5_000_000;

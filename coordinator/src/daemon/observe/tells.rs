@@ -1,10 +1,11 @@
-//! How often clients are told what one worker's programs make up: titles, activity, notifications.
+//! Telling clients what changed, and how often what one worker's programs make up: titles, activity,
+//! notifications.
 //!
 //! A worker over its bound is reported a little later, as it is then; its notifications are dropped.
 //! So what one does pushes nobody else's events out of the bus.
 
 use crate::daemon::Daemon;
-use crate::{model::WorkerId, wire::EventBody};
+use crate::{model::WorkerId, runtime::RuntimeError, wire::EventBody};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -67,6 +68,52 @@ impl Tells {
 }
 
 impl Daemon {
+    pub(in crate::daemon) fn tell_worker(&self, id: &WorkerId) {
+        if !self.bus.heard() {
+            return;
+        }
+        let view = {
+            let state = self.lock();
+            self.view(&state, id)
+        };
+        match view {
+            Some(worker) => self.bus.send(EventBody::Worker {
+                worker: Box::new(worker),
+            }),
+            None => {
+                let id = id.to_string();
+                self.bus.send(EventBody::Removed {
+                    name: id.clone(),
+                    id,
+                });
+            }
+        }
+    }
+
+    pub(in crate::daemon) fn tell_pool(&self, profile: &str) {
+        if !self.bus.heard() {
+            return;
+        }
+        let pool = {
+            let state = self.lock();
+            self.pool_view(&state, profile)
+        };
+        if let Some(pool) = pool {
+            self.bus.send(EventBody::Pool { pool });
+        }
+    }
+
+    pub(in crate::daemon) fn note_limits_failure(
+        self: &Arc<Self>,
+        id: &WorkerId,
+        error: &RuntimeError,
+    ) {
+        self.bus.send(EventBody::Notification {
+            worker: id.to_string(),
+            text: format!("the limits asked for are not in force: {error}"),
+        });
+    }
+
     /// Tells clients of a worker that changed by its program's doing: now, or soon.
     pub(in crate::daemon) fn tell_program(&self, worker: &WorkerId) {
         if self.tells.take(worker, true, Instant::now()) {

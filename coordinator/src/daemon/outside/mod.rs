@@ -1,14 +1,13 @@
 //! What the daemon works with: engine, mounter, guard, and the state volume's records.
 //!
-//! Owns one trait for each, so that the daemon can be run in a test without any of them. Never decides
-//! anything: the implementations are the clients, as they are. The clock is tokio's, which a
-//! test can hold.
+//! Owns one trait for each, so that a test can run the daemon without any of them. Never decides
+//! anything: the implementations are the clients, as they are. The clock is tokio's.
 
 mod calls;
 mod store;
 
 pub(in crate::daemon) use calls::{Engine, Guard, Mounter};
-pub(in crate::daemon) use store::Store;
+pub(in crate::daemon) use store::{Installed, Store};
 
 use crate::workspace::MounterClient;
 use std::sync::Arc;

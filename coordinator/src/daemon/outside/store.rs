@@ -1,8 +1,9 @@
 //! Records of workers and finished sessions, and the parts that are installed.
 
 use crate::{
+    fleet::Held,
     model::WorkerId,
-    store::{ClaimRecord, FinishedRecord, Held, StateDir},
+    store::{ClaimRecord, FinishedRecord, StateDir},
     workspace::MountFacts,
 };
 use std::{fmt::Debug, io, path::Path};
@@ -87,7 +88,11 @@ impl Store for StateDir {
     fn create(&self, worker: &WorkerId, token: &str, open_home: bool) -> io::Result<()> {
         let folder = self.worker(worker);
         folder.create(token)?;
-        if open_home { folder.open_home() } else { Ok(()) }
+        if open_home {
+            folder.open_home()
+        } else {
+            Ok(())
+        }
     }
 
     fn renew(&self, worker: &WorkerId, token: &str) -> io::Result<()> {

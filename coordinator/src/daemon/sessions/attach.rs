@@ -1,11 +1,13 @@
 //! Clients on sessions: attach, exec, input, screen, and how sessions ended.
 
 use crate::daemon::{
-    Daemon, detached,
-    claims::environment::{home_of, user_of},
-    random_id,
+    Daemon,
+    claims::{
+        environment::{home_of, user_of},
+        resolve,
+    },
+    detached, random_id,
     workers::record::Record,
-    claims::resolve,
 };
 use crate::{
     agent::{AgentHandle, AgentRequestError, RawStream},
@@ -16,11 +18,7 @@ use crate::{
 use podbay_protocol::{
     Attach, AttachMode, ExitStatus, Reply, SessionIo, Size, StartSession, ToAgentBody, paths,
 };
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// An agent's answer to what needs no program to be started.
@@ -110,7 +108,7 @@ impl Daemon {
     /// Waits until the agent of a living session has called and said what it runs: after a new
     /// coordinator's start it calls again within a second.
     pub(in crate::daemon) async fn agent_back(&self, worker: &WorkerId) {
-        let deadline = tokio::time::Instant::now() + REDIAL;
+        let deadline = Instant::now() + REDIAL;
         loop {
             let waits = {
                 let state = self.lock();
@@ -119,7 +117,7 @@ impl Daemon {
                 let record = state.records.get(worker).filter(live);
                 record.is_some_and(|r| r.session.pid.is_none() || self.hub.handle(worker).is_none())
             };
-            if !waits || tokio::time::Instant::now() >= deadline {
+            if !waits || Instant::now() >= deadline {
                 return;
             }
             tokio::time::sleep(REDIAL_STEP).await;
@@ -357,7 +355,7 @@ impl Daemon {
 
     /// How the session of an ended stream stands. Waits a moment for the agent's word.
     pub async fn session_end(&self, attached_worker: &WorkerId, session: &str) -> SessionEnd {
-        let deadline = tokio::time::Instant::now() + EXIT_DEADLINE;
+        let deadline = Instant::now() + EXIT_DEADLINE;
         loop {
             let news = self.ended.notified();
             tokio::pin!(news);

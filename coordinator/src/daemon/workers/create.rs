@@ -1,12 +1,11 @@
 //! Creating, probing and unpausing workers.
 
-use crate::daemon::{Daemon, blocking, random_id, workers::record::Record, unix_ms};
+use crate::daemon::{Daemon, blocking, random_id, unix_ms, workers::record::Record};
 use crate::{
     config::Profile,
     fleet::{ClaimId, Event},
     model::WorkerId,
     runtime::{ProjectMount, RuntimeError},
-    wire::ApiError,
     workspace::{MounterError, MounterErrorKind, PrepareRequest},
 };
 use podbay_protocol::{Reply, ToAgentBody};
@@ -120,7 +119,13 @@ impl Daemon {
     }
 
     /// A record of a worker that has, or is to have, this uid.
-    pub(in crate::daemon) fn enter(&self, worker: &WorkerId, name: &str, profile: &Profile, uid: u32) {
+    pub(in crate::daemon) fn enter(
+        &self,
+        worker: &WorkerId,
+        name: &str,
+        profile: &Profile,
+        uid: u32,
+    ) {
         let record = Record::new(
             worker.clone(),
             name.to_owned(),
@@ -143,7 +148,11 @@ impl Daemon {
     }
 
     /// Gives the folder's parts their owners, where there is a mounter to do so.
-    pub(in crate::daemon) async fn prepare_folder(&self, worker: &WorkerId, uid: u32) -> Result<(), String> {
+    pub(in crate::daemon) async fn prepare_folder(
+        &self,
+        worker: &WorkerId,
+        uid: u32,
+    ) -> Result<(), String> {
         if self.lock().hot.available {
             let request = PrepareRequest {
                 worker: worker.to_string(),
@@ -238,7 +247,10 @@ impl Daemon {
         tokio::spawn(async move {
             let probed = match daemon.hub.handle(&worker) {
                 Some(agent) => agent
-                    .request(ToAgentBody::Readings, crate::daemon::sessions::attach::AGENT_DEADLINE)
+                    .request(
+                        ToAgentBody::Readings,
+                        crate::daemon::sessions::attach::AGENT_DEADLINE,
+                    )
                     .await
                     .and_then(|said| said.of(&worker))
                     .map_err(|e| e.to_string()),
@@ -281,21 +293,6 @@ impl Daemon {
         if error.engine_is_away() {
             self.engine_lost(error.to_string());
         }
-    }
-
-    /// A person wants a worker stopped; resolves when its container is gone.
-    ///
-    /// # Errors
-    /// [`ApiError`]: no such worker; it did not go in time.
-    pub async fn stop_worker(
-        self: &Arc<Self>,
-        name: &str,
-        grace_ms: Option<u64>,
-    ) -> Result<crate::wire::WorkerView, ApiError> {
-        crate::daemon::claims::resolve::check_grace(grace_ms)?;
-        let worker = self.find_live(name)?;
-        self.stop_ids(vec![worker.clone()], grace_ms).await?;
-        self.worker(worker.as_str()).or_else(|_| self.worker(name))
     }
 }
 

@@ -1,17 +1,25 @@
-//! Telling clients what changed, and what agents report.
+//! What an agent says of its worker when it connects, and what that makes of the worker.
+//!
+//! Takes a claim over from the record on disk, from a sealed copy, or from what the mounter noted. Never
+//! believes an agent about another worker, or about a claim that no coordinator sealed.
 
-use crate::daemon::{Daemon, workers::record::Recognised, sessions::attach::AGENT_DEADLINE, unix_ms};
+use crate::daemon::{
+    Daemon,
+    sessions::attach::AGENT_DEADLINE,
+    unix_ms,
+    workers::{
+        record::{Recognised, SessionView},
+        recreate::CUT_SHORT,
+    },
+};
 use crate::{
-    agent::{AgentHandle, AgentNotice, AgentRequestError, AgentVersion, FromWorker},
+    agent::{AgentHandle, AgentRequestError, AgentVersion, FromWorker},
     config::Network,
     fleet::Event,
     model::{WorkerId, WorkerName},
-    runtime::RuntimeError,
-    wire::EventBody,
 };
 use podbay_protocol::{Description, ToAgentBody};
 use std::{sync::Arc, time::Duration};
-use tokio::sync::mpsc;
 
 /// Between the tries to have an agent describe itself: from the first pause to the longest.
 const FIRST_DESCRIBE_PAUSE: Duration = Duration::from_millis(200);
@@ -21,70 +29,8 @@ const CUT_OFF: &str =
     "its network is gone: the parent was started anew since; `podbay restart` moves it";
 /// Said of a worker whose agent names a main session that nobody started.
 const UNKNOWN_MAIN: &str = "its agent names a main session that the coordinator did not start; `podbay rm --force` removes the worker";
+
 impl Daemon {
-    pub(in crate::daemon) fn tell_worker(&self, id: &WorkerId) {
-        if !self.bus.heard() {
-            return;
-        }
-        let view = {
-            let state = self.lock();
-            self.view(&state, id)
-        };
-        match view {
-            Some(worker) => self.bus.send(EventBody::Worker {
-                worker: Box::new(worker),
-            }),
-            None => {
-                let id = id.to_string();
-                self.bus.send(EventBody::Removed {
-                    name: id.clone(),
-                    id,
-                });
-            }
-        }
-    }
-
-    pub(in crate::daemon) fn tell_pool(&self, profile: &str) {
-        if !self.bus.heard() {
-            return;
-        }
-        let pool = {
-            let state = self.lock();
-            self.pool_view(&state, profile)
-        };
-        if let Some(pool) = pool {
-            self.bus.send(EventBody::Pool { pool });
-        }
-    }
-
-    pub(in crate::daemon) fn note_limits_failure(self: &Arc<Self>, id: &WorkerId, error: &RuntimeError) {
-        self.bus.send(EventBody::Notification {
-            worker: id.to_string(),
-            text: format!("the limits asked for are not in force: {error}"),
-        });
-    }
-
-    /// Follows the agents' words until the coordinator stops.
-    pub(in crate::daemon) async fn hear_agents(self: Arc<Self>, mut notices: mpsc::Receiver<AgentNotice>) {
-        while let Some(notice) = notices.recv().await {
-            match notice {
-                AgentNotice::Connected { worker, handle } => {
-                    let daemon = self.clone();
-                    tokio::spawn(async move { daemon.greet(worker, handle).await });
-                }
-                AgentNotice::Gone { worker, generation } => {
-                    if self.hub.ended(&worker, generation) {
-                        self.feed(Event::AgentGone(worker));
-                    }
-                }
-                AgentNotice::Event { said, slot } => {
-                    self.hear(said);
-                    drop(slot);
-                }
-            }
-        }
-    }
-
     /// Asks a new connection who it is and what it has, again and again as long as it lives: an
     /// agent may be paused or busy, and what it runs is not lost for that.
     pub(in crate::daemon) async fn greet(self: Arc<Self>, worker: WorkerId, handle: AgentHandle) {
@@ -151,7 +97,7 @@ impl Daemon {
                 drop(guard);
                 self.feed(Event::Lost {
                     worker,
-                    reason: crate::daemon::workers::recreate::CUT_SHORT.to_owned(),
+                    reason: CUT_SHORT.to_owned(),
                 });
                 return;
             }
@@ -268,7 +214,7 @@ impl Daemon {
         &self,
         worker: &WorkerId,
         session: &str,
-        change: impl FnOnce(&mut crate::daemon::workers::record::SessionView),
+        change: impl FnOnce(&mut SessionView),
     ) {
         let changed = {
             let mut state = self.lock();

@@ -1,13 +1,14 @@
-//! Claim records on their way to the disk: one that cannot be written is tried again until it is.
+//! Where a claim's record is kept: on disk, with the worker's agent, and its name as the container's.
 //!
-//! Until then the worker says so, and nothing is applied to its project: a coordinator that died
-//! meanwhile would have to take the project from elsewhere.
+//! Writes that fail are repeated, and until one succeeds the worker says so and nothing is applied to
+//! its project: the next coordinator would have to take the project from elsewhere.
 
 use crate::daemon::{Daemon, blocking};
 use crate::{
     model::WorkerId,
     wire::{ApiError, ErrorKind},
 };
+use podbay_protocol::ToAgentBody;
 use std::{sync::Arc, time::Duration};
 
 /// Between two tries: from the first to the longest.
@@ -100,6 +101,55 @@ impl Daemon {
                 "make room in the state volume; nothing is applied before the record is written",
             )
         })
+    }
+
+    /// Has the agent carry the claim's record as it is now.
+    pub(in crate::daemon) async fn carry_claim(&self, id: &WorkerId) {
+        let claim = {
+            let state = self.lock();
+            state.records.get(id).and_then(|r| r.claim.clone())
+        };
+        let Some(claim) = claim else { return };
+        let carried = match self.claim_key.seal(&claim) {
+            Ok(carried) => carried,
+            Err(error) => {
+                tracing::error!(worker = %id, %error, "the claim's record is no JSON");
+                return;
+            }
+        };
+        let body = ToAgentBody::Carry {
+            session: claim.session,
+            claim: carried,
+        };
+        // The record on disk comes first; an agent of an older version cannot do this.
+        if let Err(error) = self.ask(id, body).await {
+            tracing::debug!(worker = %id, %error, "the agent carries an older record");
+        }
+    }
+
+    /// Names the container after its claim.
+    pub(in crate::daemon) async fn name_container(&self, id: &WorkerId) {
+        let following = {
+            let state = self.lock();
+            state.records.get(id).map(|r| r.following.clone())
+        };
+        let Some(following) = following else { return };
+        let _turn = following.lock().await;
+        let named = {
+            let state = self.lock();
+            let found = state.records.get(id).filter(|r| !r.removing);
+            found.and_then(|r| Some((r.container.clone()?, r.claim.as_ref()?.name.clone())))
+        };
+        let (Some((container, name)), Ok(site)) = (named, self.site()) else {
+            return;
+        };
+        // A name space of their own: no worker's name is a helper's or a warm worker's.
+        let name = format!("{}.w.{name}", site.own.name);
+        if let Err(error) = self.outside.engine.rename(&container, &name).await
+            && !error.is_gone()
+        {
+            tracing::debug!(worker = %id, %error, "the container keeps its former name");
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    daemon::unproven::{Known, claim_of},
+    daemon::workers::unproven::{Known, claim_of},
     model::HostPath,
     workspace::{MountFacts, MountMode},
 };

@@ -8,13 +8,18 @@
 //! may be no container, so that a coordinator that dies meanwhile takes it for lost, not for ended.
 
 use crate::daemon::{
-    Daemon,
-    claims::start_request::Found,
-    blocking,
-    claims::check::same_folder,
-    claims::environment::{Variables, renewed},
-    claims::resolve::{Resolved, configured},
-    workers::restart::{WITHOUT_ENV, request_of},
+    Daemon, blocking,
+    claims::{
+        check::same_folder,
+        environment::{Variables, renewed},
+        resolve::{Resolved, configured},
+        start_request::Found,
+    },
+    random_id,
+    workers::{
+        record::SessionView,
+        restart::{WITHOUT_ENV, request_of},
+    },
 };
 use crate::{
     config::{Profile, Rehome},
@@ -25,14 +30,14 @@ use crate::{
 };
 use podbay_protocol::{Reply, SessionIo, StartSession, ToAgentBody};
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::time::Instant;
 
 /// An agent that still answers says at once what its session was started with.
 const ORIGIN_DEADLINE: Duration = Duration::from_secs(2);
 /// How often a new container's agent is looked for.
 const CALL_STEP: Duration = Duration::from_millis(10);
-/// Containers made anew at once: the engine has other work.
-const AT_ONCE: usize = 4;
+/// Containers that are recreated at a time: the engine has other work.
+pub(in crate::daemon) const MAX_RECREATIONS: usize = 4;
 /// Between the tries of `rehome = "auto"`, the first included; then a person is asked.
 const TRIES: [Duration; 3] = [
     Duration::ZERO,
@@ -44,9 +49,6 @@ const ANEW: &str = "its container was made anew; `podbay logs --previous` shows 
 /// Said of a worker whose coordinator died in the midst of it.
 pub(in crate::daemon) const CUT_SHORT: &str =
     "its container was being made anew when the coordinator stopped; `podbay restart` goes on";
-
-/// Takes turns.
-static TURNS: Semaphore = Semaphore::const_new(AT_ONCE);
 
 impl Daemon {
     /// A person wants a lost worker back.
@@ -192,7 +194,7 @@ impl Daemon {
             record.rehoming = true;
         }
         self.feed(Event::Rehome(id.clone()));
-        let turn = TURNS.acquire().await;
+        let turn = self.recreations.acquire().await;
         let outcome = self.make_anew(id).await;
         drop(turn);
         if let Some(record) = self.lock().records.get_mut(id) {
@@ -306,7 +308,8 @@ impl Daemon {
         let Some(container) = container else {
             return Ok(());
         };
-        self.outside.engine
+        self.outside
+            .engine
             .remove(&container)
             .await
             .map_err(|e| ApiError::new(ErrorKind::Engine, e.to_string()))?;
@@ -334,13 +337,13 @@ impl Daemon {
                 .records
                 .get_mut(id)
                 .ok_or_else(|| engine("the worker is gone".into()))?;
-            record.session = crate::daemon::workers::record::SessionView {
+            record.session = SessionView {
                 size: record.session.size,
-                ..crate::daemon::workers::record::SessionView::default()
+                ..SessionView::default()
             };
             record.uid
         };
-        let token = crate::daemon::random_id()?;
+        let token = random_id()?;
         let (store, worker, given) = (self.outside.store.clone(), id.clone(), token.clone());
         blocking(move || store.renew(&worker, &given))
             .await
@@ -428,7 +431,10 @@ impl Daemon {
     }
 
     /// A folder whose record says that its container was being made anew, and there is none.
-    pub(in crate::daemon) fn left_behind(self: &Arc<Self>, claim: ClaimRecord) -> Result<(), String> {
+    pub(in crate::daemon) fn left_behind(
+        self: &Arc<Self>,
+        claim: ClaimRecord,
+    ) -> Result<(), String> {
         let id = claim.id.clone();
         let config = self.config();
         let profile = config

@@ -1,18 +1,14 @@
-//! The end of workers: stopping, removing, and keeping what must not be lost.
+//! The end of workers: their containers go, and what must not be lost is kept.
+//!
+//! Owns the records of finished sessions. Never removes a record before the container is gone.
 
-use crate::daemon::{
-    Daemon, blocking, unix_ms,
-    workers::unproven::{self, Known, unproven_error},
-};
+use crate::daemon::{Daemon, blocking, unix_ms};
 use crate::{
     fleet::{Event, RemoveCause},
-    model::{Isolation, WorkerId},
-    runtime::Helper,
-    store::{ClaimRecord, FinishedRecord},
-    wire::{ApiError, ChangeCount, ErrorKind, EventBody},
-    workspace::ReviewTarget,
+    model::WorkerId,
+    store::FinishedRecord,
+    wire::{ApiError, ErrorKind, EventBody},
 };
-use podbay_protocol::ToAgentBody;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -20,14 +16,8 @@ use tokio::time::Instant;
 const KEPT_SESSIONS: usize = 200;
 /// Removed workers that are remembered, for lists that were made before their removal.
 const REMEMBERED: usize = 1024;
-/// From the end of the grace to the container's end.
-const REMOVAL_DEADLINE: Duration = Duration::from_secs(60);
-/// How long the end of a worker waits to be told what it changed.
-const LOOK_TIME: Duration = Duration::from_secs(15);
 /// How long a removal waits for a container that is being recreated; then it is tried again.
 const MOVE_DEADLINE: Duration = Duration::from_secs(30);
-/// How long a session may take from TERM's grace to its end's report.
-const REPORT_SLACK: Duration = Duration::from_millis(500);
 
 impl Daemon {
     pub(in crate::daemon) fn start_remove(self: &Arc<Self>, worker: WorkerId, cause: RemoveCause) {
@@ -59,7 +49,10 @@ impl Daemon {
         };
         let container = match (container, self.site.get()) {
             (None, Some(site)) => {
-                let found = self.outside.engine.find_worker(&site.own.name, worker.as_str());
+                let found = self
+                    .outside
+                    .engine
+                    .find_worker(&site.own.name, worker.as_str());
                 found.await.map_err(|error| {
                     self.engine_said(&error);
                     error.to_string()
@@ -126,7 +119,11 @@ impl Daemon {
     }
 
     /// What is left of a worker whose container is gone: its record and recording, its changes.
-    pub(in crate::daemon) async fn settle(self: &Arc<Self>, worker: &WorkerId, cause: &RemoveCause) {
+    pub(in crate::daemon) async fn settle(
+        self: &Arc<Self>,
+        worker: &WorkerId,
+        cause: &RemoveCause,
+    ) {
         self.unguard(worker).await;
         let record = {
             let now = self.now();
@@ -225,133 +222,16 @@ impl Daemon {
         }
     }
 
-    pub(in crate::daemon) async fn drop_finished(self: &Arc<Self>, id: &WorkerId) -> std::io::Result<()> {
+    pub(in crate::daemon) async fn drop_finished(
+        self: &Arc<Self>,
+        id: &WorkerId,
+    ) -> std::io::Result<()> {
         self.lock().finished.remove(id);
         self.remove_folder(id).await;
         worker_agent::failpoint!("drop.folder");
         let _turn = self.keeping.lock().await;
         let (store, id) = (self.outside.store.clone(), id.clone());
         blocking(move || store.remove_finished(&id)).await
-    }
-
-    /// Stops workers: TERM to their sessions, KILL after the grace, then the containers go.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Timeout`] naming what did not go.
-    pub(in crate::daemon) async fn stop_ids(
-        self: &Arc<Self>,
-        workers: Vec<WorkerId>,
-        grace_ms: Option<u64>,
-    ) -> Result<(), ApiError> {
-        let mut stopping = Vec::new();
-        for worker in workers.clone() {
-            let daemon = self.clone();
-            stopping.push(tokio::spawn(async move {
-                daemon.end_session(&worker, grace_ms).await
-            }));
-        }
-        for task in stopping {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "stopping a session failed");
-            }
-        }
-        worker_agent::failpoint!("stop.ended");
-        for worker in &workers {
-            self.feed(Event::Remove(worker.clone()));
-        }
-        let deadline = Instant::now() + REMOVAL_DEADLINE;
-        loop {
-            let news = self.ended.notified();
-            tokio::pin!(news);
-            news.as_mut().enable();
-            let left: Vec<String> = {
-                let state = self.lock();
-                let there = workers.iter().filter(|w| state.records.contains_key(*w));
-                there.map(ToString::to_string).collect()
-            };
-            if left.is_empty() {
-                return Ok(());
-            }
-            if tokio::time::timeout_at(deadline, news).await.is_err() {
-                return Err(ApiError::new(
-                    ErrorKind::Timeout,
-                    format!(
-                        "still there after {REMOVAL_DEADLINE:?}: {}",
-                        left.join(", ")
-                    ),
-                )
-                .hint("`podbay doctor` checks the engine; the removal is tried again"));
-            }
-        }
-    }
-
-    /// The time between TERM and KILL: as asked for, or the profile's.
-    pub(in crate::daemon) fn grace(&self, profile: &str, asked_ms: Option<u64>) -> Duration {
-        let config = self.config();
-        let default = config.profiles.get(profile).map(|p| p.stop_grace);
-        let asked = asked_ms.map(Duration::from_millis);
-        asked.or(default).unwrap_or_default()
-    }
-
-    /// TERM, grace, KILL to the main session; returns when it ended or cannot be asked.
-    pub(in crate::daemon) async fn end_session(self: &Arc<Self>, worker: &WorkerId, grace_ms: Option<u64>) {
-        self.let_go(worker).await;
-        let (session, grace) = {
-            let mut state = self.lock();
-            let Some(record) = state.records.get_mut(worker) else {
-                return;
-            };
-            // A stop calls a restart off.
-            record.restarting = None;
-            let Some(session) = record.session_id() else {
-                return;
-            };
-            if record.session.exit.is_some() {
-                return;
-            }
-            (session.to_owned(), self.grace(&record.profile, grace_ms))
-        };
-        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        let body = ToAgentBody::Stop {
-            session: session.clone(),
-            grace_ms,
-        };
-        if let Err(error) = self.ask(worker, body).await {
-            tracing::debug!(%worker, %error, "cannot stop the session softly");
-            return;
-        }
-        let deadline = Instant::now() + grace + REPORT_SLACK;
-        loop {
-            let news = self.ended.notified();
-            tokio::pin!(news);
-            news.as_mut().enable();
-            if self.lock().exits.get(worker, &session).is_some()
-                || tokio::time::timeout_at(deadline, news).await.is_err()
-            {
-                return;
-            }
-        }
-    }
-
-    /// Stops every claimed worker and says their names.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Timeout`] naming what did not go.
-    pub async fn stop_all(
-        self: &Arc<Self>,
-        grace_ms: Option<u64>,
-    ) -> Result<Vec<String>, ApiError> {
-        crate::daemon::claims::resolve::check_grace(grace_ms)?;
-        let claimed: Vec<(WorkerId, String)> = {
-            let state = self.lock();
-            let records = state.records.values().filter(|r| !r.removing);
-            records
-                .filter_map(|r| r.claim.as_ref().map(|c| (r.id.clone(), c.name.to_string())))
-                .collect()
-        };
-        let (ids, names) = claimed.into_iter().unzip();
-        self.stop_ids(ids, grace_ms).await?;
-        Ok(names)
     }
 
     /// Removes a worker and all that is kept of it.
@@ -395,154 +275,5 @@ impl Daemon {
             name: view.name,
         });
         Ok(())
-    }
-
-    /// Whether a worker has changes; when that cannot be told, it may.
-    pub(in crate::daemon) async fn has_changes(&self, id: &WorkerId) -> bool {
-        let Some(claim) = self.claim_of(id) else {
-            return false;
-        };
-        if claim.unproven.is_some() {
-            return true;
-        }
-        match self.target(&claim) {
-            Some(target) => self.outside.mounter.any_changes(target).await.unwrap_or(true),
-            None => false,
-        }
-    }
-
-    /// Whether a worker that ends leaves changes, and how much it changed where that can be counted.
-    async fn left_of(&self, claim: &ClaimRecord) -> (bool, Option<ChangeCount>) {
-        if claim.unproven.is_some() {
-            return (claim.may_have_changes(), None);
-        }
-        let Some(target) = self.target(claim) else {
-            return (false, None);
-        };
-        let worker = &claim.id;
-        let any = self.outside.mounter.any_changes(target.clone());
-        match tokio::time::timeout(LOOK_TIME, any).await {
-            Ok(Ok(false)) => (false, Some(ChangeCount::default())),
-            Ok(Ok(true)) => {
-                let count = self.counted(worker, target);
-                let count = tokio::time::timeout(LOOK_TIME, count).await;
-                (true, count.ok().flatten())
-            }
-            Ok(Err(error)) => {
-                tracing::warn!(%worker, %error, "cannot tell whether there are changes: they are kept");
-                (true, None)
-            }
-            Err(_) => {
-                tracing::warn!(%worker, "looking for changes takes long: they are kept");
-                (true, None)
-            }
-        }
-    }
-
-    pub(in crate::daemon) fn claim_of(&self, id: &WorkerId) -> Option<ClaimRecord> {
-        let state = self.lock();
-        let live = state.records.get(id).and_then(|r| r.claim.clone());
-        live.or_else(|| state.finished.get(id).map(|f| f.claim.clone()))
-    }
-
-    /// The claim of a worker of which nothing is left but its folder, where the mounter noted an
-    /// overlay and there are changes in it.
-    async fn changed_without_record(&self, worker: &WorkerId) -> Option<ClaimRecord> {
-        let facts = self.outside.store.mount_facts(worker)?;
-        let mut claim = unproven::claim_of(worker, Known::default(), Some(facts))?;
-        claim.session = worker.to_string();
-        let target = self.target(&claim)?;
-        // Whether there are any cannot be told: they are kept.
-        let any = self.outside.mounter.any_changes(target).await.unwrap_or(true);
-        any.then_some(claim)
-    }
-
-    /// What to review of a worker, and its id.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Conflict`] when it is not copy-on-write.
-    pub(crate) fn review_target(&self, name: &str) -> Result<(WorkerId, ReviewTarget), ApiError> {
-        let id = self.find(name)?;
-        let claim = self.claim_of(&id).ok_or_else(|| {
-            ApiError::new(
-                ErrorKind::Conflict,
-                "the worker is not claimed: it has no project",
-            )
-        })?;
-        if claim.unproven.is_some() {
-            return Err(unproven_error(claim.name.as_str(), claim.unproven));
-        }
-        let target = self.target(&claim).ok_or_else(|| {
-            ApiError::new(
-                ErrorKind::Conflict,
-                format!(
-                    "{} has isolation {}: nothing to review",
-                    claim.name,
-                    claim.isolation.as_str()
-                ),
-            )
-            .hint("only workers spawned with --isolation overlay are reviewed")
-        })?;
-        Ok((id, target))
-    }
-
-    /// What to apply of a worker, and its id; the claim's record is on disk then.
-    ///
-    /// # Errors
-    /// As [`Self::review_target`]; [`ErrorKind::Conflict`] when the record cannot be written.
-    pub(crate) async fn apply_target(
-        &self,
-        name: &str,
-    ) -> Result<(WorkerId, ReviewTarget), ApiError> {
-        let (id, target) = self.review_target(name)?;
-        self.on_record(&id).await?;
-        Ok((id, target))
-    }
-
-    /// What the mounter has to know to review a claim's changes; `None` when there are none to
-    /// review by its nature.
-    pub(in crate::daemon) fn target(&self, claim: &ClaimRecord) -> Option<ReviewTarget> {
-        if claim.isolation != Isolation::Overlay || claim.unproven.is_some() {
-            return None;
-        }
-        Some(ReviewTarget {
-            worker: claim.id.to_string(),
-            project: claim.project.clone()?,
-            dev: claim.project_dev,
-            ino: claim.project_ino,
-            claimed_at_ns: claim.claimed_ns,
-            policy: self.policy(),
-        })
-    }
-
-    /// After changes were applied or discarded: a finished worker with none left can go.
-    pub(crate) async fn reviewed(self: &Arc<Self>, id: &WorkerId, left: bool) {
-        let finished = match self.lock().finished.get_mut(id) {
-            Some(finished) => {
-                finished.unapplied = left;
-                true
-            }
-            None => false,
-        };
-        if finished {
-            if let Err(error) = self.keep_changed(id).await {
-                tracing::error!(worker = %id, %error, "what was reviewed is not on disk");
-            }
-            self.tell_worker(id);
-        }
-        self.want_count(id);
-    }
-
-    /// Stops everything: workers, then the mounter. The coordinator itself goes on answering.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Timeout`] naming what did not go.
-    pub async fn down(self: &Arc<Self>) -> Result<(), ApiError> {
-        self.stop_all(None).await?;
-        self.feed(Event::Shutdown);
-        let all: Vec<WorkerId> = self.lock().records.keys().cloned().collect();
-        self.stop_ids(all, None).await?;
-        self.stop_guard().await?;
-        self.remove_helper(Helper::Mounter).await
     }
 }

@@ -1,7 +1,6 @@
-//! Names of workers that are claimed: who has which, another name, and what follows of it.
+//! Names of workers that are claimed: who has which, and another name.
 //!
-//! The claim's record on disk holds the name for the next coordinator; the agent carries a copy,
-//! and the container is named after it as well as the engine allows.
+//! A name is in use from the claim's registration on. Never gives one name to two workers.
 
 use crate::daemon::{Daemon, State, detached};
 use crate::{
@@ -9,7 +8,6 @@ use crate::{
     model::{WorkerId, WorkerName, WorkerState},
     wire::{ApiError, ErrorKind, WorkerView},
 };
-use podbay_protocol::ToAgentBody;
 use std::sync::Arc;
 
 impl State {
@@ -135,55 +133,6 @@ impl Daemon {
             finished.claim.name = name;
         }
         Ok(self.keep_changed(id).await)
-    }
-
-    /// Has the agent carry the claim's record as it is now.
-    pub(in crate::daemon) async fn carry_claim(&self, id: &WorkerId) {
-        let claim = {
-            let state = self.lock();
-            state.records.get(id).and_then(|r| r.claim.clone())
-        };
-        let Some(claim) = claim else { return };
-        let carried = match self.claim_key.seal(&claim) {
-            Ok(carried) => carried,
-            Err(error) => {
-                tracing::error!(worker = %id, %error, "the claim's record is no JSON");
-                return;
-            }
-        };
-        let body = ToAgentBody::Carry {
-            session: claim.session,
-            claim: carried,
-        };
-        // The record on disk comes first; an agent of an older version cannot do this.
-        if let Err(error) = self.ask(id, body).await {
-            tracing::debug!(worker = %id, %error, "the agent carries an older record");
-        }
-    }
-
-    /// Names the container after its claim.
-    pub(in crate::daemon) async fn name_container(&self, id: &WorkerId) {
-        let following = {
-            let state = self.lock();
-            state.records.get(id).map(|r| r.following.clone())
-        };
-        let Some(following) = following else { return };
-        let _turn = following.lock().await;
-        let named = {
-            let state = self.lock();
-            let found = state.records.get(id).filter(|r| !r.removing);
-            found.and_then(|r| Some((r.container.clone()?, r.claim.as_ref()?.name.clone())))
-        };
-        let (Some((container, name)), Ok(site)) = (named, self.site()) else {
-            return;
-        };
-        // A name space of their own: no worker's name is a helper's or a warm worker's.
-        let name = format!("{}.w.{name}", site.own.name);
-        if let Err(error) = self.outside.engine.rename(&container, &name).await
-            && !error.is_gone()
-        {
-            tracing::debug!(worker = %id, %error, "the container keeps its former name");
-        }
     }
 }
 

@@ -5,7 +5,11 @@
 //! waiting; the agent tells the new start before the old end, which so ends nothing.
 
 use crate::daemon::{
-    Daemon, claims::start_request::START_DEADLINE, detached, sessions::attach::AGENT_DEADLINE, workers::unproven::unproven_error,
+    Daemon,
+    claims::{resolve::check_grace, start_request::START_DEADLINE},
+    detached,
+    sessions::attach::AGENT_DEADLINE,
+    workers::unproven::unproven_error,
 };
 use crate::{
     agent::AgentRequestError,
@@ -14,11 +18,11 @@ use crate::{
     wire::{ApiError, ErrorKind, SpawnRequest, WorkerView},
 };
 use podbay_protocol::{AgentError, ErrorCode, ToAgentBody};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// How often a worker that is being restarted is looked at.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(200);
 /// Said of a claim made again whose first one brought an environment.
 pub(in crate::daemon) const WITHOUT_ENV: &str = "started again without the environment variables and secrets of its first start: they are kept nowhere";
 
@@ -37,7 +41,7 @@ impl Daemon {
         name: &str,
         grace_ms: Option<u64>,
     ) -> Result<WorkerView, ApiError> {
-        crate::daemon::claims::resolve::check_grace(grace_ms)?;
+        check_grace(grace_ms)?;
         let id = self.find(name)?;
         let daemon = self.clone();
         // Half a restart would be a loss: it goes on when its client goes away.
@@ -115,7 +119,7 @@ impl Daemon {
             return Err(refused(error));
         }
         worker_agent::failpoint!("restart.asked");
-        let deadline = tokio::time::Instant::now() + grace + START_DEADLINE;
+        let deadline = Instant::now() + grace + START_DEADLINE;
         self.await_restart(id, &next, deadline).await
     }
 
@@ -123,7 +127,7 @@ impl Daemon {
         self: &Arc<Self>,
         id: &WorkerId,
         next: &str,
-        deadline: tokio::time::Instant,
+        deadline: Instant,
     ) -> Result<WorkerView, ApiError> {
         loop {
             let news = self.ended.notified();
@@ -154,7 +158,7 @@ impl Daemon {
                 }
             }
             // A worker that is lost meanwhile says nothing: its state is looked at now and then.
-            let look = deadline.min(tokio::time::Instant::now() + LOOK);
+            let look = deadline.min(Instant::now() + LOOK);
             if tokio::time::timeout_at(look, news).await.is_err() && look == deadline {
                 self.give_restart_up(id);
                 return Err(ApiError::new(

@@ -97,7 +97,10 @@ impl Daemon {
     }
 
     /// The seccomp list of a security profile, as last read.
-    pub(in crate::daemon) fn seccomp_of(&self, security: SecurityProfile) -> Result<Seccomp, String> {
+    pub(in crate::daemon) fn seccomp_of(
+        &self,
+        security: SecurityProfile,
+    ) -> Result<Seccomp, String> {
         let found = self.lock().parts.seccomp.get(&security).cloned();
         found
             .ok_or("no seccomp list was read")?
@@ -162,7 +165,11 @@ impl Daemon {
 
     /// The same of a container that exists. One of a former version has no label for it: it counts
     /// as what its profile says if the labels that it has agree with that.
-    pub(in crate::daemon) fn confinement_of(&self, profile: &str, labels: &HashMap<String, String>) -> String {
+    pub(in crate::daemon) fn confinement_of(
+        &self,
+        profile: &str,
+        labels: &HashMap<String, String>,
+    ) -> String {
         use crate::runtime::labels::{CONFINEMENT, EGRESS, NETWORK, RUNTIME, SECURITY};
         if let Some(known) = labels.get(CONFINEMENT) {
             return known.clone();

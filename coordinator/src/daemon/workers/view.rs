@@ -1,8 +1,11 @@
 //! Views for clients, made from the fleet's entry and the record.
 
 use crate::daemon::{
-    Daemon, State, helpers::netguard::egress_words, workers::record::Record, claims::claim_latency::ClaimTimes, unix_ms,
-    workers::record_sync::unwritten_words,
+    Daemon, State,
+    claims::claim_latency::ClaimTimes,
+    helpers::netguard::egress_words,
+    unix_ms,
+    workers::{record::Record, record_sync::unwritten_words},
 };
 use crate::{
     fleet::PoolNumbers,
