@@ -173,8 +173,9 @@ pub(super) fn run(
     let reading = handle.clone();
     tokio::spawn(async move {
         let why = tokio::select! {
-            why = read_frames(&worker, &reading, &mut decoder, &mut reader, &notices) => why,
+            biased;
             () = reading.closing.notified() => "closed by the coordinator".to_owned(),
+            why = read_frames(&worker, &reading, &mut decoder, &mut reader, &notices) => why,
         };
         writing.abort();
         reading.room.close();

@@ -12,6 +12,8 @@ mod outside;
 mod serve;
 mod sessions;
 mod start;
+#[cfg(test)]
+mod tests;
 mod workers;
 
 pub use claims::start_session::Placed;
@@ -332,6 +334,7 @@ impl Daemon {
         let daemon = self.clone();
         tokio::spawn(async move {
             tokio::select! {
+                biased;
                 () = task => tracing::debug!(name, "task ended"),
                 () = daemon.stopped() => {}
             }
@@ -341,6 +344,10 @@ impl Daemon {
 
 /// Unix nanoseconds.
 fn unix_ns() -> i64 {
+    #[cfg(test)]
+    if let Some(now) = tests::wall_clock() {
+        return now;
+    }
     let since = worker_agent::faults::wall_clock()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -377,10 +384,14 @@ async fn detached<T: Send + 'static>(
     }
 }
 
-/// Blocking file work off the executor.
+/// Blocking file work off the executor. A test that holds the clock has one thread alone.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> std::io::Result<T> {
+    #[cfg(test)]
+    if tests::wall_clock().is_some() {
+        return work();
+    }
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(std::io::Error::other(error)),

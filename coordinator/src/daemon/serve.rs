@@ -30,7 +30,7 @@ pub type Listen =
     fn(Arc<Daemon>, PathBuf) -> anyhow::Result<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
 /// Loads the configuration anew.
-type Reload = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
+pub(super) type Reload = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
 /// What `podbay serve` needs to know.
 pub(super) struct ServeOptions {
@@ -180,7 +180,7 @@ fn fingerprint(watched: &[PathBuf]) -> Vec<(PathBuf, u64, u64, i64)> {
 
 impl Daemon {
     /// Takes a new configuration; one that fails leaves the old one in force and says so.
-    async fn reload(self: &Arc<Self>, load: &Reload) {
+    pub(super) async fn reload(self: &Arc<Self>, load: &Reload) {
         match load() {
             Ok(config) => {
                 *self

@@ -54,6 +54,7 @@ impl Daemon {
                 }
             }
             tokio::select! {
+                biased;
                 () = sleep(interval) => {}
                 () = self.relist.notified() => sleep(GATHER).await,
             }
@@ -69,6 +70,7 @@ impl Daemon {
             let mut events = Box::pin(self.outside.engine.events(&site.own.name));
             let quiet = loop {
                 let next = tokio::select! {
+                    biased;
                     next = timeout(QUIET, events.next()) => next,
                     () = self.returned.notified() => break true,
                 };
@@ -109,6 +111,7 @@ impl Daemon {
     pub(in crate::daemon) async fn keep_checking(self: Arc<Self>) {
         loop {
             tokio::select! {
+                biased;
                 () = sleep(PARTS_INTERVAL) => {}
                 () = self.doubt.notified() => sleep(DOUBT).await,
             }

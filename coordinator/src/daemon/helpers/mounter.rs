@@ -54,12 +54,14 @@ impl Daemon {
                     std::future::pending::<()>().await;
                 }
                 tokio::select! {
+                    biased;
                     () = self.outside.mounter.missed() => {}
                     // Several in a row are one look.
                     () = self.mounter_hint.notified() => tokio::time::sleep(HINT_PAUSE).await,
                 }
             };
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(if works { CHECK_INTERVAL } else { wait.get() }) => {}
                 () = missed => {}
             }

@@ -101,6 +101,7 @@ impl Daemon {
             }
             match wait {
                 Some(wait) => tokio::select! {
+                    biased;
                     () = tokio::time::sleep(wait) => {}
                     () = self.counting.notified() => {}
                 },

@@ -45,6 +45,7 @@ impl Daemon {
                 self.lock().quotas.pace().saturating_sub(at.elapsed())
             });
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(wait) => {}
                 () = self.weighing.notified() => {}
             }
