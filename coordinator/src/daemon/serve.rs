@@ -1,6 +1,10 @@
 //! `podbay serve`: from the arguments to the drain.
 
-use super::{Daemon, Parts, observe::logging, outside::Outside};
+use super::{
+    Daemon, Parts,
+    observe::logging,
+    outside::{Outside, ThisHost},
+};
 use crate::{
     agent::AgentHub,
     config::Config,
@@ -87,6 +91,7 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
             reviews: mounter,
             guard: Arc::new(guard),
             store: Arc::new(state_dir.clone()),
+            host: Arc::new(ThisHost),
         },
         hub,
         claim_key: claim_key(&state_dir)?,

@@ -31,6 +31,15 @@ impl Daemon {
                     if self.site.set(site).is_err() {
                         tracing::debug!("the site was known already");
                     }
+                    let was_lost = {
+                        let engine = &mut self.lock().engine;
+                        engine.reachable = engine.error.is_none();
+                        engine.error.is_some()
+                    };
+                    if was_lost {
+                        // The fleet was told so, too.
+                        self.engine_back();
+                    }
                     return;
                 }
                 Err(error) => {
@@ -61,8 +70,6 @@ impl Daemon {
             state.engine.name = name;
             state.engine.version = version;
             state.engine.api = api;
-            state.engine.reachable = true;
-            state.engine.error = None;
         }
         if let Some(source) = &own.engine_socket {
             self.remember_socket(own.pid, source).await;
@@ -207,7 +214,10 @@ impl Daemon {
                 .and_then(|word| Network::of(word))
                 .unwrap_or(Network::Shared);
             record.runtime = label(labels::RUNTIME).filter(|r| !r.is_empty()).cloned();
-            let claimed = record.claim.is_some();
+            // Its record may have been lost: what the mounter noted says that it is somebody's.
+            let live = listed.running || listed.paused;
+            let claimed = record.claim.is_some()
+                || (live && self.outside.store.mount_facts(&id).is_some());
             let name = record.claim.as_ref().map(|c| c.name.clone());
             self.lock().records.insert(id.clone(), record);
             self.welcome_back(&id, listed.running);

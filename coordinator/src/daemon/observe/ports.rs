@@ -29,7 +29,8 @@ impl Daemon {
         if owners.is_empty() {
             return;
         }
-        let listening = match blocking(listening).await {
+        let host = self.outside.host.clone();
+        let listening = match blocking(move || host.listening()).await {
             Ok(listening) => listening,
             Err(error) => {
                 tracing::debug!(%error, "cannot tell who listens");
@@ -76,7 +77,7 @@ impl Daemon {
     }
 }
 
-fn listening() -> std::io::Result<ByUid> {
+pub(in crate::daemon) fn listening() -> std::io::Result<ByUid> {
     let mut found = ByUid::new();
     parse(&table("/proc/net/tcp")?, &mut found);
     match table("/proc/net/tcp6") {

@@ -130,6 +130,7 @@ fn start(world: &Arc<World>) -> Arc<Daemon> {
             reviews,
             guard: Arc::new(mounter::FakeGuard(world.clone())),
             store: Arc::new(mounter::FakeStore(world.clone(), state_dir.clone())),
+            host: Arc::new(mounter::FakeHost),
         },
         hub: AgentHub::new(state_dir.join("workers"), notices),
         claim_key: ClaimKey::open(&state_dir).unwrap(),

@@ -5,12 +5,12 @@ use super::{
     state::{Mount, World},
 };
 use crate::{
-    daemon::outside::{Guard, Installed, Mounter, Store},
+    daemon::outside::{Guard, Host, Installed, Mounter, Store},
     egress::{GuardReport, GuardRequest, Guarded},
     fleet::Held,
     model::{FIRST_UID, HostPath, UIDS, WorkerId},
     store::{ClaimRecord, FinishedRecord, StateDir},
-    wire::{ChangeCount, Folders},
+    wire::{ChangeCount, Folders, ListeningPort},
     workspace::{
         CheckedProject, MountFacts, MountMode, MountRequest, Mounted, MounterCaps, MounterError,
         MounterErrorKind, Policy, PrepareRequest, ReviewTarget, Usage, UsageRequest,
@@ -18,6 +18,7 @@ use crate::{
 };
 use futures_util::future::BoxFuture;
 use std::{
+    collections::{BTreeSet, HashMap},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -231,7 +232,10 @@ impl Mounter for FakeMounter {
             }
             let mut inner = world.lock();
             inner.homes.remove(worker);
-            inner.changed.remove(worker);
+            let dropped = inner.permits.get(worker).is_some_and(|permit| permit.drops > 0);
+            if inner.changed.remove(worker) && !dropped {
+                inner.wrong(format!("what {worker} changed is lost"));
+            }
             Ok(())
         }))
     }
@@ -434,6 +438,16 @@ impl Store for FakeStore {
 
     fn remove_finished(&self, worker: &WorkerId) -> io::Result<()> {
         self.write("store.remove_finished", || Store::remove_finished(&self.1, worker))
+    }
+}
+
+/// A machine on which nobody listens.
+#[derive(Debug)]
+pub struct FakeHost;
+
+impl Host for FakeHost {
+    fn listening(&self) -> io::Result<HashMap<u32, BTreeSet<ListeningPort>>> {
+        Ok(HashMap::new())
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::{task::JoinHandle, time::sleep};
 /// Everything that is done, by weight.
 pub const OPERATIONS: [(u64, &str); 17] = [
     (34, "spawn"),
-    (2, "spawn too large"),
+    (1, "spawn too large"),
     (4, "spawn absent"),
     (3, "spawn refused"),
     (10, "stop"),
@@ -311,7 +311,10 @@ async fn on_worker(world: Arc<World>, daemon: Arc<Daemon>, what: &'static str, c
         }
         "rm" | "rm force" => {
             let force = what == "rm force";
-            permit(&world, &id, |it| it.stops += 1);
+            permit(&world, &id, |it| {
+                it.stops += 1;
+                it.drops += usize::from(force);
+            });
             let answer = daemon.remove_worker(&name, force).await;
             note(&world, &answer);
             if !force && answer.is_err_and(|error| error.kind == ErrorKind::Conflict) {

@@ -22,7 +22,7 @@ use tokio::{
     time::Instant,
 };
 
-/// Lines of the run's log that are shown.
+/// Lines of the run's log that are shown, unless `PODBAY_WORLD_LINES` says otherwise.
 const SHOWN: usize = 60;
 
 /// One world.
@@ -45,6 +45,7 @@ pub struct World {
 #[derive(Debug)]
 pub struct Inner {
     pub dice: Dice,
+    pub dir: PathBuf,
     /// The coordinator is dead: nothing it does has an effect.
     pub down: bool,
     /// Nothing fails.
@@ -79,6 +80,7 @@ pub struct Inner {
     pub log: VecDeque<String>,
     pub wrong: Vec<String>,
     serial: u64,
+    shown: usize,
 }
 
 /// What belongs to one life of the coordinator.
@@ -182,6 +184,8 @@ pub struct Started {
 /// A person's word that a worker's session may end.
 #[derive(Debug, Clone, Default)]
 pub struct Permit {
+    /// What it changed may be lost.
+    pub drops: usize,
     pub stops: usize,
     /// Restarts under way, by number; of one that can be known to fail the project and its epoch.
     pub restarts: BTreeMap<u64, Option<(PathBuf, u64)>>,
@@ -202,6 +206,7 @@ impl World {
         Arc::new(Self {
             inner: Mutex::new(Inner {
                 dice: Dice::new(seed),
+                dir: dir.to_owned(),
                 down: false,
                 calm: false,
                 containers: BTreeMap::new(),
@@ -226,6 +231,7 @@ impl World {
                 log: VecDeque::new(),
                 wrong: Vec::new(),
                 serial: 0,
+                shown: super::number("PODBAY_WORLD_LINES").map_or(SHOWN, |n| n as usize),
             }),
             crashed: Notify::new(),
             changed: Notify::new(),
@@ -305,7 +311,7 @@ impl Inner {
 
     /// A line of the log.
     pub fn say(&mut self, text: &str) {
-        if self.log.len() == SHOWN {
+        if self.log.len() >= self.shown {
             self.log.pop_front();
         }
         let (steps, ms) = (self.steps, self.now_ms() % 100_000_000);
@@ -449,7 +455,10 @@ impl Inner {
             return;
         }
         let permit = self.permits.get(&found.worker).cloned().unwrap_or_default();
-        if permit.stops > 0 {
+        let folder = self.dir.join("workers").join(&found.worker);
+        let noted = ["worker.json", "mount.json"].iter().any(|file| folder.join(file).exists());
+        if permit.stops > 0 || !noted {
+            // Of one whose record was lost and that has no project nobody can know.
             return;
         }
         let worker = found.worker.clone();

@@ -16,7 +16,7 @@ use crate::{
     agent::{AgentHandle, AgentRequestError, AgentVersion, FromWorker},
     config::Network,
     fleet::Event,
-    model::{WorkerId, WorkerName},
+    model::{WorkerId, WorkerName, WorkerState},
 };
 use podbay_protocol::{Description, ToAgentBody};
 use std::{sync::Arc, time::Duration};
@@ -112,7 +112,12 @@ impl Daemon {
                 // A claim was cut short between its mount and its start: never warm again.
                 drop(guard);
                 let reason = "a project was mounted for a claim that was cut short".to_owned();
+                let id = worker.clone();
                 self.feed(Event::Unhealthy { worker, reason });
+                if self.is_lost(&id) {
+                    // It was taken for claimed, and its agent says that nothing runs.
+                    self.feed(Event::Remove(id));
+                }
                 return;
             }
             for info in &description.sessions {
@@ -191,6 +196,12 @@ impl Daemon {
             });
         }
         self.tell_worker(worker);
+    }
+
+    fn is_lost(&self, worker: &WorkerId) -> bool {
+        let state = self.lock();
+        let entry = state.fleet.worker(worker);
+        entry.is_some_and(|entry| entry.state == WorkerState::Lost)
     }
 
     /// Whether a worker's network is not the parent's (any more).

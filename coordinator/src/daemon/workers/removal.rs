@@ -6,7 +6,7 @@ use crate::daemon::{Daemon, blocking, unix_ms};
 use crate::{
     fleet::{Event, RemoveCause},
     model::WorkerId,
-    store::FinishedRecord,
+    store::{ClaimRecord, FinishedRecord},
     wire::{ApiError, ErrorKind, EventBody},
 };
 use std::{sync::Arc, time::Duration};
@@ -135,11 +135,10 @@ impl Daemon {
             let record = state.records.get(worker);
             record.map(|r| (r.claim.clone(), r.session.clone()))
         };
-        let record_known = record.is_some();
         let (claim, session) = record.unwrap_or_default();
         let claim = claim.or_else(|| self.outside.store.claim(worker));
         let claim = match claim {
-            None if !record_known => self.changed_without_record(worker).await,
+            None => self.changed_without_record(worker).await,
             claim => claim,
         };
         let Some(claim) = claim else {
@@ -251,7 +250,13 @@ impl Daemon {
                 view.name
             )));
         }
-        if !force && view.unapplied && self.has_changes(&id).await {
+        // Also of one that is lost: what it changed is there all the same.
+        let may_have_changes = view.unapplied || {
+            let state = self.lock();
+            let claim = state.records.get(&id).and_then(|r| r.claim.as_ref());
+            claim.is_some_and(ClaimRecord::may_have_changes)
+        };
+        if !force && may_have_changes && self.has_changes(&id).await {
             return Err(ApiError::new(
                 ErrorKind::Conflict,
                 format!("{} has changes that were not applied", view.name),

@@ -74,8 +74,8 @@ impl Daemon {
         live.or_else(|| state.finished.get(id).map(|f| f.claim.clone()))
     }
 
-    /// The claim of a worker of which nothing is left but its folder, where the mounter noted an
-    /// overlay and there are changes in it.
+    /// The claim of a worker that has no record of one, where the mounter noted an overlay and there
+    /// are changes in it.
     pub(in crate::daemon) async fn changed_without_record(
         &self,
         worker: &WorkerId,
