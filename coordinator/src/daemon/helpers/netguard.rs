@@ -201,6 +201,7 @@ impl Daemon {
             }
         };
         let Err(error) = added else { return Ok(()) };
+        self.tell_all_soon();
         let open = {
             let state = self.lock();
             state.records.get(id).is_none_or(|r| r.egress.is_open())
@@ -211,6 +212,11 @@ impl Daemon {
         } else {
             Err(format!("its egress cannot be kept: {error}"))
         }
+    }
+
+    /// What the guard was told last may not be in effect: it is told of all workers at its next check.
+    fn tell_all_soon(&self) {
+        self.lock().guard_boot = None;
     }
 
     /// Takes a worker's rules away, once it has no process any more and before its uid is given on.
@@ -225,6 +231,7 @@ impl Daemon {
         };
         // What is left is replaced by the uid's next worker, or when all are told again.
         if let Err(error) = self.outside.guard.ask(&GuardRequest::Remove { uid }).await {
+            self.tell_all_soon();
             tracing::debug!(worker = %id, error, "its rules are left for now");
         }
     }

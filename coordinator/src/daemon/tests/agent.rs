@@ -8,6 +8,7 @@ use super::{
     mounter::folder,
     state::{Inner, Session, Started, World, tag_of},
 };
+use crate::workspace::MountMode;
 use podbay_protocol::{
     Activity, ActivityState, AgentError, AgentEvent, Attach, Description, ErrorCode, ExitStatus,
     FrameDecoder, FromAgent, Hello, PROTOCOL_VERSION, Purpose, Readings, Reply, Response,
@@ -329,6 +330,10 @@ fn launch(
     let pid = i32::try_from(inner.serial()).unwrap();
     if start.primary {
         note_start(inner, &found, &start);
+        let overlay = found.mount.as_ref().is_some_and(|m| m.mode == MountMode::Overlay);
+        if overlay && inner.dice.chance(300) {
+            inner.changed.insert(found.worker.clone());
+        }
     }
     let lives = inner.dice.chance(if start.primary { 600 } else { 300 });
     let lifetime = inner.dice.delay();

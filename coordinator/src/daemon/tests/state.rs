@@ -58,8 +58,6 @@ pub struct Inner {
     pub guard_ready: bool,
     /// In the kernel.
     pub rules: BTreeMap<u32, Guarded>,
-    /// Rules of workers that are gone may be left: an order came to nothing.
-    pub loose: bool,
     pub disk_full: bool,
     /// Owners of homes.
     pub homes: BTreeMap<String, u32>,
@@ -216,7 +214,6 @@ impl World {
                 guard: None,
                 guard_ready: false,
                 rules: BTreeMap::new(),
-                loose: false,
                 disk_full: false,
                 homes: BTreeMap::new(),
                 projects: projects.collect(),
