@@ -114,9 +114,6 @@ impl Daemon {
         {
             record.session.pid = Some(pid);
             record.session.size = size;
-            if let Some((stream, ..)) = &expected {
-                record.session.clients.opened(stream);
-            }
         }
         let Some((stream, out, err, mode)) = expected else {
             return Ok(None);
@@ -129,7 +126,12 @@ impl Daemon {
             };
             Some((out, err))
         };
-        if let Some((out, err)) = streams.await {
+        let arrived = streams.await;
+        self.update_session(worker, &session, |s| match &arrived {
+            Some(_) => s.clients.opened(&stream),
+            None => s.clients.left(&stream),
+        });
+        if let Some((out, err)) = arrived {
             let worker = worker.clone();
             return Ok(Some(Attached::new(worker, session, stream, true, out, err)));
         }

@@ -216,8 +216,8 @@ impl Daemon {
             record.runtime = label(labels::RUNTIME).filter(|r| !r.is_empty()).cloned();
             // Its record may have been lost: what the mounter noted says that it is somebody's.
             let live = listed.running || listed.paused;
-            let claimed = record.claim.is_some()
-                || (live && self.outside.store.mount_facts(&id).is_some());
+            let claimed =
+                record.claim.is_some() || (live && self.outside.store.mount_facts(&id).is_some());
             let name = record.claim.as_ref().map(|c| c.name.clone());
             self.lock().records.insert(id.clone(), record);
             self.welcome_back(&id, listed.running);

@@ -95,7 +95,11 @@ async fn run(world: Arc<World>, container: String) {
             let mut inner = world.lock();
             let long = !inner.calm && inner.dice.chance(20);
             let part = inner.dice.millis(0, 20);
-            if long { inner.dice.delay() } else { pause + part }
+            if long {
+                inner.dice.delay()
+            } else {
+                pause + part
+            }
         };
         pause = (pause * 2).min(DIAL[1]);
         sleep(wait).await;
@@ -121,7 +125,9 @@ async fn connect(world: &World, container: &str, purpose: Purpose) -> Option<Uni
     let worker = world.lock().containers.get(container)?.worker.clone();
     let run = folder(world, &worker).join("run");
     let token = std::fs::read_to_string(run.join(paths::TOKEN_NAME)).ok()?;
-    let mut socket = UnixStream::connect(run.join(paths::SOCKET_NAME)).await.ok()?;
+    let mut socket = UnixStream::connect(run.join(paths::SOCKET_NAME))
+        .await
+        .ok()?;
     let hello = Hello {
         protocol: PROTOCOL_VERSION,
         build: env!("CARGO_PKG_VERSION").to_owned(),
@@ -225,11 +231,7 @@ fn refuse(code: ErrorCode, message: &str) -> AgentError {
     }
 }
 
-fn carry_out(
-    world: &Arc<World>,
-    container: &str,
-    body: ToAgentBody,
-) -> Result<Reply, AgentError> {
+fn carry_out(world: &Arc<World>, container: &str, body: ToAgentBody) -> Result<Reply, AgentError> {
     let mut guard = world.lock();
     let inner = &mut *guard;
     let none = || refuse(ErrorCode::NoSuchSession, "no such session");
@@ -255,7 +257,11 @@ fn carry_out(
             let found = session_of(inner, container, &session).ok_or_else(none)?;
             if found.exit.is_none() {
                 (found.told, found.again) = (true, None);
-                found.ends_ms = Some(found.ends_ms.map_or(now + within, |at| at.min(now + within)));
+                found.ends_ms = Some(
+                    found
+                        .ends_ms
+                        .map_or(now + within, |at| at.min(now + within)),
+                );
                 let (container, session) = (container.to_owned(), session);
                 tokio::spawn(end_later(world.clone(), container, session));
             }
@@ -295,11 +301,7 @@ fn carry_out(
     }
 }
 
-fn session_of<'a>(
-    inner: &'a mut Inner,
-    container: &str,
-    session: &str,
-) -> Option<&'a mut Session> {
+fn session_of<'a>(inner: &'a mut Inner, container: &str, session: &str) -> Option<&'a mut Session> {
     let sessions = &mut inner.containers.get_mut(container)?.sessions;
     sessions.iter_mut().find(|s| s.start.session == session)
 }
@@ -313,10 +315,18 @@ fn launch(
 ) -> Result<i32, AgentError> {
     let found = inner.containers.get(container).cloned();
     let found = found.ok_or_else(|| refuse(ErrorCode::System, "no container"))?;
-    if found.sessions.iter().any(|s| s.start.session == start.session) {
+    if found
+        .sessions
+        .iter()
+        .any(|s| s.start.session == start.session)
+    {
         return Err(refuse(ErrorCode::Exists, "it exists already"));
     }
-    if start.argv.first().is_some_and(|program| program == "absent") {
+    if start
+        .argv
+        .first()
+        .is_some_and(|program| program == "absent")
+    {
         let asked = tag_of(&start.argv).and_then(|tag| inner.asked.get_mut(&tag));
         if let Some(asked) = asked {
             asked.absent += 1;
@@ -330,7 +340,10 @@ fn launch(
     let pid = i32::try_from(inner.serial()).unwrap();
     if start.primary {
         note_start(inner, &found, &start);
-        let overlay = found.mount.as_ref().is_some_and(|m| m.mode == MountMode::Overlay);
+        let overlay = found
+            .mount
+            .as_ref()
+            .is_some_and(|m| m.mode == MountMode::Overlay);
         if overlay && inner.dice.chance(300) {
             inner.changed.insert(found.worker.clone());
         }
@@ -366,7 +379,10 @@ fn launch(
 fn note_start(inner: &mut Inner, found: &super::state::Container, start: &StartSession) {
     let worker = found.worker.clone();
     let Some(tag) = tag_of(&start.argv) else {
-        inner.wrong(format!("{worker} starts {:?}, which nobody asked for", start.argv));
+        inner.wrong(format!(
+            "{worker} starts {:?}, which nobody asked for",
+            start.argv
+        ));
         return;
     };
     if found.tag.as_ref().is_some_and(|former| *former != tag) {
@@ -375,7 +391,9 @@ fn note_start(inner: &mut Inner, found: &super::state::Container, start: &StartS
     let runs = |c: &&super::state::Container| c.tag.as_ref() == Some(&tag) && c.live();
     if let Some(other) = inner.containers.values().find(runs) {
         let other = other.worker.clone();
-        inner.wrong(format!("{tag} is started in {worker} while it runs in {other}"));
+        inner.wrong(format!(
+            "{tag} is started in {worker} while it runs in {other}"
+        ));
     }
     if let Some(container) = inner.containers.get_mut(&found.id) {
         container.tag = Some(tag.clone());
@@ -396,7 +414,9 @@ fn note_start(inner: &mut Inner, found: &super::state::Container, start: &StartS
     if count > most && asked.profile != "auto" {
         inner.wrong(format!("{tag} was started {count} times, asked for {most}"));
     } else if count == 1 && asked.refused {
-        inner.wrong(format!("{tag} is started, and the answer was that it is not"));
+        inner.wrong(format!(
+            "{tag} is started, and the answer was that it is not"
+        ));
     }
 }
 
@@ -432,7 +452,11 @@ pub fn end(world: &Arc<World>, container: &str, session: &str) {
         return;
     }
     let told = found.told;
-    let status = if told { ExitStatus::Signal(15) } else { ExitStatus::Code(0) };
+    let status = if told {
+        ExitStatus::Signal(15)
+    } else {
+        ExitStatus::Code(0)
+    };
     found.exit = Some(status);
     let again = found.again.take();
     let clients: Vec<String> = found.clients.drain(..).collect();
@@ -494,14 +518,25 @@ fn open(
     attach: &Attach,
 ) -> Result<bool, AgentError> {
     let leaves = (!inner.calm && inner.dice.chance(250)).then(|| inner.dice.delay());
-    let leaves = leaves.map(|wait| if inner.dice.chance(700) { Duration::ZERO } else { wait });
+    let leaves = leaves.map(|wait| {
+        if inner.dice.chance(700) {
+            Duration::ZERO
+        } else {
+            wait
+        }
+    });
     let found = session_of(inner, container, &attach.session);
     let Some(found) = found.filter(|s| s.exit.is_none()) else {
         return Err(refuse(ErrorCode::NoSuchSession, "no such session"));
     };
     let writer = found.clients.is_empty();
     found.clients.push(attach.stream.clone());
-    let task = tokio::spawn(stream(world.clone(), container.to_owned(), attach.clone(), leaves));
+    let task = tokio::spawn(stream(
+        world.clone(),
+        container.to_owned(),
+        attach.clone(),
+        leaves,
+    ));
     let streams = &mut inner.life.streams;
     streams.insert(attach.stream.clone(), task.abort_handle());
     Ok(writer)

@@ -20,16 +20,25 @@ pub fn always(world: &World, daemon: &Daemon) {
     for container in inner.containers.values() {
         if let Some(other) = uids.insert(container.uid, &container.worker) {
             let uid = container.uid;
-            found.push(format!("{} and {other} both have the uid {uid}", container.worker));
+            found.push(format!(
+                "{} and {other} both have the uid {uid}",
+                container.worker
+            ));
         }
     }
     let mut names: BTreeMap<&str, &Record> = BTreeMap::new();
     for record in state.records.values() {
         let Some(claim) = &record.claim else { continue };
         if let Some(other) = names.insert(claim.name.as_str(), record) {
-            found.push(format!("{} and {} are both {}", record.id, other.id, claim.name));
+            found.push(format!(
+                "{} and {} are both {}",
+                record.id, other.id, claim.name
+            ));
         }
-        let container = record.container.as_ref().and_then(|id| inner.containers.get(id));
+        let container = record
+            .container
+            .as_ref()
+            .and_then(|id| inner.containers.get(id));
         if let Some(container) = container {
             found.extend(untrue(&state, record, claim, container));
         }
@@ -56,21 +65,35 @@ fn untrue(
         return None;
     }
     if record.uid != container.uid {
-        return Some(format!("{id} has the uid {}, not {}", container.uid, record.uid));
+        return Some(format!(
+            "{id} has the uid {}, not {}",
+            container.uid, record.uid
+        ));
     }
     let mount = container.mount.as_ref();
-    let project = mount.map(|m| &m.project).or(container.engine_project.as_ref());
+    let project = mount
+        .map(|m| &m.project)
+        .or(container.engine_project.as_ref());
     if claim.project.as_ref().map(|p| p.as_path()) != project.map(|p| p.as_path()) {
         let project = project.map(|p| p.display().to_string());
-        return Some(format!("{id} has {project:?}, its record says {:?}", claim.project));
+        return Some(format!(
+            "{id} has {project:?}, its record says {:?}",
+            claim.project
+        ));
     }
     if let Some(mount) = mount
         && (claim.project_dev, claim.project_ino) != (mount.dev, mount.ino)
     {
         let recorded = claim.project_ino;
-        return Some(format!("{id} has folder {}, its record says {recorded}", mount.ino));
+        return Some(format!(
+            "{id} has folder {}, its record says {recorded}",
+            mount.ino
+        ));
     }
-    let main = container.sessions.iter().find(|s| s.start.session == claim.session)?;
+    let main = container
+        .sessions
+        .iter()
+        .find(|s| s.start.session == claim.session)?;
     if main.start.uid != claim.uid {
         let uid = main.start.uid;
         return Some(format!("{id} runs as {uid}, its record says {}", claim.uid));
@@ -93,19 +116,30 @@ pub fn settled(world: &World, daemon: &Daemon, waiting: bool) {
     found.extend(folders(world, &state));
     let rules: BTreeSet<u32> = inner.rules.keys().copied().collect();
     let of_workers = |uid: &u32| (FIRST_UID..FIRST_UID + UIDS).contains(uid);
-    let uids: BTreeSet<u32> = state.records.values().map(|r| r.uid).filter(of_workers).collect();
+    let uids: BTreeSet<u32> = state
+        .records
+        .values()
+        .map(|r| r.uid)
+        .filter(of_workers)
+        .collect();
     if rules != uids {
         found.push(format!("rules for {rules:?}, workers have {uids:?}"));
     }
     let listening: BTreeSet<_> = listening.into_iter().collect();
-    for id in listening.iter().filter(|id| !state.records.contains_key(*id)) {
+    for id in listening
+        .iter()
+        .filter(|id| !state.records.contains_key(*id))
+    {
         found.push(format!("{id} is gone and still listened to"));
     }
     for container in inner.containers.values() {
         let record = state.records.get(&container.id_of_worker());
         if record.is_none_or(|r| r.container.as_ref() != Some(&container.id)) {
             let known = record.map(|r| &r.container);
-            found.push(format!("{} of {} is left over: {known:?}", container.id, container.worker));
+            found.push(format!(
+                "{} of {} is left over: {known:?}",
+                container.id, container.worker
+            ));
         }
     }
     for record in state.records.values() {
@@ -113,10 +147,16 @@ pub fn settled(world: &World, daemon: &Daemon, waiting: bool) {
     }
     for pool in state.fleet.pools() {
         if pool.warm < pool.min_warm && !pool.paused && !pool.draining {
-            found.push(format!("pool {} has {} of {}", pool.profile, pool.warm, pool.min_warm));
+            found.push(format!(
+                "pool {} has {} of {}",
+                pool.profile, pool.warm, pool.min_warm
+            ));
         }
         if pool.queued > 0 {
-            found.push(format!("{} claims wait for pool {}", pool.queued, pool.profile));
+            found.push(format!(
+                "{} claims wait for pool {}",
+                pool.queued, pool.profile
+            ));
         }
     }
     for what in found {
@@ -130,10 +170,14 @@ fn folders(world: &World, state: &State) -> Option<String> {
     let found: BTreeSet<String> = found.collect();
     let live: BTreeSet<String> = state.records.keys().map(ToString::to_string).collect();
     let ended: BTreeSet<String> = state.finished.keys().map(ToString::to_string).collect();
-    let more: Vec<_> = found.iter().filter(|id| !live.contains(*id) && !ended.contains(*id)).collect();
+    let more: Vec<_> = found
+        .iter()
+        .filter(|id| !live.contains(*id) && !ended.contains(*id))
+        .collect();
     // Of one that was being removed the record may be left alone.
     let less: Vec<_> = live.difference(&found).collect();
-    (!more.is_empty() || !less.is_empty()).then(|| format!("folders {more:?} are left over, {less:?} are missing"))
+    (!more.is_empty() || !less.is_empty())
+        .then(|| format!("folders {more:?} are left over, {less:?} are missing"))
 }
 
 /// What is wrong with one worker.
@@ -142,8 +186,16 @@ fn worker(daemon: &Daemon, state: &State, inner: &Inner, record: &Record) -> Opt
     let Some(entry) = state.fleet.worker(id) else {
         return Some(format!("the fleet does not know {id}"));
     };
-    let container = record.container.as_ref().and_then(|c| inner.containers.get(c));
-    let reason = |what: &str| Some(format!("{id} is {:?}: {what} ({:?})", entry.state, entry.why));
+    let container = record
+        .container
+        .as_ref()
+        .and_then(|c| inner.containers.get(c));
+    let reason = |what: &str| {
+        Some(format!(
+            "{id} is {:?}: {what} ({:?})",
+            entry.state, entry.why
+        ))
+    };
     let Some(container) = container else {
         return match entry.state {
             WorkerState::Lost | WorkerState::Exited => None,

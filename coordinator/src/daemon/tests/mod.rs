@@ -77,7 +77,10 @@ type Counts = BTreeMap<String, u64>;
 fn run(seed: u64, steps: u64) -> Result<Counts, String> {
     let parent = Some(Path::new("/dev/shm")).filter(|shm| shm.is_dir());
     let parent = parent.map_or_else(std::env::temp_dir, Path::to_owned);
-    let dir = tempfile::Builder::new().prefix("w").tempdir_in(parent).unwrap();
+    let dir = tempfile::Builder::new()
+        .prefix("w")
+        .tempdir_in(parent)
+        .unwrap();
     seccomp(dir.path());
     let world = World::new(seed, dir.path());
     while world.lock().steps < steps && world.lock().wrong.is_empty() {
@@ -255,7 +258,10 @@ fn whatever_fails_and_whatever_people_do_the_coordinator_keeps_its_word() {
     }
     let all = all.into_inner().unwrap();
     show(&all);
-    let absent: Vec<String> = kinds().into_iter().filter(|kind| !all.contains_key(kind)).collect();
+    let absent: Vec<String> = kinds()
+        .into_iter()
+        .filter(|kind| !all.contains_key(kind))
+        .collect();
     assert!(absent.is_empty(), "never happened: {absent:?}");
 }
 
@@ -277,14 +283,28 @@ fn kinds() -> Vec<String> {
         "fate store.write_claim crash",
         "fate store.write_finished crash",
     ];
-    let all = operations.chain(happenings).chain(happenings::MEANWHILE).chain(outcomes);
+    let all = operations
+        .chain(happenings)
+        .chain(happenings::MEANWHILE)
+        .chain(outcomes);
     let mut all: Vec<String> = all.map(str::to_owned).collect();
-    for call in ["creating a container", "removing a container", "mounter.mount", "guard.order"] {
+    for call in [
+        "creating a container",
+        "removing a container",
+        "mounter.mount",
+        "guard.order",
+    ] {
         for fate in ["fail", "lost", "crash before", "crash after"] {
             all.push(format!("fate {call} {fate}"));
         }
     }
-    for fate in ["drop before", "drop after", "late", "answered late", "crash after"] {
+    for fate in [
+        "drop before",
+        "drop after",
+        "late",
+        "answered late",
+        "crash after",
+    ] {
         all.push(format!("agent start {fate}"));
     }
     all

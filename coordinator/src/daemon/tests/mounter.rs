@@ -100,7 +100,9 @@ fn put(world: &World, request: &MountRequest) -> Answer<Mounted> {
     });
     if former.is_some() || container.main().is_some() {
         let worker = request.worker.clone();
-        inner.wrong(format!("{worker} gets a project and has something of another claim"));
+        inner.wrong(format!(
+            "{worker} gets a project and has something of another claim"
+        ));
     }
     drop(inner);
     let facts = MountFacts {
@@ -168,6 +170,8 @@ impl Mounter for FakeMounter {
             let mut found = found.filter(|c| c.worker == worker && c.pid == pid);
             if let Some(container) = found.next() {
                 container.mount = None;
+                // None is no error.
+                std::fs::remove_file(folder(world, worker).join(MountFacts::FILE)).ok();
             }
             Ok(())
         }))
@@ -229,7 +233,10 @@ impl Mounter for FakeMounter {
             }
             let mut inner = world.lock();
             inner.homes.remove(worker);
-            let dropped = inner.permits.get(worker).is_some_and(|permit| permit.drops > 0);
+            let dropped = inner
+                .permits
+                .get(worker)
+                .is_some_and(|permit| permit.drops > 0);
             if inner.changed.remove(worker) && !dropped {
                 inner.wrong(format!("what {worker} changed is lost"));
             }
@@ -246,11 +253,18 @@ impl Mounter for FakeMounter {
 pub struct FakeGuard(pub Arc<World>);
 
 impl FakeGuard {
-    async fn call(&self, often: bool, work: impl FnOnce(&World) + Send) -> Result<GuardReport, String> {
+    async fn call(
+        &self,
+        often: bool,
+        work: impl FnOnce(&World) + Send,
+    ) -> Result<GuardReport, String> {
         if self.0.lock().guard.is_none() {
             return Err("no guard answers".to_owned());
         }
-        let fate = self.0.begin(if often { "guard.report" } else { "guard.order" }, often).await;
+        let fate = self
+            .0
+            .begin(if often { "guard.report" } else { "guard.order" }, often)
+            .await;
         let Some(boot) = self.0.lock().guard else {
             return Err("the guard is gone".to_owned());
         };
@@ -358,7 +372,9 @@ impl Store for FakeStore {
 
     fn worker_uids(&self) -> io::Result<Vec<(WorkerId, u32)>> {
         let workers = self.workers()?.into_iter();
-        Ok(workers.filter_map(|id| Some((id.clone(), self.own_uid(&id)?))).collect())
+        Ok(workers
+            .filter_map(|id| Some((id.clone(), self.own_uid(&id)?)))
+            .collect())
     }
 
     fn own_uid(&self, worker: &WorkerId) -> Option<u32> {
@@ -368,7 +384,9 @@ impl Store for FakeStore {
     }
 
     fn create(&self, worker: &WorkerId, token: &str, open_home: bool) -> io::Result<()> {
-        self.write("store.create", || Store::create(&self.1, worker, token, open_home))
+        self.write("store.create", || {
+            Store::create(&self.1, worker, token, open_home)
+        })
     }
 
     fn renew(&self, worker: &WorkerId, token: &str) -> io::Result<()> {
@@ -409,7 +427,9 @@ impl Store for FakeStore {
     }
 
     fn write_hold(&self, worker: &WorkerId, held: &Held) -> io::Result<()> {
-        self.write("store.write_hold", || Store::write_hold(&self.1, worker, held))
+        self.write("store.write_hold", || {
+            Store::write_hold(&self.1, worker, held)
+        })
     }
 
     fn remove_hold(&self, worker: &WorkerId) -> io::Result<()> {
@@ -423,11 +443,15 @@ impl Store for FakeStore {
     }
 
     fn write_finished(&self, record: &FinishedRecord) -> io::Result<()> {
-        self.write("store.write_finished", || Store::write_finished(&self.1, record))
+        self.write("store.write_finished", || {
+            Store::write_finished(&self.1, record)
+        })
     }
 
     fn remove_finished(&self, worker: &WorkerId) -> io::Result<()> {
-        self.write("store.remove_finished", || Store::remove_finished(&self.1, worker))
+        self.write("store.remove_finished", || {
+            Store::remove_finished(&self.1, worker)
+        })
     }
 }
 

@@ -62,7 +62,10 @@ impl People {
             let mut inner = self.world.lock();
             let what = inner.dice.weighted(&OPERATIONS);
             let leaves = !self.busy.is_empty() && inner.dice.chance(40);
-            (what, leaves.then(|| inner.dice.below(self.busy.len() as u64)))
+            (
+                what,
+                leaves.then(|| inner.dice.below(self.busy.len() as u64)),
+            )
         };
         if let Some(at) = leaves {
             self.world.lock().step("a client goes away", "");
@@ -113,8 +116,11 @@ impl People {
             "stop all" => {
                 let mut inner = world.lock();
                 inner.step(what, "");
-                let workers: Vec<String> =
-                    inner.containers.values().map(|c| c.worker.clone()).collect();
+                let workers: Vec<String> = inner
+                    .containers
+                    .values()
+                    .map(|c| c.worker.clone())
+                    .collect();
                 for worker in workers {
                     inner.permits.entry(worker).or_default().stops += 1;
                 }
@@ -153,10 +159,14 @@ fn choose(world: &World, daemon: &Daemon, what: &str) -> Option<Chosen> {
         all.collect()
     };
     let mut inner = world.lock();
-    let claimed: Vec<usize> = (0..all.len()).filter(|at| all[*at].name != all[*at].id).collect();
+    let claimed: Vec<usize> = (0..all.len())
+        .filter(|at| all[*at].name != all[*at].id)
+        .collect();
     let any: Vec<usize> = (0..all.len()).collect();
     let only_claimed = inner.dice.chance(800);
-    let at = inner.dice.pick(if only_claimed { &claimed } else { &any })?;
+    let at = inner
+        .dice
+        .pick(if only_claimed { &claimed } else { &any })?;
     let chosen = all.into_iter().nth(at)?;
     inner.step(what, &format!("{} {}", chosen.name, chosen.id));
     // Names go to workers as the coordinator knows them now.
@@ -173,16 +183,25 @@ fn ask(world: &World, what: &str, program: &str) -> Request {
     let mut inner = world.lock();
     let serial = inner.serial();
     let tag = format!("tag-{serial}");
-    let profile = inner.dice.weighted(&[(6, "default"), (3, "closed"), (2, "auto")]);
+    let profile = inner
+        .dice
+        .weighted(&[(6, "default"), (3, "closed"), (2, "auto")]);
     let projects: Vec<PathBuf> = inner.projects.keys().cloned().collect();
     let with = inner.dice.chance(600);
     let project = inner.dice.pick(&projects).filter(|_| with);
-    let when_empty =
-        inner.dice.weighted(&[(6, WhenEmpty::Cold), (2, WhenEmpty::Queue), (2, WhenEmpty::Fail)]);
+    let when_empty = inner.dice.weighted(&[
+        (6, WhenEmpty::Cold),
+        (2, WhenEmpty::Queue),
+        (2, WhenEmpty::Fail),
+    ]);
     let overlay = inner.dice.chance(500);
     let named = inner.dice.chance(800);
     // Now and then one that is in use.
-    let name = if inner.dice.chance(50) { serial.saturating_sub(40) } else { serial };
+    let name = if inner.dice.chance(50) {
+        serial.saturating_sub(40)
+    } else {
+        serial
+    };
     let request = SpawnRequest {
         project: project.as_ref().map(HostPath::new),
         name: named.then(|| format!("n-{name}")),
@@ -218,7 +237,10 @@ fn ask(world: &World, what: &str, program: &str) -> Request {
 fn refuse(world: &Arc<World>, daemon: &Arc<Daemon>, (request, tag, _): Request) {
     let warm = |daemon: &Daemon| {
         let state = daemon.lock();
-        let warm = state.fleet.workers().filter(|w| w.state == WorkerState::Warm);
+        let warm = state
+            .fleet
+            .workers()
+            .filter(|w| w.state == WorkerState::Warm);
         warm.map(|w| w.id.clone()).collect::<Vec<_>>()
     };
     let (world, daemon) = (world.clone(), daemon.clone());
@@ -243,7 +265,9 @@ fn refuse(world: &Arc<World>, daemon: &Arc<Daemon>, (request, tag, _): Request) 
 }
 
 async fn spawn(world: Arc<World>, daemon: Arc<Daemon>, (request, tag, attach): Request) {
-    let answer = daemon.spawn(request, attach.then_some(AttachMode::Write)).await;
+    let answer = daemon
+        .spawn(request, attach.then_some(AttachMode::Write))
+        .await;
     {
         let mut inner = world.lock();
         if inner.down {
@@ -254,7 +278,11 @@ async fn spawn(world: Arc<World>, daemon: Arc<Daemon>, (request, tag, attach): R
             Ok(placed) => {
                 let worker = &placed.response.worker;
                 inner.say(&format!("{tag} runs in {}", worker.id));
-                inner.count(if placed.response.warm { "a warm claim" } else { "a cold claim" });
+                inner.count(if placed.response.warm {
+                    "a warm claim"
+                } else {
+                    "a cold claim"
+                });
                 let there = asked.starts.iter().any(|start| {
                     let project = start.mount.as_ref().map(|m| &m.project);
                     let project = project.or(start.engine_project.as_ref());
@@ -273,7 +301,11 @@ async fn spawn(world: Arc<World>, daemon: Arc<Daemon>, (request, tag, attach): R
             Err(error) => {
                 inner.say(&format!("{tag} fails: {error}"));
                 let may = error.message.contains("may have been started");
-                inner.count(if may { "a claim that may run" } else { "a claim that fails" });
+                inner.count(if may {
+                    "a claim that may run"
+                } else {
+                    "a claim that fails"
+                });
                 if !may && !asked.starts.is_empty() {
                     inner.wrong(format!(
                         "{tag} failed ({error}), and was started {:?}",
@@ -386,7 +418,9 @@ async fn restart(world: &Arc<World>, daemon: &Arc<Daemon>, name: &str, id: &str)
             asked.restarts += 1;
             let project = asked.project.as_ref();
             let project = project.and_then(|path| Some((path, inner.projects.get(path)?)));
-            doomed = project.filter(|(_, p)| !p.there).map(|(path, p)| (path.clone(), p.epoch));
+            doomed = project
+                .filter(|(_, p)| !p.there)
+                .map(|(path, p)| (path.clone(), p.epoch));
         }
         let permit = inner.permits.entry(id.to_owned()).or_default();
         permit.restarts.insert(number, doomed);
@@ -394,18 +428,24 @@ async fn restart(world: &Arc<World>, daemon: &Arc<Daemon>, name: &str, id: &str)
     };
     let answer = daemon.restart_worker(name, Some(500)).await;
     note(world, &answer);
+    let late = answer
+        .as_ref()
+        .is_err_and(|error| error.kind == ErrorKind::Timeout);
     world.lock().count(match answer {
         Ok(_) => "a restart that works",
         Err(_) => "a restart that fails",
     });
-    if !world.lock().down {
+    // One that was not answered may still be carried out.
+    if !world.lock().down && !late {
         permit(world, id, |it| drop(it.restarts.remove(&number)));
     }
 }
 
 fn profile_of(world: &World, what: &str) -> &'static str {
     let mut inner = world.lock();
-    let profile = inner.dice.weighted(&[(1, "default"), (1, "closed"), (1, "auto")]);
+    let profile = inner
+        .dice
+        .weighted(&[(1, "default"), (1, "closed"), (1, "auto")]);
     inner.step(what, profile);
     profile
 }
@@ -420,7 +460,10 @@ fn scale(world: &World, daemon: &Arc<Daemon>) {
 
 fn steer(world: &World, daemon: &Arc<Daemon>) {
     let profile = profile_of(world, "pool");
-    let action = world.lock().dice.weighted(&[(1, "drain"), (1, "pause"), (3, "resume")]);
+    let action = world
+        .lock()
+        .dice
+        .weighted(&[(1, "drain"), (1, "pause"), (3, "resume")]);
     note(world, &daemon.steer_pool(profile, action));
 }
 

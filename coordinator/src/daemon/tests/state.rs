@@ -3,12 +3,7 @@
 //! One lock, held for moments. Whatever must never happen is noted in `wrong` the moment it does.
 
 use super::dice::{AgentFate, Dice, Fate};
-use crate::{
-    egress::Guarded,
-    model::WorkerId,
-    runtime::EngineEvent,
-    workspace::MountMode,
-};
+use crate::{egress::Guarded, model::WorkerId, runtime::EngineEvent, workspace::MountMode};
 use podbay_protocol::{AgentEvent, ExitStatus, Size, StartSession};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -353,7 +348,11 @@ impl Inner {
             if roll < edge {
                 self.fault(&format!("fate {what} {name}"));
                 let slow = self.dice.chance(300);
-                let pause = if slow { self.dice.delay() } else { Duration::ZERO };
+                let pause = if slow {
+                    self.dice.delay()
+                } else {
+                    Duration::ZERO
+                };
                 return (fate, pause);
             }
         }
@@ -453,19 +452,25 @@ impl Inner {
         }
         let permit = self.permits.get(&found.worker).cloned().unwrap_or_default();
         let folder = self.dir.join("workers").join(&found.worker);
-        let noted = ["worker.json", "mount.json"].iter().any(|file| folder.join(file).exists());
+        let noted = ["worker.json", "mount.json"]
+            .iter()
+            .any(|file| folder.join(file).exists());
         if permit.stops > 0 || !noted {
             // Of one whose record was lost and that has no project nobody can know.
             return;
         }
         let worker = found.worker.clone();
         if permit.restarts.is_empty() {
-            self.wrong(format!("{how} of {worker}, which has live work, and nobody asked for it"));
+            self.wrong(format!(
+                "{how} of {worker}, which has live work, and nobody asked for it"
+            ));
             return;
         }
         let fails = |doomed: &Option<(PathBuf, u64)>| {
             doomed.as_ref().is_some_and(|(project, epoch)| {
-                self.projects.get(project).is_some_and(|p| p.epoch == *epoch)
+                self.projects
+                    .get(project)
+                    .is_some_and(|p| p.epoch == *epoch)
             })
         };
         if permit.restarts.values().all(fails) {

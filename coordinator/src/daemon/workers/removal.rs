@@ -2,7 +2,7 @@
 //!
 //! Owns the records of finished sessions. Never removes a record before the container is gone.
 
-use crate::daemon::{Daemon, blocking, unix_ms};
+use crate::daemon::{Daemon, blocking, detached, unix_ms};
 use crate::{
     fleet::{Event, RemoveCause},
     model::WorkerId,
@@ -239,6 +239,12 @@ impl Daemon {
     /// [`ErrorKind::Conflict`] for live work or unapplied changes without `force`.
     pub async fn remove_worker(self: &Arc<Self>, name: &str, force: bool) -> Result<(), ApiError> {
         let id = self.find(name)?;
+        let daemon = self.clone();
+        // Half a removal would leave a folder that nothing knows: it goes on without its client.
+        detached(async move { daemon.remove_id(id, force).await }).await
+    }
+
+    async fn remove_id(self: &Arc<Self>, id: WorkerId, force: bool) -> Result<(), ApiError> {
         let view = self.worker(id.as_str())?;
         if !force && view.exit.is_none() && view.state == crate::model::WorkerState::Running {
             return Err(ApiError::new(
