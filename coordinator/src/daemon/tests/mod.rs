@@ -38,7 +38,7 @@ const STEPS: u64 = 20_000;
 /// Steps of one seed's run.
 const RUN: u64 = 2_500;
 /// Steps between two quiet times.
-const STORM: u64 = 120;
+const STORM: u64 = 200;
 /// How long a quiet time is.
 const QUIET: Duration = Duration::from_secs(180);
 

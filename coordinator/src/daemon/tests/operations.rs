@@ -87,7 +87,7 @@ impl People {
             }
             "spawn too large" => {
                 let mut request = ask(&world, what, "run");
-                request.0.argv.extend(vec!["\u{1}".repeat(60_000); 3]);
+                request.0.argv.extend(vec!["\u{1}".repeat(60_000); 2]);
                 return refuse(&world, &daemon, request);
             }
             "spawn refused" => {
