@@ -61,7 +61,7 @@ const WIRE: [&str; 5] = [
 /// Types of the boundary that grow and hold nothing from outside, and why.
 const OWN: [(&str, &str); 7] = [
     ("Accounts", "users that the coordinator has sessions run as"),
-    ("Daemon", "a flag that tells tasks to stop"),
+    ("Daemon", "a flag that tells tasks to stop, and a count"),
     ("Meta", "the docker contexts of the user's own home"),
     ("Parts", "one entry a profile and image"),
     ("Reactor", "one entry a descriptor that is in another row"),
@@ -88,9 +88,9 @@ const UNLIMITED_READS: [(&str, &str); 10] = [
         "coordinator/src/client/transport/tls.rs",
         "the user's own token file",
     ),
-    ("coordinator/src/daemon/engine.rs", "/proc/meminfo"),
+    ("coordinator/src/daemon/engine/sync.rs", "/proc/meminfo"),
     (
-        "coordinator/src/daemon/follow.rs",
+        "coordinator/src/daemon/engine/watch.rs",
         "a note of the coordinator's own",
     ),
     (
@@ -392,15 +392,19 @@ mod tests {
 
     #[test]
     fn types_of_one_name_are_told_apart_by_their_path() {
-        let path = "coordinator/src/daemon/count.rs";
-        assert!(names("daemon/count::Counts", path, "Counts"));
+        let path = "coordinator/src/daemon/observe/change_counts.rs";
+        assert!(names(
+            "daemon/observe/change_counts::Counts",
+            path,
+            "Counts"
+        ));
         assert!(names(
             "daemon::State",
             "coordinator/src/daemon/mod.rs",
             "State"
         ));
         assert!(!names("egress/count::Counts", path, "Counts"));
-        assert!(!names("mon/count::Counts", path, "Counts"));
+        assert!(!names("serve/change_counts::Counts", path, "Counts"));
         assert!(!names("Count", path, "Counts"));
     }
 

@@ -8,12 +8,13 @@ use podbay_protocol::{
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::unix::{OwnedReadHalf, OwnedWriteHalf},
     sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    time::Instant,
 };
 
 /// Requests under way to one agent; more wait.
@@ -172,8 +173,9 @@ pub(super) fn run(
     let reading = handle.clone();
     tokio::spawn(async move {
         let why = tokio::select! {
-            why = read_frames(&worker, &reading, &mut decoder, &mut reader, &notices) => why,
+            biased;
             () = reading.closing.notified() => "closed by the coordinator".to_owned(),
+            why = read_frames(&worker, &reading, &mut decoder, &mut reader, &notices) => why,
         };
         writing.abort();
         reading.room.close();

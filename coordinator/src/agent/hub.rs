@@ -151,6 +151,12 @@ impl AgentHub {
             .and_then(|l| l.handle.clone())
     }
 
+    /// Whose agents are listened for.
+    #[cfg(test)]
+    pub(crate) fn listening(&self) -> Vec<WorkerId> {
+        self.lock().workers.keys().cloned().collect()
+    }
+
     /// Whether the connection that ended was the current one; forgets its handle then.
     #[must_use]
     pub fn ended(&self, worker: &WorkerId, generation: u64) -> bool {

@@ -9,7 +9,7 @@
 use super::connection::AgentRequestError;
 use crate::model::WorkerId;
 use podbay_protocol::{AgentEvent, Description, Reply};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// A worker's word.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl<T> FromWorker<T> {
     }
 
     /// The worker's own record with what is said; `None` where there is no record of it.
-    pub fn own<R>(self, records: &mut HashMap<WorkerId, R>) -> Option<(&mut R, T)> {
+    pub fn own<R>(self, records: &mut BTreeMap<WorkerId, R>) -> Option<(&mut R, T)> {
         Some((records.get_mut(&self.worker)?, self.value))
     }
 
@@ -72,7 +72,7 @@ impl FromWorker<AgentEvent> {
     /// is none that the coordinator started in this worker.
     pub fn resolve<R: Sessions>(
         self,
-        records: &mut HashMap<WorkerId, R>,
+        records: &mut BTreeMap<WorkerId, R>,
     ) -> Option<(&mut R, AgentEvent)> {
         let (record, event) = self.own(records)?;
         record
@@ -107,9 +107,9 @@ mod tests {
         }
     }
 
-    fn records() -> (HashMap<WorkerId, Started>, WorkerId, WorkerId) {
+    fn records() -> (BTreeMap<WorkerId, Started>, WorkerId, WorkerId) {
         let (a, b) = (WorkerId::from_bits(1), WorkerId::from_bits(2));
-        let records = HashMap::from([(a.clone(), Started("of-a")), (b.clone(), Started("of-b"))]);
+        let records = BTreeMap::from([(a.clone(), Started("of-a")), (b.clone(), Started("of-b"))]);
         (records, a, b)
     }
 

@@ -9,9 +9,12 @@ use crate::model::{Bucket, WorkerId};
 use nix::sys::resource::{Resource, getrlimit};
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 /// Connections of one worker that have not said who they are; more are not accepted meanwhile.
 pub(super) const MAX_UNIDENTIFIED: usize = 16;

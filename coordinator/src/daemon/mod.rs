@@ -1,84 +1,55 @@
-//! The run loop: carries out what the fleet decides and feeds back what came of it.
+//! The run loop: carries out what the fleet decides and feeds back the results.
 //!
 //! Owns the records of all workers (a cache: engine and agents hold the truth) and the tasks that
 //! keep it true. Must never decide which worker serves which claim (that is `fleet`), and never
 //! hold its lock across an await.
 
-mod actions;
-mod adopt;
-mod begin;
-mod bus;
-mod check;
-mod claim;
-mod count;
-mod disk;
-mod egress;
+mod claims;
 mod engine;
-mod environment;
-mod exits;
-mod finish;
-mod follow;
-mod hear;
 mod helpers;
-mod log;
-mod logging;
-mod meters;
-mod mounter;
-mod names;
-mod place;
-mod pools;
-mod ports;
-mod projects;
-mod quota;
-mod record;
-mod rehome;
-mod rename;
-mod report;
-mod resolve;
-mod restart;
+mod observe;
+mod outside;
 mod serve;
-mod session;
-mod spec;
+mod sessions;
 mod start;
-mod stats;
-mod tells;
-mod unproven;
-mod upgrade;
-mod view;
-mod writing;
+#[cfg(test)]
+mod tests;
+mod workers;
 
-pub use bus::{Bus, BusMessage};
-pub use log::LogReader;
-pub use place::Placed;
+pub use claims::start_session::Placed;
+pub use helpers::upgrade::install;
+pub use observe::bus::{Bus, BusMessage};
 pub use serve::Listen;
-pub use session::{Attached, SessionEnd};
+pub use sessions::{
+    attach::{Attached, SessionEnd},
+    logs::LogReader,
+};
 pub use start::start;
-pub use upgrade::install;
-pub(crate) use view::version;
+pub(crate) use workers::view::version;
 
 use crate::{
     agent::AgentHub,
     config::Config,
-    egress::GuardClient,
     fleet::{Action, ClaimId, Event, Fleet, Millis, Quotas},
     model::WorkerId,
-    runtime::{Docker, HostFolders, Image, Own, PullPolicy},
+    runtime::{HostFolders, Image, Own, PullPolicy},
     store::{AuditLog, ClaimKey, FinishedRecord, StateDir},
     wire::{ApiError, EngineView, ErrorKind, GuardView, HotMounts},
-    workspace::MounterClient,
 };
-use claim::Waiting;
-use count::Counts;
-use exits::ExitLog;
-use record::Record;
-use session::PendingExecs;
-use stats::ClaimTimes;
+use claims::{claim::Waiting, claim_latency::ClaimTimes};
+use observe::change_counts::Counts;
+use outside::Outside;
+use sessions::{attach::PendingExecs, exits::ExitLog};
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::{Duration, Instant, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, Semaphore, watch},
+    time::Instant,
+};
+use workers::record::Record;
 
 /// The coordinator at work. Shared by the API and the background tasks.
 #[derive(Debug)]
@@ -87,14 +58,10 @@ pub struct Daemon {
     config: Mutex<Arc<Config>>,
     /// The state volume.
     state_dir: StateDir,
-    /// The engine.
-    docker: Docker,
+    /// Everything that it works with.
+    outside: Outside,
     /// Connections to the workers' agents.
     hub: AgentHub,
-    /// The mounter's client; the mounter may be away.
-    mounter: MounterClient,
-    /// The guard's client; the guard may be away.
-    guard: GuardClient,
     /// Whoever tells the guard something takes turns, so that what it knows is what there is.
     guard_turn: tokio::sync::Mutex<()>,
     /// What is known once the engine has answered.
@@ -111,9 +78,9 @@ pub struct Daemon {
     /// Who did what.
     audit: AuditLog,
     /// Clients that read logs.
-    readers: log::Readers,
+    readers: sessions::logs::Readers,
     /// What each worker may have told.
-    tells: tells::Tells,
+    tells: observe::tells::Tells,
     /// Tells clients what changed.
     bus: Bus,
     /// Woken when a relist is wanted now.
@@ -134,6 +101,8 @@ pub struct Daemon {
     weighing: Notify,
     /// Whoever pauses a worker or lets it go on takes turns.
     holding: tokio::sync::Mutex<()>,
+    /// How many containers may be recreated at a time.
+    recreations: Semaphore,
     /// When images are pulled.
     pull: PullPolicy,
     /// Becomes true once what ran before this coordinator is known again.
@@ -166,14 +135,14 @@ struct State {
     /// The decisions.
     fleet: Fleet,
     /// What the fleet does not have to know of each worker.
-    records: HashMap<WorkerId, Record>,
+    records: BTreeMap<WorkerId, Record>,
     /// Workers whose container was removed, and when: a list that was made before it still shows
     /// them.
     gone: VecDeque<(WorkerId, Millis)>,
     /// Workers that are gone and whose folder could not be removed yet.
-    leftovers: HashSet<WorkerId>,
+    leftovers: BTreeSet<WorkerId>,
     /// Claims that wait for a worker, by the number the fleet knows them by.
-    waiting: HashMap<ClaimId, Waiting>,
+    waiting: BTreeMap<ClaimId, Waiting>,
     /// Sessions that ended and have no container any more.
     finished: BTreeMap<WorkerId, FinishedRecord>,
     /// Exec sessions that wait for their client.
@@ -185,7 +154,7 @@ struct State {
     /// Whether projects get into warm workers.
     hot: HotMounts,
     /// What is wrong with the disks.
-    disks: disk::Disks,
+    disks: engine::disk::Disks,
     /// Who is paused for what it keeps on the state volume.
     quotas: Quotas,
     /// Whether where workers connect to is kept.
@@ -193,18 +162,92 @@ struct State {
     /// The guard that was told of all workers.
     guard_boot: Option<u64>,
     /// Images by profile, as last seen.
-    images: HashMap<String, Image>,
+    images: BTreeMap<String, Image>,
     /// Claim times by profile.
-    times: HashMap<String, ClaimTimes>,
+    times: BTreeMap<String, ClaimTimes>,
     /// What containers are made of.
-    parts: spec::Parts,
+    parts: workers::spec::Parts,
     /// Whose changes are to be counted.
     counts: Counts,
     /// Next claim's number.
     next_claim: u64,
 }
 
+impl State {
+    /// Nothing but the fleet.
+    fn new(fleet: Fleet) -> Self {
+        Self {
+            fleet,
+            records: BTreeMap::new(),
+            gone: VecDeque::new(),
+            leftovers: BTreeSet::new(),
+            waiting: BTreeMap::new(),
+            finished: BTreeMap::new(),
+            execs: PendingExecs::default(),
+            exits: ExitLog::default(),
+            engine: EngineView::default(),
+            hot: HotMounts::default(),
+            guard: GuardView::default(),
+            disks: engine::disk::Disks::default(),
+            quotas: Quotas::default(),
+            guard_boot: None,
+            images: BTreeMap::new(),
+            times: BTreeMap::new(),
+            parts: workers::spec::Parts::default(),
+            counts: Counts::default(),
+            next_claim: 0,
+        }
+    }
+}
+
+/// What a daemon is made of.
+struct Parts {
+    outside: Outside,
+    hub: AgentHub,
+    state_dir: StateDir,
+    claim_key: ClaimKey,
+    audit: AuditLog,
+    config: Config,
+    pull: PullPolicy,
+    /// Of the workers' ids.
+    seed: u64,
+}
+
 impl Daemon {
+    fn new(parts: Parts) -> Arc<Self> {
+        let parallel = parts.config.engine.max_parallel;
+        Arc::new(Self {
+            hub: parts.hub,
+            outside: parts.outside,
+            guard_turn: tokio::sync::Mutex::default(),
+            site: OnceLock::new(),
+            state: Mutex::new(State::new(Fleet::new(parts.seed, parallel))),
+            keeping: tokio::sync::Mutex::new(()),
+            claim_key: parts.claim_key,
+            unwritten: Notify::new(),
+            audit: parts.audit,
+            readers: sessions::logs::Readers::default(),
+            tells: observe::tells::Tells::default(),
+            bus: Bus::new(),
+            relist: Notify::new(),
+            returned: Notify::new(),
+            doubt: Notify::new(),
+            helper_turn: tokio::sync::Mutex::new(()),
+            mounter_hint: Notify::new(),
+            ended: Notify::new(),
+            counting: Notify::new(),
+            weighing: Notify::new(),
+            holding: tokio::sync::Mutex::new(()),
+            recreations: Semaphore::new(workers::recreate::MAX_RECREATIONS),
+            pull: parts.pull,
+            up: watch::channel(false).0,
+            stopping: watch::channel(false).0,
+            started: Instant::now(),
+            config: Mutex::new(Arc::new(parts.config)),
+            state_dir: parts.state_dir,
+        })
+    }
+
     /// Milliseconds on the fleet's clock.
     fn now(&self) -> Millis {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
@@ -291,6 +334,7 @@ impl Daemon {
         let daemon = self.clone();
         tokio::spawn(async move {
             tokio::select! {
+                biased;
                 () = task => tracing::debug!(name, "task ended"),
                 () = daemon.stopped() => {}
             }
@@ -300,6 +344,10 @@ impl Daemon {
 
 /// Unix nanoseconds.
 fn unix_ns() -> i64 {
+    #[cfg(test)]
+    if let Some(now) = tests::wall_clock() {
+        return now;
+    }
     let since = worker_agent::faults::wall_clock()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -336,10 +384,14 @@ async fn detached<T: Send + 'static>(
     }
 }
 
-/// Blocking file work off the executor.
+/// Blocking file work off the executor. A test that holds the clock has one thread alone.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> std::io::Result<T> {
+    #[cfg(test)]
+    if tests::wall_clock().is_some() {
+        return work();
+    }
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(std::io::Error::other(error)),

@@ -1,28 +1,23 @@
 //! `podbay serve`: from the arguments to the drain.
 
-use super::{Bus, Daemon, State, count::Counts, exits::ExitLog, session::PendingExecs};
+use super::{
+    Daemon, Parts,
+    observe::logging,
+    outside::{Outside, ThisHost},
+};
 use crate::{
     agent::AgentHub,
     config::Config,
     egress::GuardClient,
-    fleet::Fleet,
     runtime::{Docker, PullPolicy},
     store::{AuditLog, ClaimKey, StateDir},
-    wire::{EngineView, GuardView, HotMounts},
     workspace::MounterClient,
 };
 use anyhow::Context;
-use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
-    os::unix::fs::MetadataExt,
-    path::PathBuf,
-    pin::Pin,
-    sync::{Arc, Mutex, OnceLock},
-    time::{Duration, Instant},
-};
+use std::{os::unix::fs::MetadataExt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{Notify, mpsc, watch},
+    sync::mpsc,
 };
 
 /// Reports from agents that wait to be heard; an agent that reports more waits.
@@ -39,7 +34,7 @@ pub type Listen =
     fn(Arc<Daemon>, PathBuf) -> anyhow::Result<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
 /// Loads the configuration anew.
-type Reload = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
+pub(super) type Reload = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
 /// What `podbay serve` needs to know.
 pub(super) struct ServeOptions {
@@ -75,7 +70,7 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     state_dir
         .seed(&options.seeds)
         .context("seeding the state volume")?;
-    let log = super::logging::start(&options.config.log, &state_dir)?;
+    let log = logging::start(&options.config.log, &state_dir)?;
     log.count();
     let config = &options.config;
     let docker = Docker::connect(
@@ -89,55 +84,21 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let guard = GuardClient::connect(state_dir.join("run/netguard.sock"));
     let mut seed = [0u8; 8];
     getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("no random numbers: {e}"))?;
-    let daemon = Arc::new(Daemon {
+    let daemon = Daemon::new(Parts {
+        outside: Outside {
+            engine: Arc::new(docker),
+            mounter: Arc::new(mounter.clone()),
+            reviews: mounter,
+            guard: Arc::new(guard),
+            store: Arc::new(state_dir.clone()),
+            host: Arc::new(ThisHost),
+        },
         hub,
-        mounter,
-        guard,
-        guard_turn: tokio::sync::Mutex::default(),
-        docker,
-        site: OnceLock::new(),
-        state: Mutex::new(State {
-            fleet: Fleet::new(u64::from_le_bytes(seed), config.engine.max_parallel),
-            records: HashMap::new(),
-            gone: VecDeque::new(),
-            leftovers: HashSet::new(),
-            waiting: HashMap::new(),
-            finished: BTreeMap::new(),
-            execs: PendingExecs::default(),
-            exits: ExitLog::default(),
-            engine: EngineView::default(),
-            hot: HotMounts::default(),
-            guard: GuardView::default(),
-            disks: super::disk::Disks::default(),
-            quotas: crate::fleet::Quotas::default(),
-            guard_boot: None,
-            images: HashMap::new(),
-            times: HashMap::new(),
-            parts: super::spec::Parts::default(),
-            counts: Counts::default(),
-            next_claim: 0,
-        }),
-        keeping: tokio::sync::Mutex::new(()),
         claim_key: claim_key(&state_dir)?,
-        unwritten: Notify::new(),
         audit: AuditLog::open(state_dir.join("logs")).context("starting the audit log")?,
-        readers: super::log::Readers::default(),
-        tells: super::tells::Tells::default(),
-        bus: Bus::new(),
-        relist: Notify::new(),
-        returned: Notify::new(),
-        doubt: Notify::new(),
-        helper_turn: tokio::sync::Mutex::new(()),
-        mounter_hint: Notify::new(),
-        ended: Notify::new(),
-        counting: Notify::new(),
-        weighing: Notify::new(),
-        holding: tokio::sync::Mutex::new(()),
+        config: options.config.clone(),
         pull: options.pull,
-        up: watch::channel(false).0,
-        stopping: watch::channel(false).0,
-        started: Instant::now(),
-        config: Mutex::new(Arc::new(options.config.clone())),
+        seed: u64::from_le_bytes(seed),
         state_dir: state_dir.clone(),
     });
     let socket = state_dir.join("run/podbay.sock");
@@ -224,7 +185,7 @@ fn fingerprint(watched: &[PathBuf]) -> Vec<(PathBuf, u64, u64, i64)> {
 
 impl Daemon {
     /// Takes a new configuration; one that fails leaves the old one in force and says so.
-    async fn reload(self: &Arc<Self>, load: &Reload) {
+    pub(super) async fn reload(self: &Arc<Self>, load: &Reload) {
         match load() {
             Ok(config) => {
                 *self

@@ -1,8 +1,11 @@
 //! From checked arguments to a running coordinator.
 
-use super::serve::{Listen, ServeOptions, serve};
-use crate::config::{Config, Sources, load};
-use crate::{runtime::PullPolicy, store::StateDir};
+use crate::{
+    config::{Config, Sources, load},
+    daemon::serve::{Listen, ServeOptions, serve},
+    runtime::PullPolicy,
+    store::StateDir,
+};
 use std::path::{Path, PathBuf};
 
 /// Threads of the coordinator: its work is waiting.

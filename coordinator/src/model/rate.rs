@@ -1,6 +1,7 @@
 //! How often something may happen. Pure: the caller says what time it is.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// A token bucket: so many at once, and so many a second from then on.
 #[derive(Debug, Clone)]

@@ -1,0 +1,236 @@
+//! One start request to an agent, and its result.
+//!
+//! A start that may have been carried out is never sent again: where no answer comes, the agent is
+//! asked what it runs, and where that has no answer either, the error says so.
+
+use crate::daemon::{
+    Daemon,
+    claims::start_session::Fault,
+    random_id,
+    sessions::attach::{AGENT_DEADLINE, Attached, STREAM_DEADLINE, agent_error},
+};
+use crate::{
+    agent::{AgentHandle, AgentRequestError},
+    fleet::PlaceFault,
+    model::WorkerId,
+    wire::{ApiError, ErrorKind},
+};
+use podbay_protocol::{
+    Attach, AttachMode, ErrorCode, Reply, SessionInfo, SessionIo, StartSession, ToAgentBody,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// An agent's answer to `Start`: exec of a huge program from a cold disk included.
+pub(in crate::daemon) const START_DEADLINE: Duration = Duration::from_secs(30);
+/// How long an agent that did not answer is asked what it runs: its connection may be a new one.
+const ASK_DEADLINE: Duration = Duration::from_secs(10);
+const ASK_STEP: Duration = Duration::from_millis(50);
+
+/// What an agent says of a session whose start was not answered.
+#[derive(Debug)]
+pub(in crate::daemon) enum Found {
+    /// It was started; it may have ended since.
+    Started(Box<SessionInfo>),
+    /// The agent answers, and does not have it: it was not started and will not be.
+    Absent,
+    /// The agent is of a version that does not say.
+    OtherVersion,
+    /// Nobody answered; the last reason.
+    Silent(String),
+}
+
+impl Daemon {
+    /// Asks a worker's agent, within a bound, what became of a session.
+    pub(in crate::daemon) async fn find_out(&self, worker: &WorkerId, session: &str) -> Found {
+        let deadline = Instant::now() + ASK_DEADLINE;
+        let mut reason = "its agent is not connected".to_owned();
+        loop {
+            if let Some(agent) = self.hub.handle(worker) {
+                let asked = agent.request(ToAgentBody::Describe, AGENT_DEADLINE).await;
+                match asked.and_then(|said| said.of(worker)) {
+                    Ok(Reply::Described(described)) => {
+                        let mut sessions = described.sessions.into_iter();
+                        return match sessions.find(|s| s.session == session) {
+                            Some(info) => Found::Started(Box::new(info)),
+                            None => Found::Absent,
+                        };
+                    }
+                    Ok(other) => reason = format!("its agent answered with {}", other.kind()),
+                    Err(AgentRequestError::OtherVersion { .. }) => return Found::OtherVersion,
+                    Err(error) => reason = error.to_string(),
+                }
+            }
+            if Instant::now() >= deadline {
+                return Found::Silent(reason);
+            }
+            tokio::time::sleep(ASK_STEP).await;
+        }
+    }
+
+    /// One frame to the agent; with `attach`, the first client comes with it. `None` although a
+    /// client was asked for: the session runs, and its client has to attach again.
+    pub(in crate::daemon) async fn start_session(
+        self: &Arc<Self>,
+        worker: &WorkerId,
+        mut start: StartSession,
+        attach: Option<AttachMode>,
+    ) -> Result<Option<Attached>, Fault> {
+        let agent = self
+            .hub
+            .handle(worker)
+            .ok_or_else(|| Fault::worker("its agent is not connected"))?;
+        let (session, primary) = (start.session.clone(), start.primary);
+        let (size, pipes) = match start.io {
+            SessionIo::Pty { size } => (Some(size), false),
+            SessionIo::Pipes => (None, true),
+        };
+        let mut expected = None;
+        if let Some(mode) = attach {
+            let stream = random_id().map_err(Fault::request)?;
+            let error_stream = if pipes {
+                Some(random_id().map_err(Fault::request)?)
+            } else {
+                None
+            };
+            let out = self.hub.expect_stream(worker, &stream);
+            let err = error_stream
+                .as_deref()
+                .map(|id| self.hub.expect_stream(worker, id));
+            start.attach = Some(Attach {
+                session: session.clone(),
+                stream: stream.clone(),
+                error_stream,
+                mode,
+                size,
+                restore: false,
+            });
+            self.client_opens(worker, &session, &stream);
+            expected = Some((stream, out, err, mode));
+        }
+        let pid = self.send_start(&agent, worker, start, primary).await?;
+        if let Some(record) = self.lock().records.get_mut(worker)
+            && record.is_main(&session)
+        {
+            record.session.pid = Some(pid);
+            record.session.size = size;
+        }
+        let Some((stream, out, err, mode)) = expected else {
+            return Ok(None);
+        };
+        let streams = async {
+            let out = out.arrive(STREAM_DEADLINE).await?;
+            let err = match err {
+                Some(err) => Some(err.arrive(STREAM_DEADLINE).await?),
+                None => None,
+            };
+            Some((out, err))
+        };
+        let arrived = streams.await;
+        self.update_session(worker, &session, |s| match &arrived {
+            Some(_) => s.clients.opened(&stream),
+            None => s.clients.left(&stream),
+        });
+        if let Some((out, err)) = arrived {
+            let worker = worker.clone();
+            return Ok(Some(Attached::new(worker, session, stream, true, out, err)));
+        }
+        // It runs all the same: its client gets another stream, at the latest by attaching itself.
+        tracing::warn!(%worker, session, "the agent did not open the session's stream");
+        let again = self
+            .attach_session(worker.clone(), session, mode, size)
+            .await;
+        match again {
+            Ok(attached) => Ok(Some(attached)),
+            Err(error) => {
+                tracing::warn!(%worker, %error, "the session runs without its first client");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Sends the frame; gives the process id once it is known that the program was executed.
+    async fn send_start(
+        &self,
+        agent: &AgentHandle,
+        worker: &WorkerId,
+        start: StartSession,
+        primary: bool,
+    ) -> Result<i32, Fault> {
+        let session = start.session.clone();
+        let body = if start.secrets.is_empty() {
+            ToAgentBody::Start(Box::new(start))
+        } else {
+            ToAgentBody::StartWithSecrets(Box::new(start))
+        };
+        let asked = agent.request(body, START_DEADLINE).await;
+        let trouble = match asked.and_then(|said| said.of(worker)) {
+            Ok(Reply::Started { pid, .. }) => return Ok(pid),
+            Err(AgentRequestError::Refused(refused)) => {
+                let error = ApiError::new(crate::agent::kind_of(refused.code), refused.message);
+                return Err(match refused.code {
+                    // The system's refusals come at any point of a start.
+                    ErrorCode::System => Fault::tainted(error),
+                    _ => Fault::request(error),
+                });
+            }
+            Err(error @ AgentRequestError::TooLarge(_)) => {
+                return Err(Fault::request(agent_error(error)));
+            }
+            Err(AgentRequestError::NotSent) => {
+                return Err(Fault::worker("its agent is not connected"));
+            }
+            Ok(other) => ApiError::new(
+                ErrorKind::Internal,
+                format!("the agent answered with {}", other.kind()),
+            ),
+            Err(error @ (AgentRequestError::Gone | AgentRequestError::TimedOut(_))) => {
+                agent_error(error)
+            }
+            // It does not know the operation, or its answer was not understood.
+            Err(error @ AgentRequestError::OtherVersion { .. }) => {
+                let error = agent_error(error);
+                return match self.find_out(worker, &session).await {
+                    Found::Started(info) => Ok(info.pid),
+                    Found::Absent | Found::OtherVersion => Err(Fault {
+                        error,
+                        whose: PlaceFault::Agent,
+                    }),
+                    Found::Silent(reason) => Err(self.unknown(worker, &reason)),
+                };
+            }
+        };
+        match self.find_out(worker, &session).await {
+            Found::Started(info) => Ok(info.pid),
+            // Of others than the main one an agent forgets the oldest.
+            Found::Absent if primary => {
+                let message = format!("the command was not started: {}", trouble.message);
+                let error = ApiError::new(ErrorKind::Internal, message);
+                Err(Fault::tainted(error.hint(
+                    "the worker's agent confirms that nothing of it runs: try again",
+                )))
+            }
+            Found::Absent | Found::OtherVersion => Err(self.unknown(worker, &trouble.message)),
+            Found::Silent(reason) => {
+                let reason = format!("{}; then: {reason}", trouble.message);
+                Err(self.unknown(worker, &reason))
+            }
+        }
+    }
+
+    fn unknown(&self, worker: &WorkerId, reason: &str) -> Fault {
+        let name = self.claim_of(worker).map(|claim| claim.name.to_string());
+        let name = name.unwrap_or_else(|| worker.to_string());
+        let message = format!(
+            "the command may have been started in worker {name}; it was not repeated: {reason}"
+        );
+        let hint = format!(
+            "`podbay ls` shows the worker and `podbay logs {name}` what it printed; \
+             `podbay rm --force {name}` removes it"
+        );
+        Fault {
+            error: ApiError::new(ErrorKind::Timeout, message).hint(hint),
+            whose: PlaceFault::Unknown,
+        }
+    }
+}

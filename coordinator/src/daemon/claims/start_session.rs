@@ -1,0 +1,419 @@
+//! Putting a project and a session into a worker that was assigned.
+//!
+//! This is the claim's path: no engine call, no fsync. Mount, one frame to the agent, fork and
+//! exec. The record on disk, the rename and the limits follow beside it.
+
+use crate::daemon::{
+    Daemon, claims::resolve::Resolved, helpers::netguard, random_id, sessions::attach::Attached,
+    unix_ns,
+};
+use crate::{
+    fleet::{ClaimId, Event, PlaceFault},
+    model::{Isolation, WorkerId, WorkerName},
+    runtime::allows_root,
+    store::ClaimRecord,
+    wire::{ApiError, ErrorKind, SpawnResponse, Timings},
+    workspace::{MountMode, MountRequest, Mounted, MounterError, MounterErrorKind},
+};
+use podbay_protocol::{AttachMode, Reply, SHORTEST_REDACTED, ToAgentBody};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// A worker that runs the command.
+#[derive(Debug)]
+pub struct Placed {
+    /// The answer for the client.
+    pub response: SpawnResponse,
+    /// The first client's stream, when one was asked for.
+    pub attached: Option<Attached>,
+}
+
+/// Why a worker does not run the command.
+#[derive(Debug)]
+pub(in crate::daemon) struct Fault {
+    pub error: ApiError,
+    /// What that means for the claim and the worker.
+    pub whose: PlaceFault,
+}
+
+impl Fault {
+    /// The default: the claim fails, and nothing of it is in the worker.
+    pub(in crate::daemon) fn request(error: ApiError) -> Self {
+        Self {
+            error,
+            whose: PlaceFault::Request,
+        }
+    }
+
+    /// The claim fails, and something of it may be in the worker.
+    pub(in crate::daemon) fn tainted(error: ApiError) -> Self {
+        Self {
+            error,
+            whose: PlaceFault::Tainted,
+        }
+    }
+
+    /// Only where nothing was sent to the worker's agent: another worker serves the claim.
+    pub(in crate::daemon) fn worker(message: impl Into<String>) -> Self {
+        Self {
+            error: ApiError::new(ErrorKind::Internal, message),
+            whose: PlaceFault::Worker,
+        }
+    }
+}
+
+impl Daemon {
+    #[expect(clippy::too_many_arguments, reason = "the claim's parts, used once")]
+    pub(in crate::daemon) async fn place(
+        self: &Arc<Self>,
+        claim: ClaimId,
+        worker: WorkerId,
+        warm: bool,
+        resolved: &Resolved,
+        name: WorkerName,
+        attach: Option<AttachMode>,
+        began: Instant,
+    ) -> Result<Placed, Fault> {
+        let wait_us = micros(began);
+        let result = self.try_place(&worker, warm, resolved, name, attach).await;
+        match result {
+            Ok((record, mounted, attached, mut timings)) => {
+                timings.wait_us = wait_us;
+                timings.total_us = micros(began);
+                self.feed(Event::Placed(claim));
+                Ok(self.placed(&record, mounted, attached, timings, warm, resolved))
+            }
+            Err(fault) => {
+                if fault.whose == PlaceFault::Unknown {
+                    self.keep_unknown(&worker);
+                } else if let Some(record) = self.lock().records.get_mut(&worker) {
+                    record.claim = None;
+                }
+                self.feed(Event::PlaceFailed {
+                    claim,
+                    fault: fault.whose,
+                    reason: fault.error.message.clone(),
+                });
+                Err(fault)
+            }
+        }
+    }
+
+    async fn try_place(
+        self: &Arc<Self>,
+        worker: &WorkerId,
+        warm: bool,
+        resolved: &Resolved,
+        name: WorkerName,
+        attach: Option<AttachMode>,
+    ) -> Result<(ClaimRecord, Option<Mounted>, Option<Attached>, Timings), Fault> {
+        let mut timings = Timings::default();
+        worker_agent::failpoint!("claim.assigned");
+        let mounting = Instant::now();
+        let mounted = self.mount(worker, resolved).await?;
+        timings.mount_us = micros(mounting);
+        worker_agent::failpoint!("claim.mounted");
+        let starting = Instant::now();
+        let started = self
+            .try_start(worker, warm, resolved, name, mounted.as_ref(), attach)
+            .await;
+        timings.start_us = micros(starting);
+        match started {
+            Ok((record, attached)) => Ok((record, mounted, attached, timings)),
+            Err(mut fault) => {
+                let clean = fault.whose == PlaceFault::Request;
+                if clean && warm && mounted.is_some() && !self.empty_again(worker).await {
+                    fault.whose = PlaceFault::Tainted;
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    async fn try_start(
+        self: &Arc<Self>,
+        worker: &WorkerId,
+        warm: bool,
+        resolved: &Resolved,
+        name: WorkerName,
+        mounted: Option<&Mounted>,
+        attach: Option<AttachMode>,
+    ) -> Result<(ClaimRecord, Option<Attached>), Fault> {
+        let record = self.record_of(worker, warm, resolved, name, mounted)?;
+        let start = self
+            .start_message(&record, resolved)
+            .map_err(Fault::request)?;
+        worker_agent::failpoint!("claim.starting");
+        let attached = self.start_session(worker, start, attach).await?;
+        worker_agent::failpoint!("claim.started");
+        Ok((record, attached))
+    }
+
+    /// Takes the project out of a warm worker whose claim failed before anything ran there; whether
+    /// its agent confirms that the worker is as it was.
+    async fn empty_again(&self, worker: &WorkerId) -> bool {
+        let pid = self.lock().records.get(worker).and_then(|r| r.pid);
+        let Some(pid) = pid else { return false };
+        if let Err(error) = self.outside.mounter.unmount(worker.as_str(), pid).await {
+            tracing::debug!(%worker, %error, "a worker whose claim failed is replaced");
+            return false;
+        }
+        match self.ask(worker, ToAgentBody::Describe).await {
+            Ok(Reply::Described(it)) => !it.workspace_mounted && it.sessions.is_empty(),
+            Ok(_) | Err(_) => false,
+        }
+    }
+
+    /// The command may run in this worker: its record says so until its agent tells.
+    fn keep_unknown(self: &Arc<Self>, worker: &WorkerId) {
+        if let Some(record) = self.lock().records.get_mut(worker) {
+            record.unfollowed = true;
+        }
+        let (daemon, id) = (self.clone(), worker.clone());
+        tokio::spawn(async move {
+            if let Err(error) = daemon.write_claim(&id).await {
+                tracing::error!(worker = %id, %error, "the claim's record is not on disk");
+            }
+            if let Some(handle) = daemon.hub.handle(&id) {
+                daemon.greet(id, handle).await;
+            }
+        });
+    }
+
+    /// Mounts the project, unless there is none or the engine did it at the creation.
+    pub(in crate::daemon) async fn mount(
+        &self,
+        worker: &WorkerId,
+        resolved: &Resolved,
+    ) -> Result<Option<Mounted>, Fault> {
+        let Some(project) = &resolved.project else {
+            return Ok(None);
+        };
+        let (pid, uid) = {
+            let state = self.lock();
+            let record = state
+                .records
+                .get(worker)
+                .ok_or_else(|| Fault::worker("the worker is gone"))?;
+            if record.engine_mounted {
+                return Ok(None);
+            }
+            let pid = record
+                .pid
+                .ok_or_else(|| Fault::worker("the worker's process is not known"))?;
+            (pid, if resolved.root { 0 } else { record.uid })
+        };
+        let request = MountRequest {
+            worker: worker.to_string(),
+            pid,
+            project: project.clone(),
+            mode: match resolved.isolation {
+                Isolation::Overlay => MountMode::Overlay,
+                Isolation::Bind | Isolation::None => MountMode::Bind,
+            },
+            uid,
+            gid: uid,
+            policy: self.policy(),
+        };
+        let mounted = self.outside.mounter.mount(request).await;
+        if let Err(error) = &mounted
+            && error.kind == MounterErrorKind::Unreachable
+        {
+            // This worker may have its mount or not, but nothing was sent to its agent; the next one
+            // is to find a mounter.
+            self.mounter_back().await;
+        }
+        mounted.map(Some).map_err(mount_fault)
+    }
+
+    pub(in crate::daemon) fn record_of(
+        &self,
+        worker: &WorkerId,
+        warm: bool,
+        resolved: &Resolved,
+        name: WorkerName,
+        mounted: Option<&Mounted>,
+    ) -> Result<ClaimRecord, Fault> {
+        let mut state = self.lock();
+        let record = state
+            .records
+            .get_mut(worker)
+            .ok_or_else(|| Fault::worker("the worker is gone"))?;
+        let own = (record.uid, record.uid);
+        let (uid, gid) = match (resolved.root, mounted, record.engine_mounted) {
+            (true, _, _) => (0, 0),
+            (_, Some(mounted), _) => (mounted.session_uid, mounted.session_gid),
+            (_, None, true) => record.workspace_owner.unwrap_or(own),
+            (_, None, false) => own,
+        };
+        if uid == 0 && !record.security.is_none_or(allows_root) {
+            return Err(Fault::request(no_root()));
+        }
+        netguard::holds(&record.egress, record.uid, uid).map_err(Fault::request)?;
+        let session = random_id().map_err(Fault::request)?;
+        let claim = ClaimRecord {
+            id: worker.clone(),
+            name,
+            profile: resolved.profile.to_string(),
+            image: record.image.clone(),
+            session,
+            project: mounted
+                .map(|m| m.project.clone())
+                .or_else(|| resolved.project.clone()),
+            project_dev: mounted.map_or(0, |m| m.dev),
+            project_ino: mounted.map_or(0, |m| m.ino),
+            isolation: resolved.isolation,
+            hot: mounted.is_some(),
+            warm_start: warm,
+            created_ms: record.created_ms,
+            claimed_ns: unix_ns(),
+            argv: resolved.argv.clone(),
+            limits: resolved.limits,
+            uid,
+            gid,
+            remove: resolved.remove,
+            io: Some(resolved.io),
+            timeout_s: resolved.timeout_s,
+            env_given: resolved.env_given,
+            restarts: resolved.restarts,
+            note: resolved.note.clone(),
+            moving: false,
+            earlier: Vec::new(),
+            unproven: None,
+        };
+        record.claim = Some(claim.clone());
+        record.written = false;
+        Ok(claim)
+    }
+
+    /// All that follows a successful claim, beside its path.
+    fn placed(
+        self: &Arc<Self>,
+        record: &ClaimRecord,
+        mounted: Option<Mounted>,
+        attached: Option<Attached>,
+        timings: Timings,
+        warm: bool,
+        resolved: &Resolved,
+    ) -> Placed {
+        let mut warnings: Vec<String> = resolved
+            .secrets
+            .iter()
+            .filter(|(_, secret)| secret.value.reveal().trim_end().len() < SHORTEST_REDACTED)
+            .map(|(name, _)| {
+                format!(
+                    "secret {name} is shorter than {SHORTEST_REDACTED} bytes: it is not looked for \
+                     in the recording"
+                )
+            })
+            .collect();
+        if let Some(reason) = mounted.and_then(|m| m.idmap_reason) {
+            warnings.push(format!(
+                "not id-mapped, the session runs as uid {}: {reason}",
+                record.uid
+            ));
+        }
+        let (worker, limits_differ) = {
+            let mut state = self.lock();
+            if warm {
+                state
+                    .times
+                    .entry(record.profile.clone())
+                    .or_default()
+                    .add(timings.total_us);
+            }
+            let differ = state
+                .records
+                .get_mut(&record.id)
+                .is_some_and(|r| std::mem::replace(&mut r.limits, record.limits) != record.limits);
+            (self.view(&state, &record.id), differ)
+        };
+        let daemon = self.clone();
+        let following = record.clone();
+        tokio::spawn(async move { daemon.follow_up(following, limits_differ).await });
+        let cold_reason = (!warm).then(|| {
+            resolved
+                .force_cold
+                .clone()
+                .unwrap_or_else(|| "no warm worker was there".to_owned())
+        });
+        Placed {
+            response: SpawnResponse {
+                worker: worker.unwrap_or_else(|| crate::daemon::workers::view::of_claim(record)),
+                warm,
+                cold_reason,
+                timings,
+                warnings,
+            },
+            attached,
+        }
+    }
+
+    /// Does again what follows a claim: the coordinator that placed it may have died meanwhile.
+    pub(in crate::daemon) fn follow_adopted(self: &Arc<Self>, claim: ClaimRecord) {
+        let config = self.config();
+        let made_with = config.profiles.get(&claim.profile).map(|p| p.limits);
+        let limits_differ = made_with != Some(claim.limits);
+        let daemon = self.clone();
+        tokio::spawn(async move { daemon.follow_up(claim, limits_differ).await });
+    }
+
+    async fn follow_up(self: Arc<Self>, record: ClaimRecord, limits_differ: bool) {
+        worker_agent::failpoint!("claim.placed");
+        if self.write_claim(&record.id).await.is_err() {
+            tracing::debug!(worker = %record.id, "the claim's record is tried again");
+        }
+        worker_agent::failpoint!("claim.written");
+        let container = {
+            let state = self.lock();
+            let found = state.records.get(&record.id).filter(|r| !r.removing);
+            found.and_then(|r| r.container.clone())
+        };
+        let Some(container) = container else { return };
+        if limits_differ
+            && let Err(error) = self
+                .outside
+                .engine
+                .update_limits(&container, record.limits)
+                .await
+            && !error.is_gone()
+        {
+            tracing::warn!(worker = %record.id, %error, "the limits asked for are not in force");
+            self.note_limits_failure(&record.id, &error);
+        }
+        worker_agent::failpoint!("claim.limited");
+        self.name_container(&record.id).await;
+        worker_agent::failpoint!("claim.named");
+    }
+}
+
+/// Root is refused where `/proc` has nothing hidden.
+pub(in crate::daemon) fn no_root() -> ApiError {
+    let message = "the security profile nested-sandbox has no root sessions: nothing of /proc is \
+                   hidden there";
+    ApiError::new(ErrorKind::Refused, message)
+        .hint("leave --root out, or use a profile with security = \"strict\" or \"build\"")
+}
+
+fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+fn mount_fault(error: MounterError) -> Fault {
+    match error.kind {
+        MounterErrorKind::NotAFolder | MounterErrorKind::NoChange => {
+            Fault::request(ApiError::new(ErrorKind::Invalid, error.message))
+        }
+        MounterErrorKind::Refused | MounterErrorKind::Unsupported => {
+            Fault::request(ApiError::new(ErrorKind::Refused, error.message))
+        }
+        MounterErrorKind::Busy => {
+            Fault::request(ApiError::new(ErrorKind::Exhausted, error.message))
+        }
+        // The mount itself may have failed half-way.
+        MounterErrorKind::System | MounterErrorKind::TooMany => {
+            Fault::tainted(ApiError::new(ErrorKind::Internal, error.message))
+        }
+        MounterErrorKind::BadTarget | MounterErrorKind::Unreachable => Fault::worker(error.message),
+    }
+}

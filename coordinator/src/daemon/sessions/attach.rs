@@ -1,0 +1,470 @@
+//! Clients on sessions: attach, exec, input, screen, and how sessions ended.
+
+use crate::daemon::{
+    Daemon,
+    claims::{
+        environment::{home_of, user_of},
+        resolve,
+    },
+    detached, random_id,
+    workers::record::Record,
+};
+use crate::{
+    agent::{AgentHandle, AgentRequestError, RawStream},
+    model::WorkerId,
+    runtime::allows_root,
+    wire::{ApiError, AttachQuery, ErrorKind, ExecRequest, ExecResponse, ScreenView},
+};
+use podbay_protocol::{
+    Attach, AttachMode, ExitStatus, Reply, SessionIo, Size, StartSession, ToAgentBody, paths,
+};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// An agent's answer to what needs no program to be started.
+pub(in crate::daemon) const AGENT_DEADLINE: Duration = Duration::from_secs(5);
+/// How long an agent that is away is waited for, looked for so often.
+const REDIAL: Duration = Duration::from_secs(3);
+const REDIAL_STEP: Duration = Duration::from_millis(20);
+/// The agent dials a stream that it said it would.
+pub(in crate::daemon) const STREAM_DEADLINE: Duration = Duration::from_secs(5);
+/// An exec whose client does not attach is forgotten after this.
+const EXEC_DEADLINE: Duration = Duration::from_secs(10);
+/// Exec sessions that wait for their client.
+const EXECS: usize = 256;
+/// From the end of a stream to the word on how the session ended.
+const EXIT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// A client's streams on a session.
+#[derive(Debug)]
+pub struct Attached {
+    /// The worker.
+    pub worker: WorkerId,
+    /// The session.
+    pub session: String,
+    /// The stream's one-time id, which names the client to the agent.
+    pub stream: String,
+    /// Whether its input is heard.
+    pub writer: bool,
+    /// It was asked for to watch only, and is noted so: nothing of the client reaches the session.
+    pub read_only: bool,
+    /// Input and output (stdout on pipes).
+    pub out: RawStream,
+    /// Stderr, on pipes.
+    pub err: Option<RawStream>,
+}
+
+impl Attached {
+    pub(in crate::daemon) fn new(
+        worker: WorkerId,
+        session: String,
+        stream: String,
+        writer: bool,
+        out: RawStream,
+        err: Option<RawStream>,
+    ) -> Self {
+        Self {
+            worker,
+            session,
+            stream,
+            writer,
+            read_only: false,
+            out,
+            err,
+        }
+    }
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionEnd {
+    /// The program ended.
+    Exited {
+        /// How.
+        status: ExitStatus,
+        /// Whether the OOM killer struck.
+        oom: bool,
+    },
+    /// The stream ended and the session goes on: attach again.
+    StillRunning,
+    /// The worker is gone.
+    Gone(String),
+}
+
+/// Exec sessions that wait for their client.
+#[derive(Debug, Default)]
+pub(in crate::daemon) struct PendingExecs(HashMap<String, (WorkerId, ExecRequest, Instant)>);
+
+impl Daemon {
+    pub(in crate::daemon) fn agent(&self, worker: &WorkerId) -> Result<AgentHandle, ApiError> {
+        self.not_held(worker)?;
+        self.hub.handle(worker).ok_or_else(|| {
+            ApiError::new(ErrorKind::Conflict, "the worker's agent is not connected").hint(
+                "`podbay ls` shows the worker's state; a lost agent calls again within a second",
+            )
+        })
+    }
+
+    /// Waits until the agent of a living session has called and said what it runs: after a new
+    /// coordinator's start it calls again within a second.
+    pub(in crate::daemon) async fn agent_back(&self, worker: &WorkerId) {
+        let deadline = Instant::now() + REDIAL;
+        loop {
+            let waits = {
+                let state = self.lock();
+                let live =
+                    |r: &&Record| r.claim.is_some() && r.session.exit.is_none() && !r.removing;
+                let record = state.records.get(worker).filter(live);
+                record.is_some_and(|r| r.session.pid.is_none() || self.hub.handle(worker).is_none())
+            };
+            if !waits || Instant::now() >= deadline {
+                return;
+            }
+            tokio::time::sleep(REDIAL_STEP).await;
+        }
+    }
+
+    /// A request to a worker's agent, with errors for people.
+    pub(in crate::daemon) async fn ask(
+        &self,
+        worker: &WorkerId,
+        body: ToAgentBody,
+    ) -> Result<Reply, ApiError> {
+        self.agent(worker)?
+            .request(body, AGENT_DEADLINE)
+            .await
+            .and_then(|said| said.of(worker))
+            .map_err(agent_error)
+    }
+
+    /// Attaches a client to a worker's session.
+    ///
+    /// # Errors
+    /// [`ApiError`]: no such worker, no session, the agent is away.
+    pub async fn attach(
+        self: &Arc<Self>,
+        name: &str,
+        query: AttachQuery,
+    ) -> Result<Attached, ApiError> {
+        let worker = self.find_live(name)?;
+        self.not_held(&worker)?;
+        self.agent_back(&worker).await;
+        let size = match (query.cols, query.rows) {
+            (Some(cols), Some(rows)) => Some(Size { cols, rows }),
+            _ => None,
+        };
+        if let Some(session) = query.session {
+            return self.start_exec(worker, session, size).await;
+        }
+        let session = self.main_session(&worker)?;
+        let mut attached = self
+            .attach_session(worker, session, query.mode, size)
+            .await?;
+        attached.read_only = query.mode == AttachMode::ReadOnly;
+        Ok(attached)
+    }
+
+    pub(in crate::daemon) fn main_session(&self, worker: &WorkerId) -> Result<String, ApiError> {
+        let state = self.lock();
+        let session = state
+            .records
+            .get(worker)
+            .and_then(|r| r.session_id().map(str::to_owned));
+        session.ok_or_else(|| {
+            ApiError::new(
+                ErrorKind::Conflict,
+                "the worker has no session: it is not claimed",
+            )
+        })
+    }
+
+    pub(in crate::daemon) async fn attach_session(
+        self: &Arc<Self>,
+        worker: WorkerId,
+        session: String,
+        mode: AttachMode,
+        size: Option<Size>,
+    ) -> Result<Attached, ApiError> {
+        let stream = random_id()?;
+        let error_stream = random_id()?;
+        let out = self.hub.expect_stream(&worker, &stream);
+        let pipes = {
+            let state = self.lock();
+            state
+                .records
+                .get(&worker)
+                .is_some_and(|r| r.is_main(&session) && r.session.size.is_none())
+        };
+        let err = pipes.then(|| self.hub.expect_stream(&worker, &error_stream));
+        let body = ToAgentBody::Attach(Attach {
+            session: session.clone(),
+            stream: stream.clone(),
+            error_stream: pipes.then(|| error_stream.clone()),
+            mode,
+            size,
+            restore: true,
+        });
+        self.client_opens(&worker, &session, &stream);
+        let arrived = async {
+            let writer = match self.ask(&worker, body).await? {
+                Reply::Attached { writer } => writer,
+                other => return Err(unexpected(&other)),
+            };
+            let missing =
+                || ApiError::new(ErrorKind::Internal, "the agent did not open the stream");
+            let out = out.arrive(STREAM_DEADLINE).await.ok_or_else(missing)?;
+            let err = match err {
+                Some(err) => Some(err.arrive(STREAM_DEADLINE).await.ok_or_else(missing)?),
+                None => None,
+            };
+            Ok((writer, out, err))
+        };
+        let arrived = arrived.await;
+        self.update_session(&worker, &session, |s| match &arrived {
+            Ok(_) => s.clients.opened(&stream),
+            Err(_) => s.clients.left(&stream),
+        });
+        let (writer, out, err) = arrived?;
+        Ok(Attached::new(worker, session, stream, writer, out, err))
+    }
+
+    /// Takes note of a client before its stream is asked for: it may have left before it is counted.
+    pub(in crate::daemon) fn client_opens(&self, worker: &WorkerId, session: &str, stream: &str) {
+        let mut state = self.lock();
+        let record = state.records.get_mut(worker);
+        if let Some(record) = record.filter(|record| record.is_main(session)) {
+            record.session.clients.opening(stream);
+        }
+    }
+
+    /// Prepares an exec; it starts when its client attaches, so that no byte is missed.
+    ///
+    /// # Errors
+    /// [`ApiError`]: no such worker, an impossible command.
+    pub fn exec(&self, name: &str, request: ExecRequest) -> Result<ExecResponse, ApiError> {
+        let worker = self.find_live(name)?;
+        self.main_session(&worker)?;
+        resolve::check_argv(&request.argv)?;
+        resolve::check_env(&request.env)?;
+        let security = self.lock().records.get(&worker).and_then(|r| r.security);
+        if request.root && !security.is_none_or(allows_root) {
+            return Err(crate::daemon::claims::start_session::no_root());
+        }
+        let session = format!("x-{}", random_id()?);
+        let mut state = self.lock();
+        let execs = &mut state.execs.0;
+        execs.retain(|_, (_, _, since)| since.elapsed() < EXEC_DEADLINE);
+        if execs.len() >= EXECS {
+            return Err(ApiError::new(
+                ErrorKind::Exhausted,
+                "too many execs wait for their client",
+            ));
+        }
+        execs.insert(session.clone(), (worker, request, Instant::now()));
+        Ok(ExecResponse { session })
+    }
+
+    async fn start_exec(
+        self: &Arc<Self>,
+        worker: WorkerId,
+        session: String,
+        size: Option<Size>,
+    ) -> Result<Attached, ApiError> {
+        let (request, claim) = {
+            let mut state = self.lock();
+            let pending = state
+                .execs
+                .0
+                .remove(&session)
+                .filter(|(owner, ..)| *owner == worker);
+            let claim = state.records.get(&worker).and_then(|r| r.claim.clone());
+            match (pending, claim) {
+                (Some((_, request, _)), Some(claim)) => (request, claim),
+                _ => {
+                    return Err(ApiError::new(
+                        ErrorKind::NotFound,
+                        "no such exec: it was started before, or its client came too late",
+                    ));
+                }
+            }
+        };
+        let (uid, gid) = if request.root {
+            (0, 0)
+        } else {
+            (claim.uid, claim.gid)
+        };
+        let io = match (request.io, size) {
+            (SessionIo::Pty { .. }, Some(size)) => SessionIo::Pty { size },
+            (io, _) => io,
+        };
+        let (own_uid, egress) = {
+            let state = self.lock();
+            let known = state.records.get(&worker);
+            known.map_or((uid, crate::model::Egress::Open), |r| {
+                (r.uid, r.egress.clone())
+            })
+        };
+        crate::daemon::helpers::netguard::holds(&egress, own_uid, uid)?;
+        let env = self.session_env(&claim, uid, request.env);
+        let start = StartSession {
+            session,
+            argv: request.argv,
+            env,
+            cwd: if claim.project.is_some() {
+                paths::WORKSPACE
+            } else {
+                paths::HOME
+            }
+            .to_owned(),
+            uid,
+            gid,
+            user: user_of(uid).to_owned(),
+            home: home_of(uid).to_owned(),
+            io,
+            record: false,
+            primary: false,
+            claim: None,
+            attach: None,
+            timeout_s: None,
+            secrets: std::collections::BTreeMap::new(),
+        };
+        if let Some(record) = self.lock().records.get_mut(&worker) {
+            record.exec_starts(&start.session);
+        }
+        let (daemon, session) = (self.clone(), start.session.clone());
+        detached(async move {
+            match daemon
+                .start_session(&worker, start, Some(AttachMode::Write))
+                .await
+            {
+                Ok(Some(attached)) => Ok(attached),
+                Ok(None) => Err(ApiError::new(
+                    ErrorKind::Internal,
+                    "the command was started, but its streams could not be opened: its output is lost",
+                )),
+                Err(fault) => {
+                    if let Some(record) = daemon.lock().records.get_mut(&worker) {
+                        record.exec_ended(&session);
+                    }
+                    Err(fault.error)
+                }
+            }
+        })
+        .await
+    }
+
+    /// How the session of an ended stream stands. Waits a moment for the agent's word.
+    pub async fn session_end(&self, attached_worker: &WorkerId, session: &str) -> SessionEnd {
+        let deadline = Instant::now() + EXIT_DEADLINE;
+        loop {
+            let news = self.ended.notified();
+            tokio::pin!(news);
+            news.as_mut().enable();
+            {
+                let state = self.lock();
+                if let Some((status, oom)) = state.exits.get(attached_worker, session) {
+                    return SessionEnd::Exited { status, oom };
+                }
+                match state.records.get(attached_worker) {
+                    None => return SessionEnd::Gone("the worker was removed".to_owned()),
+                    Some(record) if record.removing => {
+                        return SessionEnd::Gone("the worker was stopped".to_owned());
+                    }
+                    Some(_) => {}
+                }
+            }
+            if tokio::time::timeout_at(deadline, news).await.is_err() {
+                return SessionEnd::StillRunning;
+            }
+        }
+    }
+
+    /// Tells the agent a client's new size.
+    pub async fn resize(&self, worker: &WorkerId, stream: &str, size: Size) {
+        self.tell_agent(
+            worker,
+            ToAgentBody::Resize {
+                stream: stream.to_owned(),
+                size,
+            },
+        )
+        .await;
+    }
+
+    /// Makes a client the writer.
+    pub async fn takeover(&self, worker: &WorkerId, stream: &str) {
+        self.tell_agent(
+            worker,
+            ToAgentBody::Takeover {
+                stream: stream.to_owned(),
+            },
+        )
+        .await;
+    }
+
+    /// Sends a signal to a session's process group.
+    pub async fn signal(&self, worker: &WorkerId, session: &str, signal: i32) {
+        let body = ToAgentBody::Signal {
+            session: session.to_owned(),
+            signal,
+        };
+        self.tell_agent(worker, body).await;
+    }
+
+    async fn tell_agent(&self, worker: &WorkerId, body: ToAgentBody) {
+        if let Err(error) = self.ask(worker, body).await {
+            tracing::debug!(%worker, %error, "the agent refused a client's wish");
+        }
+    }
+
+    /// Types into the main session.
+    ///
+    /// # Errors
+    /// [`ApiError`]: no such worker, the agent is away.
+    pub async fn input(&self, name: &str, data: Vec<u8>) -> Result<(), ApiError> {
+        let worker = self.find_live(name)?;
+        let session = self.main_session(&worker)?;
+        self.ask(&worker, ToAgentBody::Input { session, data })
+            .await
+            .map(|_| ())
+    }
+
+    /// The main session's visible screen.
+    ///
+    /// # Errors
+    /// [`ApiError`]: no such worker, the agent is away.
+    pub async fn screen(&self, name: &str) -> Result<ScreenView, ApiError> {
+        let worker = self.find_live(name)?;
+        let session = self.main_session(&worker)?;
+        match self.ask(&worker, ToAgentBody::Screen { session }).await? {
+            Reply::Screen { lines, title } => Ok(ScreenView { lines, title }),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+pub(in crate::daemon) fn agent_error(error: AgentRequestError) -> ApiError {
+    match error {
+        AgentRequestError::Refused(refused) => {
+            ApiError::new(crate::agent::kind_of(refused.code), refused.message)
+        }
+        AgentRequestError::OtherVersion { .. } => {
+            ApiError::new(ErrorKind::Conflict, error.to_string()).hint(
+                "what the worker runs goes on; stop it and spawn it anew for an agent of this \
+                 version",
+            )
+        }
+        AgentRequestError::TimedOut(_) => ApiError::new(ErrorKind::Timeout, error.to_string()),
+        AgentRequestError::NotSent | AgentRequestError::Gone => {
+            ApiError::new(ErrorKind::Conflict, error.to_string())
+        }
+        AgentRequestError::TooLarge(_) => ApiError::new(ErrorKind::Invalid, error.to_string()),
+    }
+}
+
+fn unexpected(reply: &Reply) -> ApiError {
+    ApiError::new(
+        ErrorKind::Internal,
+        format!("the agent answered with {}", reply.kind()),
+    )
+}

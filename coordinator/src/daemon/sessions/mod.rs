@@ -1,0 +1,7 @@
+//! Sessions as their clients see them: attaching, exec, how they ended, what they printed.
+//!
+//! Owns the waiting for streams and ends. Never parses what passes through.
+
+pub(in crate::daemon) mod attach;
+pub(in crate::daemon) mod exits;
+pub(in crate::daemon) mod logs;

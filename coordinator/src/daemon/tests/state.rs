@@ -1,0 +1,502 @@
+//! The world outside of the coordinator: what there is, whatever becomes of the coordinator.
+//!
+//! One lock, held for moments. Whatever must never happen is noted in `wrong` the moment it does.
+
+use super::dice::{AgentFate, Dice, Fate};
+use crate::{egress::Guarded, model::WorkerId, runtime::EngineEvent, workspace::MountMode};
+use podbay_protocol::{AgentEvent, ExitStatus, Size, StartSession};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::AbortHandle,
+    time::Instant,
+};
+
+/// Lines of the run's log that are shown, unless `PODBAY_WORLD_LINES` says otherwise.
+const SHOWN: usize = 60;
+
+/// One world.
+#[derive(Debug)]
+pub struct World {
+    inner: Mutex<Inner>,
+    /// The coordinator died.
+    pub crashed: Notify,
+    /// A container goes on, or something else that agents wait for.
+    pub changed: Notify,
+    /// A call missed the mounter.
+    pub missed: Notify,
+    /// The state volume.
+    pub dir: PathBuf,
+    /// The network of this process, and so the parent's.
+    pub netns: u64,
+}
+
+/// All that changes.
+#[derive(Debug)]
+pub struct Inner {
+    pub dice: Dice,
+    pub dir: PathBuf,
+    /// The coordinator is dead: nothing it does has an effect.
+    pub down: bool,
+    /// Nothing fails.
+    pub calm: bool,
+    pub containers: BTreeMap<String, Container>,
+    pub engine_up: bool,
+    pub image_there: bool,
+    pub mounter_up: bool,
+    pub guard: Option<u64>,
+    pub guard_ready: bool,
+    /// In the kernel.
+    pub rules: BTreeMap<u32, Guarded>,
+    pub disk_full: bool,
+    /// Owners of homes.
+    pub homes: BTreeMap<String, u32>,
+    pub projects: BTreeMap<PathBuf, Project>,
+    /// Workers whose overlay has changes.
+    pub changed: BTreeSet<String>,
+    /// What people asked for, by the tag in the command.
+    pub asked: BTreeMap<String, Asked>,
+    /// What people asked for that ends sessions, by worker.
+    pub permits: BTreeMap<String, Permit>,
+    pub life: Life,
+    /// Unix milliseconds when this life began.
+    pub wall_ms: u64,
+    pub steps: u64,
+    /// Fates other than `Go` so far.
+    pub faults: u64,
+    pub counts: BTreeMap<String, u64>,
+    pub log: VecDeque<String>,
+    pub wrong: Vec<String>,
+    serial: u64,
+    shown: usize,
+}
+
+/// What belongs to one life of the coordinator.
+#[derive(Debug, Default)]
+pub struct Life {
+    pub began: Option<Instant>,
+    pub agents: BTreeMap<String, AbortHandle>,
+    pub streams: BTreeMap<String, AbortHandle>,
+    /// Events on their way to the coordinator, by container.
+    pub outboxes: BTreeMap<String, mpsc::UnboundedSender<AgentEvent>>,
+    pub events: Vec<mpsc::UnboundedSender<EngineEvent>>,
+}
+
+/// A worker's container.
+#[derive(Debug, Clone)]
+pub struct Container {
+    pub id: String,
+    pub name: String,
+    pub image: String,
+    pub worker: String,
+    pub uid: u32,
+    pub labels: std::collections::HashMap<String, String>,
+    pub running: bool,
+    pub paused: bool,
+    pub pid: i32,
+    pub created_s: i64,
+    pub netns: u64,
+    /// What the engine mounted.
+    pub engine_project: Option<PathBuf>,
+    pub mount: Option<Mount>,
+    pub sessions: Vec<Session>,
+    /// The claim that it serves.
+    pub tag: Option<String>,
+    /// A root session speaks in its agent's name.
+    pub liar: bool,
+}
+
+/// A project in a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    pub project: PathBuf,
+    pub dev: u64,
+    pub ino: u64,
+    pub mode: MountMode,
+    pub uid: u32,
+}
+
+/// A folder on the host.
+#[derive(Debug, Clone)]
+pub struct Project {
+    pub there: bool,
+    pub ino: u64,
+    pub idmapped: bool,
+    /// How often it went, came or was replaced.
+    pub epoch: u64,
+}
+
+/// A session in a worker.
+#[derive(Debug, Clone)]
+pub struct Session {
+    pub start: StartSession,
+    pub pid: i32,
+    pub primary: bool,
+    pub size: Option<Size>,
+    pub exit: Option<ExitStatus>,
+    /// Unix milliseconds at which it ends.
+    pub ends_ms: Option<u64>,
+    /// It is to be started again under this id, with this claim.
+    pub again: Option<(String, serde_json::Value)>,
+    pub claim: Option<serde_json::Value>,
+    pub clients: Vec<String>,
+    /// The coordinator told it to end.
+    pub told: bool,
+}
+
+/// A request of a person to run something.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    pub profile: String,
+    pub project: Option<PathBuf>,
+    /// Where and as whom it was started.
+    pub starts: Vec<Started>,
+    /// So often it may have been started again.
+    pub restarts: usize,
+    /// The answer says that it was not started.
+    pub refused: bool,
+    /// Agents that found no such program.
+    pub absent: usize,
+}
+
+/// A command that was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    pub worker: String,
+    pub container: String,
+    pub uid: u32,
+    pub mount: Option<Mount>,
+    pub engine_project: Option<PathBuf>,
+}
+
+/// A person's word that a worker's session may end.
+#[derive(Debug, Clone, Default)]
+pub struct Permit {
+    /// What it changed may be lost.
+    pub drops: usize,
+    pub stops: usize,
+    /// Restarts under way, by number; of one that can be known to fail the project and its epoch.
+    pub restarts: BTreeMap<u64, Option<(PathBuf, u64)>>,
+}
+
+impl World {
+    pub fn new(seed: u64, dir: &Path) -> Arc<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let project = |ino, idmapped| Project {
+            there: true,
+            ino,
+            idmapped,
+            epoch: 0,
+        };
+        let projects = [("/srv/one", true), ("/srv/two", true), ("/srv/old", false)];
+        let projects = projects.into_iter().zip(1..);
+        let projects = projects.map(|((path, mapped), n)| (path.into(), project(n, mapped)));
+        Arc::new(Self {
+            inner: Mutex::new(Inner {
+                dice: Dice::new(seed),
+                dir: dir.to_owned(),
+                down: false,
+                calm: false,
+                containers: BTreeMap::new(),
+                engine_up: true,
+                image_there: true,
+                mounter_up: false,
+                guard: None,
+                guard_ready: false,
+                rules: BTreeMap::new(),
+                disk_full: false,
+                homes: BTreeMap::new(),
+                projects: projects.collect(),
+                changed: BTreeSet::new(),
+                asked: BTreeMap::new(),
+                permits: BTreeMap::new(),
+                life: Life::default(),
+                wall_ms: 1_700_000_000_000,
+                steps: 0,
+                faults: 0,
+                counts: BTreeMap::new(),
+                log: VecDeque::new(),
+                wrong: Vec::new(),
+                serial: 0,
+                shown: super::number("PODBAY_WORLD_LINES").map_or(SHOWN, |n| n as usize),
+            }),
+            crashed: Notify::new(),
+            changed: Notify::new(),
+            missed: Notify::new(),
+            dir: dir.to_owned(),
+            netns: std::fs::metadata("/proc/self/ns/net").unwrap().ino(),
+        })
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap()
+    }
+
+    /// A call begins. Never returns once the coordinator is dead.
+    pub async fn begin(&self, what: &str, often: bool) -> Fate {
+        let (fate, pause) = {
+            let mut inner = self.lock();
+            if inner.down {
+                (None, Duration::ZERO)
+            } else {
+                let (fate, pause) = inner.fate(what, often);
+                if fate.is_none() {
+                    inner.down = true;
+                    self.crashed.notify_one();
+                }
+                (fate, pause)
+            }
+        };
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        match fate {
+            Some(fate) if !self.lock().down => fate,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// A call was carried out. Never returns once the coordinator is dead.
+    pub async fn end(&self, fate: Fate) {
+        if fate == Fate::Crash {
+            self.crash();
+        }
+        if self.lock().down {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The coordinator dies now.
+    pub fn crash(&self) {
+        self.lock().down = true;
+        self.crashed.notify_one();
+    }
+}
+
+impl Inner {
+    pub fn now_ms(&self) -> u64 {
+        let since = self.life.began.map_or(Duration::ZERO, |at| at.elapsed());
+        self.wall_ms + u64::try_from(since.as_millis()).unwrap()
+    }
+
+    pub fn serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    /// A step of this kind.
+    pub fn step(&mut self, kind: &str, detail: &str) {
+        self.steps += 1;
+        self.count(kind);
+        self.say(&format!("{kind} {detail}"));
+    }
+
+    /// Something happened that is counted.
+    pub fn count(&mut self, kind: &str) {
+        *self.counts.entry(kind.to_owned()).or_default() += 1;
+    }
+
+    /// A line of the log.
+    pub fn say(&mut self, text: &str) {
+        if self.log.len() >= self.shown {
+            self.log.pop_front();
+        }
+        let (steps, ms) = (self.steps, self.now_ms() % 100_000_000);
+        self.log.push_back(format!("{steps:>7} {ms:>9} {text}"));
+    }
+
+    /// Something happened that must not.
+    pub fn wrong(&mut self, what: String) {
+        self.say(&format!("WRONG: {what}"));
+        self.wrong.push(what);
+    }
+
+    fn fault(&mut self, kind: &str) {
+        self.faults += 1;
+        self.step(kind, "");
+    }
+
+    /// `None`: the coordinator dies first. What is called often fails seldom.
+    fn fate(&mut self, what: &str, often: bool) -> (Option<Fate>, Duration) {
+        if self.calm {
+            return (Some(Fate::Go), Duration::ZERO);
+        }
+        let rates: [u64; 5] = if often {
+            [20, 3, 0, 0, 0]
+        } else {
+            [150, 20, 14, 4, 5]
+        };
+        let roll = self.dice.below(1000);
+        let [slow, fail, lost, before, after] = rates;
+        let mut edge = slow;
+        if roll < edge {
+            return (Some(Fate::Go), self.dice.delay());
+        }
+        let kinds = [
+            (fail, "fail", Some(Fate::Fail)),
+            (lost, "lost", Some(Fate::Lost)),
+            (before, "crash before", None),
+            (after, "crash after", Some(Fate::Crash)),
+        ];
+        for (rate, name, fate) in kinds {
+            edge += rate;
+            if roll < edge {
+                self.fault(&format!("fate {what} {name}"));
+                let slow = self.dice.chance(300);
+                let pause = if slow {
+                    self.dice.delay()
+                } else {
+                    Duration::ZERO
+                };
+                return (fate, pause);
+            }
+        }
+        (Some(Fate::Go), Duration::ZERO)
+    }
+
+    /// What becomes of a request to an agent.
+    pub fn agent_fate(&mut self, op: &str) -> AgentFate {
+        if self.calm {
+            return AgentFate::Go;
+        }
+        let often = matches!(op, "readings" | "ping");
+        if op == "describe" && self.dice.chance(20) {
+            self.fault("agent describe very late");
+            return AgentFate::Late(self.dice.millis(5_000, 30_000));
+        }
+        let roll = self.dice.below(if often { 20_000 } else { 1000 });
+        let (name, fate) = match roll {
+            0..8 => ("drop before", AgentFate::DropBefore),
+            8..16 => ("drop after", AgentFate::DropAfter),
+            16..30 => ("late", AgentFate::Late(self.dice.delay())),
+            30..44 => ("answered late", AgentFate::AnsweredLate(self.dice.delay())),
+            44..48 => ("refused", AgentFate::Refuse),
+            48..53 => ("crash after", AgentFate::CrashAfter),
+            _ => return AgentFate::Go,
+        };
+        let refusable = matches!(op, "start" | "start_with_secrets" | "attach" | "restart");
+        if fate == AgentFate::Refuse && !refusable {
+            return AgentFate::Go;
+        }
+        self.fault(&format!("agent {op} {name}"));
+        fate
+    }
+
+    /// The container of a worker, and of several the newest.
+    pub fn container_of(&self, worker: &str) -> Option<&Container> {
+        let mut of = self.containers.values().filter(|c| c.worker == worker);
+        of.next_back()
+    }
+
+    pub fn hint(&mut self, action: &str, worker: &str) {
+        if !self.calm && self.dice.chance(150) {
+            return;
+        }
+        let event = EngineEvent {
+            action: action.to_owned(),
+            worker: Some(worker.to_owned()),
+        };
+        self.life.events.retain(|to| to.send(event.clone()).is_ok());
+    }
+
+    /// A process that is gone has no agent and no clients.
+    pub fn silence(&mut self, container: &str) {
+        if let Some(agent) = self.life.agents.remove(container) {
+            agent.abort();
+        }
+        self.life.outboxes.remove(container);
+        let Some(found) = self.containers.get_mut(container) else {
+            return;
+        };
+        for session in &mut found.sessions {
+            for stream in session.clients.drain(..) {
+                if let Some(task) = self.life.streams.remove(&stream) {
+                    task.abort();
+                }
+            }
+        }
+    }
+
+    /// Its processes end: by themselves, by the engine, by whoever.
+    pub fn kill(&mut self, container: &str) {
+        self.silence(container);
+        if let Some(found) = self.containers.get_mut(container) {
+            (found.running, found.paused) = (false, false);
+            found.mount = None;
+            for session in &mut found.sessions {
+                session.exit.get_or_insert(ExitStatus::Signal(9));
+                (session.ends_ms, session.again) = (None, None);
+            }
+            let worker = found.worker.clone();
+            self.hint("die", &worker);
+        }
+    }
+
+    /// The coordinator ends what runs in a container: whether a person wants that.
+    pub fn judge_end(&mut self, container: &str, how: &str) {
+        let Some(found) = self.containers.get(container) else {
+            return;
+        };
+        let live = |s: &Session| s.primary && s.exit.is_none() && !s.told;
+        if !found.running || found.liar || !found.sessions.iter().any(live) {
+            return;
+        }
+        let auto = found.tag.as_ref().and_then(|tag| self.asked.get(tag));
+        if auto.is_some_and(|asked| asked.profile == "auto") {
+            return;
+        }
+        let permit = self.permits.get(&found.worker).cloned().unwrap_or_default();
+        let folder = self.dir.join("workers").join(&found.worker);
+        let noted = ["worker.json", "mount.json"]
+            .iter()
+            .any(|file| folder.join(file).exists());
+        if permit.stops > 0 || !noted {
+            // Of one whose record was lost and that has no project nobody can know.
+            return;
+        }
+        let worker = found.worker.clone();
+        if permit.restarts.is_empty() {
+            self.wrong(format!(
+                "{how} of {worker}, which has live work, and nobody asked for it"
+            ));
+            return;
+        }
+        let fails = |doomed: &Option<(PathBuf, u64)>| {
+            doomed.as_ref().is_some_and(|(project, epoch)| {
+                self.projects
+                    .get(project)
+                    .is_some_and(|p| p.epoch == *epoch)
+            })
+        };
+        if permit.restarts.values().all(fails) {
+            self.wrong(format!("{how} of {worker} for a restart that must fail"));
+        }
+    }
+}
+
+impl Container {
+    /// Its main session.
+    pub fn main(&self) -> Option<&Session> {
+        self.sessions.iter().find(|s| s.primary)
+    }
+
+    /// Whether its main session runs.
+    pub fn live(&self) -> bool {
+        self.running && self.main().is_some_and(|s| s.exit.is_none())
+    }
+
+    /// Its worker's id.
+    pub fn id_of_worker(&self) -> WorkerId {
+        WorkerId::new(self.worker.clone()).unwrap()
+    }
+}
+
+/// The tag of a command.
+pub fn tag_of(argv: &[String]) -> Option<String> {
+    argv.get(1).cloned()
+}

@@ -1,0 +1,304 @@
+//! Creating, probing and unpausing workers.
+
+use crate::daemon::{Daemon, blocking, random_id, unix_ms, workers::record::Record};
+use crate::{
+    config::Profile,
+    fleet::{ClaimId, Event},
+    model::WorkerId,
+    runtime::{ProjectMount, RuntimeError},
+    workspace::{MounterError, MounterErrorKind, PrepareRequest},
+};
+use podbay_protocol::{Reply, ToAgentBody};
+use std::sync::Arc;
+
+impl Daemon {
+    pub(in crate::daemon) fn start_create(
+        self: &Arc<Self>,
+        worker: WorkerId,
+        profile: String,
+        uid: u32,
+        cold_for: Option<ClaimId>,
+    ) {
+        let daemon = self.clone();
+        tokio::spawn(async move {
+            match daemon.create(&worker, &profile, uid, cold_for).await {
+                Ok(()) => daemon.feed(Event::Created(worker)),
+                Err(reason) => {
+                    tracing::warn!(%worker, profile, reason, "could not create a worker");
+                    daemon.forget(&worker).await;
+                    daemon.feed(Event::CreateFailed { worker, reason });
+                }
+            }
+        });
+    }
+
+    async fn create(
+        self: &Arc<Self>,
+        worker: &WorkerId,
+        profile_name: &str,
+        uid: u32,
+        cold_for: Option<ClaimId>,
+    ) -> Result<(), String> {
+        let config = self.config();
+        let profile = config.profiles.get(profile_name).ok_or_else(|| {
+            format!("the profile {profile_name:?} is gone from the configuration")
+        })?;
+        self.site().map_err(|e| e.message)?;
+        let token = random_id().map_err(|e| e.message)?;
+        self.enter(worker, profile_name, profile, uid);
+        worker_agent::failpoint!("create.entered");
+        let image = self
+            .image_for(profile_name, profile)
+            .await
+            .map_err(|e| e.to_string())?;
+        self.make_folder(worker, uid, &token).await?;
+        worker_agent::failpoint!("create.prepared");
+        self.hub
+            .listen(worker, token)
+            .map_err(|e| format!("cannot listen for the worker's agent: {e}"))?;
+        let (project, limits) = self.claims_part(cold_for, profile);
+        self.start_container(worker, profile_name, profile, image, limits, project)
+            .await
+    }
+
+    /// Creates and starts the container of a worker whose folder is ready.
+    pub(in crate::daemon) async fn start_container(
+        self: &Arc<Self>,
+        worker: &WorkerId,
+        profile_name: &str,
+        profile: &Profile,
+        image: String,
+        limits: crate::model::Limits,
+        project: Option<ProjectMount>,
+    ) -> Result<(), String> {
+        let site = self.site().map_err(|e| e.message)?.clone();
+        let engine_mounted = project.is_some();
+        let uid = {
+            let mut state = self.lock();
+            let record = state.records.get_mut(worker).ok_or("the worker is gone")?;
+            record.limits = limits;
+            record.security = Some(profile.security);
+            record.network = profile.network;
+            record.runtime.clone_from(&profile.runtime);
+            record.engine_mounted = engine_mounted;
+            record.egress = profile.egress.clone();
+            record.uid
+        };
+        self.guard_worker(worker).await?;
+        worker_agent::failpoint!("create.guarded");
+        let spec = self
+            .spec_of(worker, profile_name, profile, uid, image, project, limits)
+            .await?;
+        let started = self
+            .outside
+            .engine
+            .create_worker(&spec, &site.host)
+            .await
+            .map_err(|e| {
+                self.engine_said(&e);
+                self.doubt.notify_one();
+                e.to_string()
+            })?;
+        worker_agent::failpoint!("create.started");
+        let wanted = {
+            let mut state = self.lock();
+            let record = state.records.get_mut(worker).filter(|r| !r.removing);
+            record.map(|record| {
+                record.container = Some(started.container.clone());
+                record.pid = Some(started.pid);
+            })
+        };
+        if wanted.is_none() {
+            // What removed the worker knew of no container.
+            if let Err(error) = self.outside.engine.remove(&started.container).await {
+                tracing::warn!(%worker, %error, "left over; the next relist tries again");
+            }
+            return Err("it was removed while its container was being created".to_owned());
+        }
+        Ok(())
+    }
+
+    /// A record of a worker that has, or is to have, this uid.
+    pub(in crate::daemon) fn enter(
+        &self,
+        worker: &WorkerId,
+        name: &str,
+        profile: &Profile,
+        uid: u32,
+    ) {
+        let record = Record::new(
+            worker.clone(),
+            name.to_owned(),
+            profile.image.clone(),
+            uid,
+            unix_ms(),
+        );
+        self.lock().records.insert(worker.clone(), record);
+    }
+
+    async fn make_folder(&self, worker: &WorkerId, uid: u32, token: &str) -> Result<(), String> {
+        let (store, id) = (self.outside.store.clone(), worker.clone());
+        let hot = self.lock().hot.available;
+        let token = token.to_owned();
+        let made = blocking(move || store.create(&id, &token, !hot));
+        made.await
+            .map_err(|e| format!("cannot make the worker's folder: {e}"))?;
+        worker_agent::failpoint!("create.folder");
+        self.prepare_folder(worker, uid).await
+    }
+
+    /// Gives the folder's parts their owners, where there is a mounter to do so.
+    pub(in crate::daemon) async fn prepare_folder(
+        &self,
+        worker: &WorkerId,
+        uid: u32,
+    ) -> Result<(), String> {
+        if self.lock().hot.available {
+            let request = PrepareRequest {
+                worker: worker.to_string(),
+                uid,
+                gid: uid,
+            };
+            let mut prepared = self.outside.mounter.prepare(request.clone()).await;
+            if unreached(&prepared) {
+                self.mounter_back().await;
+                prepared = self.outside.mounter.prepare(request).await;
+            }
+            prepared.map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// What a cold claim puts into its container: the project only where the engine has to.
+    fn claims_part(
+        &self,
+        cold_for: Option<ClaimId>,
+        profile: &Profile,
+    ) -> (Option<ProjectMount>, crate::model::Limits) {
+        let state = self.lock();
+        let waiting = cold_for.and_then(|claim| state.waiting.get(&claim));
+        let Some(waiting) = waiting else {
+            return (None, profile.limits);
+        };
+        let resolved = &waiting.resolved;
+        (resolved.engine_project(), resolved.limits)
+    }
+
+    /// Forgets a worker that never came to be, and its folder.
+    async fn forget(self: &Arc<Self>, worker: &WorkerId) {
+        self.hub.forget(worker);
+        self.unguard(worker).await;
+        self.lock().records.remove(worker);
+        self.remove_folder(worker).await;
+    }
+
+    /// Removes a worker's folder; the mounter can remove what other uids own.
+    /// While it is left, so is its uid: its files are of that uid.
+    pub(in crate::daemon) async fn remove_folder(self: &Arc<Self>, worker: &WorkerId) {
+        let hot = self.lock().hot.available;
+        let mut result = Err("no mounter".to_owned());
+        if hot {
+            let mut removed = self.outside.mounter.remove_worker(worker.as_str()).await;
+            if unreached(&removed) {
+                self.mounter_back().await;
+                removed = self.outside.mounter.remove_worker(worker.as_str()).await;
+            }
+            result = removed.map_err(|e| e.to_string());
+        }
+        if result.is_err() {
+            let (store, id) = (self.outside.store.clone(), worker.clone());
+            result = blocking(move || store.remove(&id))
+                .await
+                .map_err(|e| e.to_string());
+        }
+        match result {
+            Ok(()) => {
+                self.lock().leftovers.remove(worker);
+                self.feed(Event::Release(worker.clone()));
+            }
+            Err(error) => {
+                let (uid, news) = {
+                    let mut state = self.lock();
+                    let uid = state.fleet.worker(worker).map(|w| w.uid);
+                    (uid, state.leftovers.insert(worker.clone()))
+                };
+                if let Some(uid) = uid {
+                    self.feed(Event::Reserve(vec![(worker.clone(), uid)]));
+                }
+                if news {
+                    tracing::warn!(%worker, error, "the worker's folder is left over");
+                    // Once: what cannot be removed at all is tried at the mounter's own pace.
+                    self.mounter_hint.notify_one();
+                }
+            }
+        }
+    }
+
+    /// Tries once more to remove folders that are left over, now that the mounter works.
+    pub(in crate::daemon) async fn remove_leftovers(self: &Arc<Self>) {
+        let left: Vec<WorkerId> = self.lock().leftovers.iter().cloned().collect();
+        for worker in left {
+            self.remove_folder(&worker).await;
+        }
+    }
+
+    pub(in crate::daemon) fn start_probe(self: &Arc<Self>, worker: WorkerId) {
+        let daemon = self.clone();
+        tokio::spawn(async move {
+            let probed = match daemon.hub.handle(&worker) {
+                Some(agent) => agent
+                    .request(
+                        ToAgentBody::Readings,
+                        crate::daemon::sessions::attach::AGENT_DEADLINE,
+                    )
+                    .await
+                    .and_then(|said| said.of(&worker))
+                    .map_err(|e| e.to_string()),
+                None => Err("its agent is not connected".to_owned()),
+            };
+            match probed {
+                Ok(Reply::Readings(readings)) => {
+                    if let Some(record) = daemon.lock().records.get_mut(&worker) {
+                        record.readings = readings;
+                    }
+                }
+                Ok(other) => {
+                    let reason = format!("its agent answered a probe with {}", other.kind());
+                    daemon.feed(Event::Unhealthy { worker, reason });
+                }
+                Err(reason) => daemon.feed(Event::Unhealthy { worker, reason }),
+            }
+        });
+    }
+
+    pub(in crate::daemon) fn start_unpause(self: &Arc<Self>, worker: WorkerId) {
+        let daemon = self.clone();
+        tokio::spawn(async move {
+            let container = daemon
+                .lock()
+                .records
+                .get(&worker)
+                .and_then(|r| r.container.clone());
+            let Some(container) = container else { return };
+            if let Err(error) = daemon.outside.engine.unpause(&container).await {
+                daemon.engine_said(&error);
+                tracing::warn!(%worker, %error, "cannot unpause");
+            }
+            daemon.relist.notify_one();
+        });
+    }
+
+    /// Takes note when a call shows that the engine is away.
+    pub(in crate::daemon) fn engine_said(self: &Arc<Self>, error: &RuntimeError) {
+        if error.engine_is_away() {
+            self.engine_lost(error.to_string());
+        }
+    }
+}
+
+/// Whether the mounter died before it answered; what can be repeated is.
+fn unreached(result: &Result<(), MounterError>) -> bool {
+    result
+        .as_ref()
+        .is_err_and(|error| error.kind == MounterErrorKind::Unreachable)
+}
