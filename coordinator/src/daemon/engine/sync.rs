@@ -1,6 +1,13 @@
 //! Keeping in step with the engine: reaching it, taking stock, images, the spec hash.
 
-use crate::daemon::{Daemon, Site, outside::Installed, workers::record::Record};
+use crate::daemon::{
+    Daemon, Site,
+    outside::Installed,
+    workers::{
+        adopt::{Container, of_container},
+        record::Record,
+    },
+};
 use crate::{
     config::{Config, Network, Profile, SecurityProfile},
     fleet::{Event, Millis, Observed, PoolSpec},
@@ -159,31 +166,28 @@ impl Daemon {
         let uid = label(labels::UID)
             .and_then(|u| u.parse().ok())
             .unwrap_or_default();
-        let unknown = {
+        let found = {
             let mut state = self.lock();
-            match state.records.get_mut(&id) {
-                Some(record) => {
-                    record
-                        .container
-                        .get_or_insert_with(|| listed.container.clone());
-                    false
-                }
-                None => {
-                    if state.gone.iter().any(|(w, at)| *w == id && asked_at <= *at) {
-                        // Ids are never used again: this list is older than the removal.
-                        return None;
-                    }
-                    if state.finished.contains_key(&id) {
-                        // Its end is on record, and yet there is a container: a coordinator died
-                        // while it removed it, or one was created while it was being removed.
-                        drop(state);
-                        self.finish_removal(id, uid, listed.container.clone());
-                        return None;
-                    }
-                    true
-                }
+            let removed = |(w, at): &(WorkerId, Millis)| *w == id && asked_at <= *at;
+            let removed_since = state.gone.iter().any(removed);
+            let finished = state.finished.contains_key(&id);
+            let record = state.records.get_mut(&id);
+            let found = of_container(record.is_some(), removed_since, finished);
+            if let Some(record) = record {
+                let container = &mut record.container;
+                container.get_or_insert_with(|| listed.container.clone());
             }
+            found
         };
+        match found {
+            Container::Known | Container::New => {}
+            Container::Removed => return None,
+            Container::Left => {
+                self.finish_removal(id, uid, listed.container.clone());
+                return None;
+            }
+        }
+        let unknown = found == Container::New;
         let claim = if unknown {
             self.outside.store.claim(&id)
         } else {

@@ -121,7 +121,7 @@ impl Daemon {
                 let Some(record) = state.records.get_mut(&worker) else {
                     return;
                 };
-                record.describing = false;
+                record.underway.end_describing();
                 // The end that was held back is that of the main session after all.
                 let ended = record
                     .session_id()
@@ -138,7 +138,7 @@ impl Daemon {
 
 /// The main session has ended: whether the worker goes with it.
 fn main_ended(record: &mut Record, status: ExitStatus, oom: bool) -> bool {
-    record.restarting = None;
+    record.underway.end_restart();
     record.session.exit = Some(status);
     record.session.oom = oom;
     record.session.ended_ms = Some(unix_ms());
@@ -155,7 +155,7 @@ fn take(record: &mut Record, exits: &mut ExitLog, event: AgentEvent) -> Heard {
         } => {
             record.exec_ended(&session);
             // While its agent is asked what followed it, its end is not yet the worker's.
-            let main = record.is_main(&session) && !record.describing;
+            let main = record.is_main(&session) && !record.underway.describes();
             exits.add(&record.id, session, status, oom);
             Heard::Ended(main.then(|| main_ended(record, status, oom)))
         }
@@ -168,15 +168,15 @@ fn take(record: &mut Record, exits: &mut ExitLog, event: AgentEvent) -> Heard {
                 return Heard::Nothing;
             }
             match outcome {
-                Ok(pid) if record.restarting.as_ref() == Some(&next) => {
+                Ok(pid) if record.underway.restart() == Some(next.as_str()) => {
                     record.started_again(&next);
                     record.session.pid = Some(pid);
                     Heard::Restarted(Ok(()))
                 }
-                Ok(_) if std::mem::replace(&mut record.describing, true) => Heard::Nothing,
-                Ok(_) => Heard::Describe,
+                Ok(_) if record.underway.begin_describing() => Heard::Describe,
+                Ok(_) => Heard::Nothing,
                 Err(error) => {
-                    record.restarting = None;
+                    record.underway.end_restart();
                     record.restart_failed = Some(error.clone());
                     Heard::Restarted(Err(error))
                 }

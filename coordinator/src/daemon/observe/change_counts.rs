@@ -115,7 +115,7 @@ impl Daemon {
         let now = Instant::now();
         let mut guard = self.lock();
         let state = &mut *guard;
-        let live = state.records.values().filter(|r| !r.removing);
+        let live = state.records.values().filter(|r| !r.underway.removes());
         let live = live.filter_map(|record| {
             let working = record.session.exit.is_none()
                 && record

@@ -34,7 +34,7 @@ impl Daemon {
             let state = self.lock();
             let records = state.records.values();
             records
-                .filter(|r| r.claim.is_some() && !r.removing)
+                .filter(|r| r.claim.is_some() && !r.underway.removes())
                 .filter(|r| state.quotas.reason(&r.id).is_none())
                 .map(|r| r.id.clone())
                 .collect()

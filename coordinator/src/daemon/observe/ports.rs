@@ -61,7 +61,7 @@ impl Daemon {
         let state = self.lock();
         let mut owners: HashMap<u32, Option<WorkerId>> = HashMap::new();
         for record in state.records.values() {
-            let claimed = record.claim.as_ref().filter(|_| !record.removing);
+            let claimed = record.claim.as_ref().filter(|_| !record.underway.removes());
             let Some(claim) = claimed.filter(|claim| claim.uid != 0) else {
                 continue;
             };

@@ -113,7 +113,7 @@ impl Daemon {
             let waits = {
                 let state = self.lock();
                 let live =
-                    |r: &&Record| r.claim.is_some() && r.session.exit.is_none() && !r.removing;
+                    |r: &&Record| r.claim.is_some() && r.session.exit.is_none() && !r.underway.removes();
                 let record = state.records.get(worker).filter(live);
                 record.is_some_and(|r| r.session.pid.is_none() || self.hub.handle(worker).is_none())
             };
@@ -367,7 +367,7 @@ impl Daemon {
                 }
                 match state.records.get(attached_worker) {
                     None => return SessionEnd::Gone("the worker was removed".to_owned()),
-                    Some(record) if record.removing => {
+                    Some(record) if record.underway.removes() => {
                         return SessionEnd::Gone("the worker was stopped".to_owned());
                     }
                     Some(_) => {}

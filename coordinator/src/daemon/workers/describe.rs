@@ -8,17 +8,17 @@ use crate::daemon::{
     sessions::attach::AGENT_DEADLINE,
     unix_ms,
     workers::{
-        record::{Recognised, SessionView},
-        recreate::CUT_SHORT,
+        adopt::{Adoption, Claimed, Described, of_description},
+        record::SessionView,
     },
 };
 use crate::{
     agent::{AgentHandle, AgentRequestError, AgentVersion, FromWorker},
     config::Network,
     fleet::Event,
-    model::{WorkerId, WorkerName, WorkerState},
+    model::{WorkerId, WorkerState},
 };
-use podbay_protocol::{Description, ToAgentBody};
+use podbay_protocol::{Description, SessionInfo, ToAgentBody};
 use std::{sync::Arc, time::Duration};
 
 /// Between the tries to have an agent describe itself: from the first pause to the longest.
@@ -27,8 +27,6 @@ const MAX_DESCRIBE_PAUSE: Duration = Duration::from_secs(10);
 /// Said of a worker that was started before the parent was.
 const CUT_OFF: &str =
     "its network is gone: the parent was started anew since; `podbay restart` moves it";
-/// Said of a worker whose agent names a main session that nobody started.
-const UNKNOWN_MAIN: &str = "its agent names a main session that the coordinator did not start; `podbay rm --force` removes the worker";
 
 impl Daemon {
     /// Asks a new connection who it is and what it has, again and again as long as it lives: an
@@ -58,137 +56,122 @@ impl Daemon {
         }
     }
 
+    /// Takes in what an agent says of its worker.
     fn adopt(self: &Arc<Self>, version: &AgentVersion, said: FromWorker<Description>) {
         let worker = said.worker().clone();
         let missing = self.missing_record(&worker);
-        let mut claimed_as: Option<WorkerName> = None;
-        let mut ended = None;
-        let mut remove = true;
-        let mut again = false;
-        let mut follow = None;
-        let mut recarry = false;
-        let shares_network;
-        let netns;
-        let main_runs;
-        {
+        let (adoption, main) = {
             let mut guard = self.lock();
             let state = &mut *guard;
             let Some((record, description)) = said.own(&mut state.records) else {
                 tracing::debug!(%worker, "an agent of a worker that is not listed yet");
                 return;
             };
-            let main = description.sessions.iter().find(|s| s.primary);
-            main_runs = main.is_some();
-            netns = description.netns;
             record.readings = description.readings;
-            record.landlock.clone_from(&description.landlock);
-            shares_network = record.network == Network::Shared;
+            record.landlock = description.landlock;
+            let main = description.sessions.iter().find(|s| s.primary);
             if main.is_none() {
                 // Later it would be the word of whatever runs there: who it runs as is no agent's to
                 // say.
                 let owner = (description.workspace_uid, description.workspace_gid);
                 record.workspace_owner = Some(owner);
             }
-            if main.is_none() && record.claim.as_ref().is_some_and(|c| c.moving) {
-                if record.rehoming {
-                    // Its session is about to be started.
-                    return;
+            for info in &description.sessions {
+                if let Some(status) = info.exit.filter(|_| record.exec_ended(&info.session)) {
+                    // It ended while nobody listened.
+                    let session = info.session.clone();
+                    state.exits.add(&worker, session, status, false);
                 }
-                drop(guard);
-                self.feed(Event::Lost {
-                    worker,
-                    reason: CUT_SHORT.to_owned(),
-                });
-                return;
             }
-            if main.is_none() && !version.speaks_ours() {
-                // Not for new claims; and of a claimed one it may say the same in other words.
-                drop(guard);
-                let reason = format!("its agent is of {version}");
+            let carried = main.and_then(|info| info.claim.clone());
+            let described = Described {
+                main,
+                workspace_mounted: description.workspace_mounted,
+                carried: carried.and_then(|claim| self.claim_key.unseal(&worker, claim)),
+                missing,
+                other_version: (!version.speaks_ours()).then_some(version),
+                cut_off: record.network == Network::Shared && cut_off(description.netns),
+            };
+            (of_description(record, described), main.cloned())
+        };
+        match (adoption, main) {
+            (Adoption::Pending, _) => {}
+            (Adoption::Lost(reason, claim), _) => {
+                if let (Some(claim), Some(record)) =
+                    (claim, self.lock().records.get_mut(&worker))
+                {
+                    record.claim = Some(*claim);
+                }
                 self.feed(Event::Lost { worker, reason });
-                return;
             }
-            if main.is_none() && record.claim.is_none() && description.workspace_mounted {
-                // A claim was cut short between its mount and its start: never warm again.
-                drop(guard);
-                let reason = "a project was mounted for a claim that was cut short".to_owned();
+            (Adoption::CutOff, _) => self.lose(&worker),
+            (Adoption::Unhealthy(reason), _) => {
                 let id = worker.clone();
                 self.feed(Event::Unhealthy { worker, reason });
                 if self.is_lost(&id) {
                     // It was taken for claimed, and its agent says that nothing runs.
                     self.feed(Event::Remove(id));
                 }
-                return;
             }
-            for info in &description.sessions {
-                if let Some(status) = info.exit.filter(|_| record.exec_ended(&info.session)) {
-                    // It ended while nobody listened.
-                    state
-                        .exits
-                        .add(&worker, info.session.clone(), status, false);
-                }
-            }
-            if let Some(info) = main {
-                let carried = info.claim.clone();
-                let carried = carried.and_then(|claim| self.claim_key.unseal(&worker, claim));
-                recarry = carried.is_none() && info.exit.is_none();
-                match record.recognise(info, carried, missing) {
-                    Recognised::Main => {}
-                    Recognised::StartedAgain => again = true,
-                    Recognised::Unknown => {
-                        drop(guard);
-                        let reason = UNKNOWN_MAIN.to_owned();
-                        self.feed(Event::Lost { worker, reason });
-                        return;
-                    }
-                }
-                record.hear(info);
-                record.session.ended_ms = info
-                    .exit
-                    .and(record.session.ended_ms)
-                    .or(info.exit.map(|_| unix_ms()));
-                let unfollowed = std::mem::take(&mut record.unfollowed);
-                if let Some(claim) = &record.claim {
-                    claimed_as = Some(claim.name.clone());
-                    remove = claim.remove;
-                    record.limits = claim.limits;
-                    follow = unfollowed.then(|| claim.clone());
-                }
-                ended = info.exit.map(|status| (info.session.clone(), status));
-            }
-            if let Some((session, status)) = &ended {
-                record.restarting = None;
-                let oom = record.session.oom;
-                state.exits.add(&worker, session.clone(), *status, oom);
+            (Adoption::Claimed(claimed), Some(info)) => self.take_over(&worker, *claimed, &info),
+            (Adoption::Empty | Adoption::Claimed(_), _) => {
+                self.feed(Event::Ready {
+                    worker: worker.clone(),
+                    claimed_as: None,
+                    ended: false,
+                });
+                self.tell_worker(&worker);
             }
         }
-        let worker = &worker;
-        if again {
+    }
+
+    /// Takes a worker over with the session that it runs.
+    fn take_over(self: &Arc<Self>, worker: &WorkerId, claimed: Claimed, info: &SessionInfo) {
+        let (name, remove) = (claimed.claim.name.clone(), claimed.claim.remove);
+        let follow = {
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            let Some(record) = state.records.get_mut(worker) else {
+                return;
+            };
+            record.limits = claimed.claim.limits;
+            record.claim = Some(claimed.claim);
+            if claimed.started_again {
+                record.started_again(&info.session);
+            }
+            record.hear(info);
+            if let Some(status) = claimed.ended {
+                record.session.ended_ms.get_or_insert_with(unix_ms);
+                record.underway.end_restart();
+                let oom = record.session.oom;
+                state.exits.add(worker, info.session.clone(), status, oom);
+            } else {
+                record.session.ended_ms = None;
+            }
+            let unfollowed = std::mem::take(&mut record.unfollowed);
+            record.claim.clone().filter(|_| unfollowed)
+        };
+        if claimed.started_again {
             self.follow_restart(worker);
         }
         if let Some(claim) = follow {
             self.follow_adopted(claim);
         }
-        if recarry {
+        if claimed.carry {
             // From a former version, or under another key: it gets a copy that proves itself.
             let (daemon, worker) = (self.clone(), worker.clone());
             tokio::spawn(async move { daemon.carry_claim(&worker).await });
         }
-        let has_ended = ended.is_some();
-        let cut_off = !has_ended && shares_network && self.cut_off(netns);
-        if cut_off && !main_runs {
-            self.lose(worker);
-            return;
-        }
+        let ended = claimed.ended.is_some();
         self.feed(Event::Ready {
             worker: worker.clone(),
-            claimed_as,
-            ended: has_ended,
+            claimed_as: Some(name),
+            ended,
         });
-        if cut_off {
+        if claimed.cut_off {
             self.lose(worker);
         }
-        if has_ended {
+        if ended {
             self.ended.notify_waiters();
             self.feed(Event::SessionEnded {
                 worker: worker.clone(),
@@ -202,13 +185,6 @@ impl Daemon {
         let state = self.lock();
         let entry = state.fleet.worker(worker);
         entry.is_some_and(|entry| entry.state == WorkerState::Lost)
-    }
-
-    /// Whether a worker's network is not the parent's (any more).
-    fn cut_off(&self, netns: u64) -> bool {
-        use std::os::unix::fs::MetadataExt;
-        let own = std::fs::metadata("/proc/self/ns/net").map_or(0, |meta| meta.ino());
-        own != 0 && netns != 0 && own != netns
     }
 
     fn lose(self: &Arc<Self>, worker: &WorkerId) {
@@ -245,4 +221,11 @@ impl Daemon {
 
 fn silent(worker: &WorkerId, why: &str) {
     tracing::warn!(%worker, why, "the agent does not describe itself");
+}
+
+/// Whether a worker's network is not the parent's (any more).
+fn cut_off(netns: u64) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let own = std::fs::metadata("/proc/self/ns/net").map_or(0, |meta| meta.ino());
+    own != 0 && netns != 0 && own != netns
 }

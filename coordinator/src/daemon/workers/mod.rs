@@ -3,6 +3,7 @@
 //! Owns what the daemon knows of each worker, and its record on disk. Never removes a worker with
 //! live work unless a person asks for it.
 
+pub(in crate::daemon) mod adopt;
 pub(in crate::daemon) mod create;
 pub(in crate::daemon) mod describe;
 pub(in crate::daemon) mod pools;
@@ -16,5 +17,6 @@ pub(in crate::daemon) mod review;
 pub(in crate::daemon) mod spec;
 pub(in crate::daemon) mod startup;
 pub(in crate::daemon) mod stopping;
+pub(in crate::daemon) mod underway;
 pub(in crate::daemon) mod unproven;
 pub(in crate::daemon) mod view;

@@ -1,5 +1,6 @@
 //! What the daemon keeps of a worker beside the fleet's own entry.
 
+use super::underway::Underway;
 use crate::{
     agent::Sessions,
     config::{Network, SecurityProfile},
@@ -37,24 +38,18 @@ pub(in crate::daemon) struct Record {
     pub workspace_owner: Option<(u32, u32)>,
     pub session: SessionView,
     pub readings: Readings,
-    /// Removal has begun: what the agent says from here on is no news.
-    pub removing: bool,
+    /// What is being done with it.
+    pub underway: Underway,
     /// Its network is not the parent's any more.
     pub cut_off: bool,
-    /// Its container is being made anew.
-    pub rehoming: bool,
-    /// How often that was tried without being asked.
-    pub rehome_tries: usize,
+    /// How often its container was recreated without being asked.
+    pub recreate_tries: usize,
     /// What its session was started with, environment and secrets included, from the moment its
     /// container is being recreated until the session runs again: a try that fails must not lose it.
     pub origin: Option<Box<StartSession>>,
-    /// The session that is to follow the main one, while that is being stopped for a restart.
-    pub restarting: Option<String>,
     /// Exec sessions that were started in it and have not ended; the oldest is forgotten beyond
     /// [`MAX_EXECS`].
     pub execs: VecDeque<String>,
-    /// Its agent is asked once more to describe itself.
-    pub describing: bool,
     /// Whether the claim's record is on disk.
     pub written: bool,
     /// Why it is not; it is tried again.
@@ -86,23 +81,6 @@ pub(in crate::daemon) struct Record {
 
 /// Exec sessions of a worker that are known at a time.
 const MAX_EXECS: usize = 256;
-
-/// What an agent's main session is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::daemon) enum Recognised {
-    /// The one on record.
-    Main,
-    /// The one that follows it; it is on record now.
-    StartedAgain,
-    /// One that no coordinator started.
-    Unknown,
-}
-
-/// Ids are made here: letters, digits and hyphens, and not long.
-fn is_session_id(text: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-    (1..=64).contains(&text.len()) && text.bytes().all(plain)
-}
 
 impl Sessions for Record {
     fn has_started(&self, session: &str) -> bool {
@@ -176,14 +154,11 @@ impl Record {
             workspace_owner: None,
             session: SessionView::default(),
             readings: Readings::default(),
-            removing: false,
+            underway: Underway::default(),
             cut_off: false,
-            rehoming: false,
-            rehome_tries: 0,
+            recreate_tries: 0,
             origin: None,
-            restarting: None,
             execs: VecDeque::new(),
-            describing: false,
             written: false,
             write_error: None,
             restart_failed: None,
@@ -221,37 +196,6 @@ impl Record {
         self.execs.len() < before
     }
 
-    /// Whether the main session that an agent describes is one that a coordinator started: the
-    /// record says so, or what the agent carries, `carried`, and a coordinator sealed. `missing`
-    /// stands for a record that is nowhere.
-    pub fn recognise(
-        &mut self,
-        info: &SessionInfo,
-        carried: Option<ClaimRecord>,
-        missing: Option<ClaimRecord>,
-    ) -> Recognised {
-        let proven = carried.as_ref().is_some_and(|c| c.session == info.session);
-        if self.claim.is_none() {
-            self.claim = carried.or(missing).map(|mut claim| {
-                if claim.session.is_empty() && is_session_id(&info.session) {
-                    claim.session.clone_from(&info.session);
-                }
-                claim
-            });
-        }
-        if self.is_main(&info.session) {
-            return Recognised::Main;
-        }
-        let asked_for = self.restarting.as_ref() == Some(&info.session);
-        let former = |claim: &ClaimRecord| claim.former_successor(&info.session);
-        if proven || asked_for || self.claim.as_ref().is_some_and(former) {
-            // It was started again while nobody listened.
-            self.started_again(&info.session);
-            return Recognised::StartedAgain;
-        }
-        Recognised::Unknown
-    }
-
     /// Whether `session` is the main one.
     pub fn is_main(&self, session: &str) -> bool {
         self.session_id() == Some(session)
@@ -264,7 +208,7 @@ impl Record {
             claim.restarts = claim.restarts.saturating_add(1);
             claim.moving = false;
         }
-        self.restarting = None;
+        self.underway.end_restart();
         self.session = SessionView {
             size: self.session.size,
             ..SessionView::default()
@@ -312,8 +256,19 @@ mod tests {
         assert_eq!(clients.count(), 0);
         assert!(clients.0.is_empty());
     }
-}
 
-#[cfg(test)]
-#[path = "record_tests.rs"]
-mod recognition;
+    #[test]
+    fn so_many_execs_are_known_and_no_more() {
+        let id = WorkerId::from_bits(1);
+        let mut record = Record::new(id, "p".into(), "i".into(), 200_000, 1);
+        for n in 0..2 * MAX_EXECS {
+            record.exec_starts(&format!("x{n}"));
+        }
+        assert_eq!(record.execs.len(), MAX_EXECS);
+        assert!(!record.has_started("x0"));
+        let last = format!("x{}", 2 * MAX_EXECS - 1);
+        assert!(record.has_started(&last));
+        assert!(record.exec_ended(&last));
+        assert!(!record.exec_ended(&last) && !record.has_started(&last));
+    }
+}

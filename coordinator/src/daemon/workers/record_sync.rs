@@ -137,7 +137,7 @@ impl Daemon {
         let _turn = following.lock().await;
         let named = {
             let state = self.lock();
-            let found = state.records.get(id).filter(|r| !r.removing);
+            let found = state.records.get(id).filter(|r| !r.underway.removes());
             found.and_then(|r| Some((r.container.clone()?, r.claim.as_ref()?.name.clone())))
         };
         let (Some((container, name)), Ok(site)) = (named, self.site()) else {

@@ -123,17 +123,17 @@ impl Daemon {
                 .fleet
                 .worker(id)
                 .is_some_and(|w| w.state == WorkerState::Lost);
-            let Some(record) = state.records.get_mut(id).filter(|r| lost && !r.removing) else {
+            let Some(record) = state.records.get_mut(id).filter(|r| lost && !r.underway.removes()) else {
                 return;
             };
             let Some(profile) = record.claim.as_ref().map(|c| c.profile.clone()) else {
                 return;
             };
-            if self.rehome_policy(&profile) != Rehome::Auto || record.rehoming {
+            if self.rehome_policy(&profile) != Rehome::Auto || record.underway.recreates() {
                 return;
             }
-            record.rehome_tries += 1;
-            record.rehome_tries
+            record.recreate_tries += 1;
+            record.recreate_tries
         };
         let Some(pause) = TRIES.get(tries.saturating_sub(1)) else {
             return;
@@ -144,7 +144,7 @@ impl Daemon {
             if !daemon.is_beyond_return(&id).await {
                 // Its agent is away and may come back: a session that lives is not ended unasked.
                 if let Some(record) = daemon.lock().records.get_mut(&id) {
-                    record.rehome_tries = 0;
+                    record.recreate_tries = 0;
                 }
                 return;
             }
@@ -187,20 +187,19 @@ impl Daemon {
                 .fleet
                 .worker(id)
                 .is_some_and(|w| w.state == WorkerState::Lost);
-            let record = state.records.get_mut(id);
-            let record = record
-                .filter(|r| lost && !r.removing && !r.rehoming)
-                .ok_or_else(gone)?;
-            record.rehoming = true;
+            let record = state.records.get_mut(id).filter(|_| lost);
+            if !record.ok_or_else(gone)?.underway.begin_recreation() {
+                return Err(gone());
+            }
         }
         self.feed(Event::Rehome(id.clone()));
         let turn = self.recreations.acquire().await;
         let outcome = self.make_anew(id).await;
         drop(turn);
         if let Some(record) = self.lock().records.get_mut(id) {
-            record.rehoming = false;
+            record.underway.end_recreation();
             if outcome.is_ok() {
-                (record.cut_off, record.rehome_tries) = (false, 0);
+                (record.cut_off, record.recreate_tries) = (false, 0);
             }
         }
         // A removal waits for this.
@@ -367,7 +366,7 @@ impl Daemon {
     async fn await_agent(&self, id: &WorkerId, patience: Duration) -> Result<(), ApiError> {
         let deadline = Instant::now() + patience;
         while self.hub.handle(id).is_none() {
-            if self.lock().records.get(id).is_none_or(|r| r.removing) {
+            if self.lock().records.get(id).is_none_or(|r| r.underway.removes()) {
                 return Err(ApiError::new(ErrorKind::Conflict, "it is being removed"));
             }
             if Instant::now() >= deadline {

@@ -24,7 +24,7 @@ impl Daemon {
         let daemon = self.clone();
         tokio::spawn(async move {
             if let Some(record) = daemon.lock().records.get_mut(&worker) {
-                record.removing = true;
+                record.underway.begin_removal();
             }
             match daemon.remove(&worker, &cause).await {
                 Ok(()) => daemon.feed(Event::Removed(worker.clone())),
@@ -83,7 +83,7 @@ impl Daemon {
             let news = self.ended.notified();
             tokio::pin!(news);
             news.as_mut().enable();
-            if self.lock().records.get(worker).is_none_or(|r| !r.rehoming) {
+            if self.lock().records.get(worker).is_none_or(|r| !r.underway.recreates()) {
                 return Ok(());
             }
             if tokio::time::timeout_at(deadline, news).await.is_err() {

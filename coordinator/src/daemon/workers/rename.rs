@@ -78,7 +78,7 @@ impl Daemon {
             let mut guard = self.lock();
             let state = &mut *guard;
             let found = state.fleet.worker(id).map(|entry| entry.state);
-            let record = state.records.get(id).filter(|r| !r.removing);
+            let record = state.records.get(id).filter(|r| !r.underway.removes());
             let claim = record.and_then(|r| r.claim.as_ref());
             let settled = matches!(
                 found,

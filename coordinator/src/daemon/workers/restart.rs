@@ -9,7 +9,7 @@ use crate::daemon::{
     claims::{resolve::check_grace, start_request::START_DEADLINE},
     detached,
     sessions::attach::AGENT_DEADLINE,
-    workers::unproven::unproven_error,
+    workers::{underway::Underway, unproven::unproven_error},
 };
 use crate::{
     agent::AgentRequestError,
@@ -81,7 +81,7 @@ impl Daemon {
         let next = crate::daemon::random_id()?;
         let (session, claim, grace) = {
             let mut state = self.lock();
-            let record = state.records.get_mut(id).filter(|r| !r.removing);
+            let record = state.records.get_mut(id).filter(|r| !r.underway.removes());
             let running = record.filter(|r| r.session.exit.is_none());
             let Some((record, claim)) = running.and_then(|r| {
                 let claim = r.claim.clone()?;
@@ -89,7 +89,7 @@ impl Daemon {
             }) else {
                 return Err(conflict("its session ended at this very moment").hint("try again"));
             };
-            if record.restarting.is_some() {
+            if record.underway.restart().is_some() {
                 return Err(conflict(format!(
                     "{} is being restarted already",
                     claim.name
@@ -98,7 +98,7 @@ impl Daemon {
             let mut again = claim.clone();
             again.restarts = again.restarts.saturating_add(1);
             again.follow_with(&next);
-            record.restarting = Some(next.clone());
+            record.underway = Underway::Restart(next.clone());
             record.restart_failed = None;
             let grace = self.grace(&record.profile, grace_ms);
             (claim.session, again, grace)
@@ -139,10 +139,10 @@ impl Daemon {
                 let lost = entry.is_some_and(|entry| entry.state == WorkerState::Lost);
                 match state.records.get_mut(id) {
                     Some(record) if record.is_main(next) => break,
-                    Some(record) if record.restarting.is_some() && !record.removing && !lost => {}
+                    Some(record) if record.underway.restart().is_some() && !record.underway.removes() && !lost => {}
                     other => {
                         let failed = other.and_then(|record| {
-                            record.restarting = None;
+                            record.underway.end_restart();
                             record.restart_failed.take()
                         });
                         return Err(failed.map_or_else(
@@ -173,7 +173,7 @@ impl Daemon {
 
     fn give_restart_up(&self, id: &WorkerId) {
         if let Some(record) = self.lock().records.get_mut(id) {
-            record.restarting = None;
+            record.underway.end_restart();
         }
         self.tell_worker(id);
     }

@@ -3,6 +3,7 @@
 use crate::daemon::{
     Daemon, blocking,
     engine::sync::{FIRST_RETRY, LONGEST_RETRY},
+    workers::adopt::{Folder, of_folder},
 };
 use crate::{
     fleet::{Event, RemoveCause},
@@ -108,10 +109,10 @@ impl Daemon {
     /// none: lost, under the uid that they had.
     async fn adopt_moving(self: &Arc<Self>) {
         for worker in self.unlisted() {
-            let Some(claim) = self.outside.store.claim(&worker).filter(|c| c.moving) else {
+            let Folder::Lost(claim) = of_folder(self.outside.store.claim(&worker)) else {
                 continue;
             };
-            if let Err(error) = self.left_behind(claim) {
+            if let Err(error) = self.left_behind(*claim) {
                 tracing::warn!(%worker, error, "it ends here");
             }
         }

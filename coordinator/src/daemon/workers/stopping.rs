@@ -106,7 +106,7 @@ impl Daemon {
                 return;
             };
             // A stop calls a restart off.
-            record.restarting = None;
+            record.underway.end_restart();
             let Some(session) = record.session_id() else {
                 return;
             };
@@ -148,7 +148,7 @@ impl Daemon {
         check_grace(grace_ms)?;
         let claimed: Vec<(WorkerId, String)> = {
             let state = self.lock();
-            let records = state.records.values().filter(|r| !r.removing);
+            let records = state.records.values().filter(|r| !r.underway.removes());
             records
                 .filter_map(|r| r.claim.as_ref().map(|c| (r.id.clone(), c.name.to_string())))
                 .collect()

@@ -46,7 +46,7 @@ impl Daemon {
         match entry {
             Some(entry) => {
                 view.state = entry.state;
-                if record.restarting.is_some() {
+                if record.underway.restart().is_some() {
                     view.why = Some("its session is being started again".to_owned());
                 } else if entry.why.is_some() {
                     view.why.clone_from(&entry.why);
