@@ -366,7 +366,10 @@ impl Daemon {
         worker_agent::failpoint!("claim.written");
         let container = {
             let state = self.lock();
-            let found = state.records.get(&record.id).filter(|r| !r.underway.removes());
+            let found = state
+                .records
+                .get(&record.id)
+                .filter(|r| !r.underway.removes());
             found.and_then(|r| r.container.clone())
         };
         let Some(container) = container else { return };

@@ -70,7 +70,10 @@ impl Daemon {
         let state = &mut *guard;
         let subject = |record: &Record| {
             let claim = record.claim.as_ref()?;
-            if record.underway.removes() || record.underway.recreates() || record.session.exit.is_some() {
+            if record.underway.removes()
+                || record.underway.recreates()
+                || record.session.exit.is_some()
+            {
                 return None;
             }
             Some(Subject {
@@ -263,7 +266,10 @@ impl Daemon {
 
     fn container_of(&self, worker: &WorkerId) -> Option<(String, String)> {
         let state = self.lock();
-        let record = state.records.get(worker).filter(|r| !r.underway.removes())?;
+        let record = state
+            .records
+            .get(worker)
+            .filter(|r| !r.underway.removes())?;
         let name = record.claim.as_ref()?.name.to_string();
         Some((record.container.clone()?, name))
     }

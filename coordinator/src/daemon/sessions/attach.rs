@@ -112,8 +112,9 @@ impl Daemon {
         loop {
             let waits = {
                 let state = self.lock();
-                let live =
-                    |r: &&Record| r.claim.is_some() && r.session.exit.is_none() && !r.underway.removes();
+                let live = |r: &&Record| {
+                    r.claim.is_some() && r.session.exit.is_none() && !r.underway.removes()
+                };
                 let record = state.records.get(worker).filter(live);
                 record.is_some_and(|r| r.session.pid.is_none() || self.hub.handle(worker).is_none())
             };

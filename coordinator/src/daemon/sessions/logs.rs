@@ -212,7 +212,9 @@ impl LogReader {
         let state = self.daemon.lock();
         match state.records.get(&self.worker) {
             Some(record) => {
-                record.session.exit.is_some() || record.underway.removes() || !record.is_main(&self.session)
+                record.session.exit.is_some()
+                    || record.underway.removes()
+                    || !record.is_main(&self.session)
             }
             None => true,
         }

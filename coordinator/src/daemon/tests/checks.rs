@@ -61,7 +61,12 @@ fn untrue(
         entry.state,
         WorkerState::Running | WorkerState::Lost | WorkerState::Exited
     );
-    if !known || record.rehoming || claim.moving || claim.unproven.is_some() || !container.running {
+    if !known
+        || record.underway.recreates()
+        || claim.moving
+        || claim.unproven.is_some()
+        || !container.running
+    {
         return None;
     }
     if record.uid != container.uid {

@@ -12,7 +12,7 @@ use crate::{
     store::{ClaimRecord, FinishedRecord, StateDir},
     wire::{ChangeCount, Folders, ListeningPort},
     workspace::{
-        CheckedProject, MountFacts, MountMode, MountRequest, Mounted, MounterCaps, MounterError,
+        CheckedProject, MountFacts, MountRequest, Mounted, MounterCaps, MounterError,
         MounterErrorKind, Policy, PrepareRequest, ReviewTarget, Usage, UsageRequest,
     },
 };

@@ -102,7 +102,10 @@ impl Daemon {
         worker_agent::failpoint!("create.started");
         let wanted = {
             let mut state = self.lock();
-            let record = state.records.get_mut(worker).filter(|r| !r.underway.removes());
+            let record = state
+                .records
+                .get_mut(worker)
+                .filter(|r| !r.underway.removes());
             record.map(|record| {
                 record.container = Some(started.container.clone());
                 record.pid = Some(started.pid);

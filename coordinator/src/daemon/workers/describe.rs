@@ -97,9 +97,7 @@ impl Daemon {
         match (adoption, main) {
             (Adoption::Pending, _) => {}
             (Adoption::Lost(reason, claim), _) => {
-                if let (Some(claim), Some(record)) =
-                    (claim, self.lock().records.get_mut(&worker))
-                {
+                if let (Some(claim), Some(record)) = (claim, self.lock().records.get_mut(&worker)) {
                     record.claim = Some(*claim);
                 }
                 self.feed(Event::Lost { worker, reason });

@@ -123,7 +123,11 @@ impl Daemon {
                 .fleet
                 .worker(id)
                 .is_some_and(|w| w.state == WorkerState::Lost);
-            let Some(record) = state.records.get_mut(id).filter(|r| lost && !r.underway.removes()) else {
+            let Some(record) = state
+                .records
+                .get_mut(id)
+                .filter(|r| lost && !r.underway.removes())
+            else {
                 return;
             };
             let Some(profile) = record.claim.as_ref().map(|c| c.profile.clone()) else {
@@ -366,7 +370,12 @@ impl Daemon {
     async fn await_agent(&self, id: &WorkerId, patience: Duration) -> Result<(), ApiError> {
         let deadline = Instant::now() + patience;
         while self.hub.handle(id).is_none() {
-            if self.lock().records.get(id).is_none_or(|r| r.underway.removes()) {
+            if self
+                .lock()
+                .records
+                .get(id)
+                .is_none_or(|r| r.underway.removes())
+            {
                 return Err(ApiError::new(ErrorKind::Conflict, "it is being removed"));
             }
             if Instant::now() >= deadline {

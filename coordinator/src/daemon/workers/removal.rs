@@ -83,7 +83,12 @@ impl Daemon {
             let news = self.ended.notified();
             tokio::pin!(news);
             news.as_mut().enable();
-            if self.lock().records.get(worker).is_none_or(|r| !r.underway.recreates()) {
+            if self
+                .lock()
+                .records
+                .get(worker)
+                .is_none_or(|r| !r.underway.recreates())
+            {
                 return Ok(());
             }
             if tokio::time::timeout_at(deadline, news).await.is_err() {

@@ -139,7 +139,10 @@ impl Daemon {
                 let lost = entry.is_some_and(|entry| entry.state == WorkerState::Lost);
                 match state.records.get_mut(id) {
                     Some(record) if record.is_main(next) => break,
-                    Some(record) if record.underway.restart().is_some() && !record.underway.removes() && !lost => {}
+                    Some(record)
+                        if record.underway.restart().is_some()
+                            && !record.underway.removes()
+                            && !lost => {}
                     other => {
                         let failed = other.and_then(|record| {
                             record.underway.end_restart();
