@@ -51,8 +51,8 @@ const HOLDERS: [&str; 17] = [
 
 /// Messages whose sizes are those of the frame or body that carries them: files, one row each.
 const WIRE: [&str; 5] = [
+    "coordinator/model/src/wire/",
     "coordinator/src/egress/wire.rs",
-    "coordinator/src/wire/",
     "coordinator/src/workspace/rpc.rs",
     "coordinator/src/workspace/wire.rs",
     "worker-agent/protocol/src/message.rs",

@@ -1,7 +1,7 @@
 //! The guard's answers, with rules in a kernel: a network namespace of the test's own.
 
 use super::*;
-use crate::model::needs;
+use crate::needs;
 use nix::sched::{CloneFlags, unshare};
 
 fn worker(uid: u32, egress: &str) -> Guarded {

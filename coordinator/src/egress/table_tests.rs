@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     egress::{count::Counts, nflog, peer},
-    model::needs,
+    needs,
 };
 use nix::{
     sched::{CloneFlags, unshare},

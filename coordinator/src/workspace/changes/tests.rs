@@ -1,6 +1,6 @@
 //! Reviews of upper folders made by hand, hostile ones too. As root, for whiteouts and owners.
 
-pub(super) use crate::model::needs::root;
+pub(super) use crate::needs::root;
 
 use super::*;
 use crate::wire::{ApplyRequest, ApplyResult, ChangeKind, Conflict, DiscardRequest};

@@ -5,7 +5,7 @@
 use super::{super::pen::Pen, paint};
 use crate::{
     dashboard::{live::model::Model, theme::Theme},
-    model::needs,
+    needs,
 };
 use podbay_protocol::Size;
 use ratatui::{

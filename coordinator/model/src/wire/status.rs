@@ -1,6 +1,6 @@
 //! The coordinator itself.
 
-use super::PoolView;
+use super::pool::PoolView;
 use serde::{Deserialize, Serialize};
 
 /// Answer of `GET /v1/version`.

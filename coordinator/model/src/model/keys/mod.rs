@@ -1,5 +1,5 @@
-//! Keys of the dashboard: every action with its name, the presets, and what configuration changes
-//! of them. Here, and not in the dashboard, so that `podbay config check` knows them as well.
+//! Keys of the dashboard: every action with its name, the presets, and what configuration changes of
+//! them. Owns them here, and not in the dashboard, so that `podbay config check` knows them. Never acts.
 
 mod action;
 mod bindings;

@@ -1,4 +1,4 @@
-//! A path on the engine's host, which need not be UTF-8.
+//! A path on the engine's host, which need not be UTF-8. Owns its serialised form. Never opens it.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};

@@ -1,4 +1,4 @@
-//! Review of a copy-on-write worker's changes.
+//! Review of a copy-on-write worker's changes. Owns the serialised names. Never reads a tree.
 
 use crate::model::HostPath;
 use serde::{Deserialize, Serialize};

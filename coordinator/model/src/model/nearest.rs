@@ -1,4 +1,4 @@
-//! What was probably meant by a mistyped word.
+//! What was probably meant by a mistyped word. Owns the distance. Never replaces a word.
 
 /// The one of `known` that was probably meant: at most a third of its letters are different.
 #[must_use]

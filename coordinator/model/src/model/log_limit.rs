@@ -1,4 +1,5 @@
-//! How often one kind of line is written to a log. Pure: the clock is passed in, the memory bounded.
+//! How often one kind of line is written to a log. Owns the bound on what it remembers. Never reads a
+//! clock, which is passed in, or writes a line.
 
 use podbay_protocol::cut;
 use std::{

@@ -1,4 +1,4 @@
-//! How often something may happen. Pure: the caller says what time it is.
+//! How often something may happen. Owns the count. Never reads a clock: the caller says what time it is.
 
 use std::time::{Duration, Instant};
 

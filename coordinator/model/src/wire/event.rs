@@ -1,6 +1,6 @@
 //! The event stream.
 
-use super::{PoolView, Status, WorkerView};
+use super::{pool::PoolView, status::Status, worker::WorkerView};
 use serde::{Deserialize, Serialize};
 
 /// One server-sent event. A gap in `seq` means that this reader was too slow: everything is sent

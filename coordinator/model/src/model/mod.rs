@@ -1,4 +1,5 @@
-//! Ids, names, limits, worker and pool states. Pure; knows no I/O and no clock.
+//! Ids, names, limits, worker and pool states, keys of the dashboard. Owns how each is written and
+//! what is valid. Never does I/O; a clock is passed in.
 
 mod egress;
 pub mod keys;
@@ -6,9 +7,6 @@ mod limits;
 mod log_limit;
 mod name;
 mod nearest;
-#[cfg(test)]
-#[path = "../../../tests/support/needs.rs"]
-pub(crate) mod needs;
 mod path;
 mod rate;
 mod state;

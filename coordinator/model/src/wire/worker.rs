@@ -1,6 +1,6 @@
 //! Workers as clients see them.
 
-use super::ChangeCount;
+use super::changes::ChangeCount;
 use crate::model::{HostPath, Isolation, Limits, WorkerState};
 use podbay_protocol::{Activity, ExitStatus, Readings, Size};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What keys can ask for, and where.
+//! What keys can ask for, and where. Owns the list of actions. Never says which key.
 
 /// Where keys are looked up. A binding is good in one or several of them; `Global` holds in all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,6 +1,7 @@
-//! Every action: what configuration calls it, what people read about it, where it is good.
+//! Every action: what configuration calls it, what people read about it, where it is good. Owns these
+//! texts. Never says which key.
 
-use super::{Action, Context};
+use super::action::{Action, Context};
 
 /// A line of the table.
 #[derive(Debug, Clone, Copy)]

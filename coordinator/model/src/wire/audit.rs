@@ -1,4 +1,4 @@
-//! Lines of the audit log.
+//! Lines of the audit log. Owns their serialised form. Never writes one.
 
 use serde::{Deserialize, Serialize};
 

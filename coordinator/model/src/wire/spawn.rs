@@ -1,6 +1,6 @@
 //! Spawning and exec.
 
-use super::WorkerView;
+use super::worker::WorkerView;
 use crate::model::{HostPath, Isolation};
 use podbay_protocol::{Secret, SessionIo, Size};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,5 @@
-//! A key with its modifiers, and sequences of them: as written in configuration, and for people.
+//! A key with its modifiers, and sequences of them. Owns how they are written in configuration and for
+//! people. Never reads a terminal.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! States and modes.
+//! States and modes of workers. Owns their names. Never changes one.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

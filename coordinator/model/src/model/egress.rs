@@ -1,6 +1,5 @@
-//! Where a worker may connect to: the profile's key `egress`, read and matched.
-//!
-//! Pure. Names are matched as text; what they resolve to is judged by [`forbidden`].
+//! Where a worker may connect to: the profile's key `egress`, read and matched as text. Owns its written
+//! form. Never resolves a name; what names resolve to is judged by [`forbidden`].
 
 use serde::{Deserialize, Serialize};
 use std::{

@@ -1,7 +1,7 @@
-//! The keys of each preset. Every preset but the first says only what it changes: its rows of an
-//! action take the place of all rows of that action in the default.
+//! The keys of each preset. Owns the rows: every preset but the first says only what it changes, and its
+//! rows of an action replace all rows of that action in the default. Never says what an action does.
 
-use super::{Action, Context};
+use super::action::{Action, Context};
 use Context::{Changes, Global, List, Logs, Page, Scroll, Tiles};
 
 /// A ready-made set of keys.

@@ -1,19 +1,8 @@
-//! Messages on an attach WebSocket.
-//!
-//! Client to server: binary = input bytes; text = [`ClientMessage`].
-//! Server to client: text = [`ServerMessage`]; binary = output bytes. For a session on pipes the
-//! first byte of each binary message is its channel, [`STDOUT_CHANNEL`] or [`STDERR_CHANNEL`].
-//!
-//! Input has a window of its own, when the client asks for one by [`INPUT_WINDOW_PARAM`] in the query
-//! and the server grants one by [`ServerMessage::Window`]: no more input than that is on its way
-//! without [`ServerMessage::Taken`], so that input the program does not read never fills the socket,
-//! and what is said as text, a close included, is heard at once. Without a window, input that is not
-//! read holds up what is said behind it.
-//!
-//! A socket that closes without `Exited` or `Error` means that the coordinator went away, not the
-//! session: attach again.
+//! Messages on an attach WebSocket: text is [`ClientMessage`] or [`ServerMessage`], binary is input or
+//! output bytes; of a session on pipes the first output byte is its channel. Owns the input window. Never
+//! says "exited" by closing: without `Exited` or `Error` the coordinator went away; attach again.
 
-use super::{ApiError, SpawnResponse};
+use super::{error::ApiError, spawn::SpawnResponse};
 use podbay_protocol::{AttachMode, ExitStatus, Size};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +14,10 @@ pub const STDERR_CHANNEL: u8 = 2;
 /// Name of the query parameter with which a client asks for a window.
 pub const INPUT_WINDOW_PARAM: &str = "input_window";
 /// The window that this version grants, and what a client may send before it was told one; bytes.
+///
+/// No more input than that is on its way without [`ServerMessage::Taken`], so that input the program
+/// does not read never fills the socket, and what is said as text, a close included, is heard
+/// immediately. Without a window, input that is not read holds up what is said behind it.
 pub const INPUT_WINDOW: u32 = 64 << 10;
 
 /// What a client may ask for in the query of any attach WebSocket.

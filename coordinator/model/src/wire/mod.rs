@@ -1,5 +1,5 @@
-//! HTTP, WebSocket and event types of the API, version 1. See `API.md` beside this file for the
-//! routes. Unknown fields are ignored by both sides.
+//! HTTP, WebSocket and event types of the API, version 1; `API.md` in this folder has the routes.
+//! Owns the serialised names. Never has behaviour; unknown fields are ignored by both sides.
 
 mod attach;
 mod audit;

@@ -1,4 +1,4 @@
-//! Names: the one place where they are validated.
+//! Names. Owns their validation: it is nowhere else. Never asks whether a name is taken.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Resource limits of a worker and their written forms.
+//! Resource limits of a worker. Owns their written forms and bounds. Never applies one.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,12 @@
-//! A preset's keys with what configuration changes of them, and what is wrong with that.
+//! A preset's keys with what configuration changes of them. Owns what is wrong with that. Never acts.
 
 use super::{
-    Action, Chord, Context, ENTRIES, Preset, Sequence, label, parse_sequence, presets::Row,
+    action::{Action, Context},
+    chord::{Chord, Sequence, label, parse_sequence},
+    presets::{Preset, Row},
+    table::ENTRIES,
 };
-use crate::model::did_you_mean;
+use crate::model::nearest::did_you_mean;
 use std::{collections::BTreeMap, fmt};
 
 /// Keys that do something in a context.
@@ -106,7 +109,7 @@ impl Bindings {
                 wrong: "no key would leave the dashboard, nor open the palette".to_owned(),
                 right: "give quit or palette a key; Ctrl-C leaves until then".to_owned(),
             });
-            let ctrl_c = Chord::new(super::Code::Char('c'), true, false, false);
+            let ctrl_c = Chord::new(super::chord::Code::Char('c'), true, false, false);
             all.0.retain(|b| b.sequence.first() != Some(&ctrl_c));
             all.0.push(Binding {
                 sequence: vec![ctrl_c],

@@ -1,4 +1,4 @@
-//! Errors of the API.
+//! Errors of the API. Owns kinds, their HTTP status and exit codes. Never words what was wrong.
 
 use serde::{Deserialize, Serialize};
 
