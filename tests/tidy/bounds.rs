@@ -15,7 +15,8 @@ const BEGIN: &str = "<!-- bounds:begin -->";
 const END: &str = "<!-- bounds:end -->";
 
 /// Where bytes from outside are held: from workers, clients, files that workers write.
-const BOUNDARY: [&str; 10] = [
+const BOUNDARY: [&str; 11] = [
+    "coordinator/mounter/src/",
     "coordinator/src/agent/",
     "coordinator/src/api/",
     "coordinator/src/cli/attach/",
@@ -52,9 +53,9 @@ const HOLDERS: [&str; 17] = [
 /// Messages whose sizes are those of the frame or body that carries them: files, one row each.
 const WIRE: [&str; 5] = [
     "coordinator/model/src/wire/",
+    "coordinator/mounter/src/rpc.rs",
+    "coordinator/mounter/src/wire.rs",
     "coordinator/src/egress/wire.rs",
-    "coordinator/src/workspace/rpc.rs",
-    "coordinator/src/workspace/wire.rs",
     "worker-agent/protocol/src/message.rs",
 ];
 
@@ -81,6 +82,10 @@ const READS: [&str; 5] = [
 /// Where [`READS`] are right without a limit at the call, and why.
 const UNLIMITED_READS: [(&str, &str); 11] = [
     (
+        "coordinator/mounter/src/host/idmap.rs",
+        "a process's id map: 340 lines at most (user_namespaces(7))",
+    ),
+    (
         "coordinator/src/client/engine_address.rs",
         "files of the docker command in the user's own home",
     ),
@@ -97,10 +102,6 @@ const UNLIMITED_READS: [(&str, &str); 11] = [
     (
         "coordinator/src/store/folders.rs",
         "a token that the coordinator wrote, read-only in the worker",
-    ),
-    (
-        "coordinator/src/workspace/mounter/idmap.rs",
-        "a process's id map: 340 lines at most (user_namespaces(7))",
     ),
     ("worker-agent/src/cgroup.rs", "numbers of the kernel's"),
     (

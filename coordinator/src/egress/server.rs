@@ -11,7 +11,7 @@ use super::{
     table::{self, Known},
     wire::{FIRST_UID, GuardReport, GuardRequest, Guarded, UIDS},
 };
-use crate::workspace::private_socket;
+use podbay_helper::private_socket;
 use podbay_protocol::{FrameDecoder, encode};
 use std::{
     collections::{BTreeMap, BTreeSet},
