@@ -5,7 +5,7 @@ use coordinator::{
     cli::{self, ConfigHandlers, Handlers, MounterArgs, ServeArgs},
     client::engine_address::{self, Endpoint, SystemEnv},
     config::{self, Config, Sources},
-    daemon, dashboard, egress, model, store,
+    daemon, dashboard, model, store,
 };
 use std::{path::PathBuf, process::ExitCode};
 
@@ -50,7 +50,8 @@ fn state() -> PathBuf {
 
 fn netguard() -> ExitCode {
     let socket = state().join("run/netguard.sock");
-    report("netguard", egress::serve(&socket).map_err(Into::into))
+    let served = podbay_netguard::serve(&socket);
+    report("netguard", served.map_err(Into::into))
 }
 
 fn mounter(args: MounterArgs) -> ExitCode {

@@ -15,8 +15,9 @@ const BEGIN: &str = "<!-- bounds:begin -->";
 const END: &str = "<!-- bounds:end -->";
 
 /// Where bytes from outside are held: from workers, clients, files that workers write.
-const BOUNDARY: [&str; 11] = [
+const BOUNDARY: [&str; 12] = [
     "coordinator/mounter/src/",
+    "coordinator/netguard/src/",
     "coordinator/src/agent/",
     "coordinator/src/api/",
     "coordinator/src/cli/attach/",
@@ -55,7 +56,7 @@ const WIRE: [&str; 5] = [
     "coordinator/model/src/wire/",
     "coordinator/mounter/src/rpc.rs",
     "coordinator/mounter/src/wire.rs",
-    "coordinator/src/egress/wire.rs",
+    "coordinator/netguard/src/wire.rs",
     "worker-agent/protocol/src/message.rs",
 ];
 
@@ -86,6 +87,10 @@ const UNLIMITED_READS: [(&str, &str); 11] = [
         "a process's id map: 340 lines at most (user_namespaces(7))",
     ),
     (
+        "coordinator/netguard/src/peer.rs",
+        "the kernel's table, where it does not tell of single sockets",
+    ),
+    (
         "coordinator/src/client/engine_address.rs",
         "files of the docker command in the user's own home",
     ),
@@ -94,10 +99,6 @@ const UNLIMITED_READS: [(&str, &str); 11] = [
     (
         "coordinator/src/daemon/follow.rs",
         "a note of the coordinator's own",
-    ),
-    (
-        "coordinator/src/egress/peer.rs",
-        "the kernel's table, where it does not tell of single sockets",
     ),
     (
         "coordinator/src/store/folders.rs",

@@ -47,7 +47,7 @@ pub fn top_level(tree: &Tree) -> Vec<Finding> {
 }
 
 /// Packages that are read alone, and all that each may depend on, tests aside.
-const ALONE: [(&str, &[&str]); 4] = [
+const ALONE: [(&str, &[&str]); 5] = [
     ("coordinator/helper/Cargo.toml", &["rustix"]),
     (
         "coordinator/model/Cargo.toml",
@@ -76,6 +76,22 @@ const ALONE: [(&str, &[&str]); 4] = [
             "tracing",
             // With failpoints only.
             "worker-agent",
+        ],
+    ),
+    (
+        "coordinator/netguard/Cargo.toml",
+        &[
+            "getrandom",
+            "httparse",
+            "nix",
+            "podbay-helper",
+            "podbay-model",
+            "podbay-protocol",
+            "rustix",
+            "serde",
+            "thiserror",
+            "tokio",
+            "tracing",
         ],
     ),
     (

@@ -1,6 +1,7 @@
-//! Frames between the coordinator and the guard: one request, one answer, in turn.
+//! Frames between the coordinator and the guard: one request, one answer, in turn. Owns the serialised
+//! names. Never has behaviour.
 
-use crate::model::Egress;
+use podbay_model::model::Egress;
 use serde::{Deserialize, Serialize};
 
 /// One worker's rules.
@@ -73,7 +74,6 @@ pub struct Denied {
     pub last: String,
 }
 
-pub use crate::model::{FIRST_UID, UIDS};
 /// Mark of all packets of the proxy's sockets (SO_MARK): only who may change the network's rules can
 /// set one, and no session may.
 pub const PROXY_MARK: u32 = 0x706f_6462;

@@ -1,9 +1,8 @@
-//! Rules of nf_tables as the kernel reads them: each a row of small instructions on registers.
-//!
-//! Numbers are those of linux/netfilter/nf_tables.h. Registers are 4 bytes wide here; values of
-//! several, one behind the other, are the key of a set with concatenated fields.
+//! Rules of nf_tables as the kernel reads them: rows of small instructions on registers of 4 bytes, with
+//! the numbers of linux/netfilter/nf_tables.h; values of several, one behind the other, are the key of a
+//! set with concatenated fields. Owns their encoding. Never decides what a rule says.
 
-use super::netlink::Attrs;
+use crate::netlink::Attrs;
 
 /// Registers in use: a key of two fields, and spare ones.
 pub(super) const R0: u32 = 8;

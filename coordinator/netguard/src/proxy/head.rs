@@ -1,6 +1,7 @@
-//! The head of a request to the proxy: read strictly, written anew.
+//! The head of a request to the proxy: read strictly, written anew. Owns what a request may be. Never
+//! forwards what it did not parse.
 
-use crate::model::normal;
+use podbay_model::model::normal;
 use std::net::IpAddr;
 
 /// Largest head, in bytes.

@@ -1,7 +1,6 @@
-//! Netlink messages: attributes written, a socket spoken to.
-//!
-//! The parent's image has no `nft`, and the libraries that would write these messages are larger
-//! than this file or want a C compiler. Formats: netlink(7), linux/netfilter/nfnetlink.h.
+//! Netlink messages: attributes written, a socket spoken to (netlink(7), linux/netfilter/nfnetlink.h).
+//! Owns their format: the parent's image has no `nft`, and the libraries that would write these are
+//! larger than this file or want a C compiler. Never knows a rule.
 
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},

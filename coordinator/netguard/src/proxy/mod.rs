@@ -1,21 +1,20 @@
-//! The forward proxy: names are resolved and judged here, and the bytes pass through.
-//!
-//! Listens on loopback; who asks is known by the uid of its socket. Nothing is decrypted. Must never
-//! connect to loopback or to an address of its own, whatever a name resolves to.
+//! The forward proxy: names are resolved and judged here, and bytes pass through undecrypted. Owns the
+//! lists by uid; who asks is known by the uid of its socket on loopback. Never connects to loopback or
+//! to an address of its own, whatever a name resolves to.
 
 mod dial;
 mod head;
 mod relay;
 
-use super::{
+use crate::{
     count::Counts,
     peer,
-    wire::{FIRST_UID, PROXY_MARK, PROXY_PORT, UIDS},
+    wire::{PROXY_MARK, PROXY_PORT},
 };
-use crate::model::Egress;
 use dial::{Failed, dial};
 use head::{Bad, MOST_HEAD, read};
 use nix::sys::socket::{setsockopt, sockopt};
+use podbay_model::model::{Egress, FIRST_UID, UIDS};
 use relay::relay;
 use std::{
     collections::BTreeMap,

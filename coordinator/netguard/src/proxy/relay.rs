@@ -1,4 +1,5 @@
-//! Bytes between a client and its host, both ways, until both have said all.
+//! Bytes between a client and its host, both ways, until both have said all. Owns the deadlines. Never
+//! looks at a byte.
 
 use std::{
     io,

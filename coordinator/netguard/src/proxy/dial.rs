@@ -1,7 +1,8 @@
-//! From the host that is asked for to a connection: the list first, then what the name resolves to.
+//! From the host that is asked for to a connection. Owns the order: the list first, then what the name
+//! resolves to. Never resolves a name that is not listed.
 
 use super::head::{Head, Host};
-use crate::model::{Egress, forbidden};
+use podbay_model::model::{Egress, forbidden};
 use std::{
     net::{IpAddr, SocketAddr},
     time::Duration,

@@ -1,15 +1,12 @@
-//! The table `podbay`: what it is made of, and the batches that change it.
-//!
-//! Rules look at packets on their way out of a socket. A connection is marked with the uid of its
-//! opener; what a listener answers passes only when it has that same uid (or is the proxy), so no
-//! worker reaches another's sockets, whatever the port. A uid without an entry gets loopback only.
+//! The table `podbay`: what it is made of, and the batches that change it. Owns every rule. Never changes
+//! it but in one step, all or nothing.
 
-use super::{
+use crate::{
     expr::{ESTABLISHED, ICMP, ICMPV6, INVALID, NEW, Rule, TCP, UDP, Verdict},
     netlink::{Attrs, Batch, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, Socket},
-    wire::{FIRST_UID, Guarded, PROXY_MARK, PROXY_PORT, UIDS},
+    wire::{Guarded, PROXY_MARK, PROXY_PORT},
 };
-use crate::model::{Egress, EgressHost};
+use podbay_model::model::{Egress, EgressHost, FIRST_UID, UIDS};
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -317,6 +314,11 @@ fn list_chain(change: &mut Change, chain: &str, egress: &Egress) {
     change.rule(chain, &Rule::new().verdict(&closed));
 }
 
+/// All that does not depend on workers.
+///
+/// Rules look at packets on their way out of a socket. A connection is marked with the uid of its
+/// opener; what a listener answers passes only when it has that same uid (or is the proxy), so no
+/// worker reaches another's sockets, whatever the port. A uid without an entry gets loopback only.
 fn skeleton(change: &mut Change, log: bool) {
     change.set(SAME, 8, 1, |_| {});
     change.set(PORTS, 8, 2, |_| {});

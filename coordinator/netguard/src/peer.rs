@@ -1,10 +1,8 @@
-//! Who is at the other end of a connection on loopback: the uid that opened the socket.
-//!
-//! From the kernel, so nobody can claim to be another, and about that one socket (sock_diag(7)):
-//! what it costs does not grow with the sockets that workers open. Where the kernel has no such
-//! interface for TCP, the whole table is read instead (proc_net_tcp(5)).
+//! Who is at the other end of a connection on loopback: the uid that opened the socket. Owns nothing: the
+//! kernel says it, about that one socket (sock_diag(7)); where it has no such interface for TCP, the
+//! whole table is read instead (proc_net_tcp(5)). Never asks the other end.
 
-use super::netlink::messages;
+use crate::netlink::messages;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with,
 };

@@ -1,17 +1,17 @@
-//! The guard: one process in a helper container that keeps the kernel's rules and the proxy.
-//!
-//! Owns the right to change the rules. What it knows of workers comes from the coordinator alone,
-//! by one socket that no worker sees; rules in the kernel stay when it dies.
+//! The guard's process: it keeps the kernel's rules and the proxy. Owns what is known of workers, which
+//! comes from the coordinator alone, by one socket that no worker sees. Never takes the rules away when
+//! it ends.
 
-use super::{
+use crate::{
     count::Counts,
     netlink::Socket,
     nflog,
     proxy::{self, Lists},
     table::{self, Known},
-    wire::{FIRST_UID, GuardReport, GuardRequest, Guarded, UIDS},
+    wire::{GuardReport, GuardRequest, Guarded},
 };
 use podbay_helper::private_socket;
+use podbay_model::model::{FIRST_UID, UIDS};
 use podbay_protocol::{FrameDecoder, encode};
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,6 +1,7 @@
-//! What was refused, by the worker's uid. Bounded: workers are.
+//! What was refused, by the worker's uid. Owns the counts, bounded as workers are. Never keeps one for a
+//! uid that nobody announced.
 
-use super::wire::Denied;
+use crate::wire::Denied;
 use podbay_protocol::cut;
 use std::{
     collections::BTreeMap,

@@ -1,10 +1,7 @@
 //! The rules in a kernel: a network namespace of the test's own, sockets of several uids.
 
 use super::*;
-use crate::{
-    egress::{count::Counts, nflog, peer},
-    needs,
-};
+use crate::{count::Counts, needs, nflog, peer};
 use nix::{
     sched::{CloneFlags, unshare},
     unistd::{Uid, setfsuid},
@@ -225,7 +222,7 @@ fn the_proxys_port_is_everyones_while_the_proxy_itself_listens_there() {
         // Those ports are known as a sibling's for a while.
         replace(&Socket::open().unwrap(), &workers(), true).unwrap();
         let proxy = listen(0, &at);
-        crate::egress::proxy::mark(&proxy).unwrap();
+        crate::proxy::mark(&proxy).unwrap();
         for uid in [A, B, LISTED, STRANGER] {
             let stream = connect(uid, proxy.local_addr().unwrap()).unwrap();
             let (accepted, from) = proxy.accept().unwrap();

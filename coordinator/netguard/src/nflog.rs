@@ -1,6 +1,7 @@
-//! What the kernel's rules refused: packets reported by nfnetlink_log(4).
+//! What the kernel's rules refused: packets reported by nfnetlink_log(4). Owns that socket. Never
+//! changes a rule.
 
-use super::{
+use crate::{
     count::Counts,
     netlink::{Batch, Message, NLM_F_ACK, Socket, messages},
     table::LOG_GROUP,
