@@ -3,8 +3,7 @@
 //! Modules import only from the ones above them in this list; `tests/tidy.rs` keeps it so.
 //! `dashboard` and `cli` know the coordinator through `client` and `wire` alone.
 
-pub mod model;
-pub mod wire;
+pub use podbay_model::{model, wire};
 
 pub mod config;
 
@@ -29,3 +28,11 @@ pub mod client;
 pub mod cli;
 
 pub mod dashboard;
+
+#[cfg(test)]
+#[path = "../../tests/support/needs.rs"]
+mod needs;
+
+#[cfg(test)]
+#[path = "../../tests/support/seeds.rs"]
+mod seeds;

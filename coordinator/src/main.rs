@@ -5,7 +5,7 @@ use coordinator::{
     cli::{self, ConfigHandlers, Handlers, MounterArgs, ServeArgs},
     client::engine_address::{self, Endpoint, SystemEnv},
     config::{self, Config, Sources},
-    daemon, dashboard, egress, model, store, workspace,
+    daemon, dashboard, model, store,
 };
 use std::{path::PathBuf, process::ExitCode};
 
@@ -50,16 +50,18 @@ fn state() -> PathBuf {
 
 fn netguard() -> ExitCode {
     let socket = state().join("run/netguard.sock");
-    report("netguard", egress::serve(&socket).map_err(Into::into))
+    let served = podbay_netguard::serve(&socket);
+    report("netguard", served.map_err(Into::into))
 }
 
 fn mounter(args: MounterArgs) -> ExitCode {
-    if args.args.iter().any(|arg| arg == workspace::REVIEW) {
-        return report("mounter review", workspace::review().map_err(Into::into));
+    if args.args.iter().any(|arg| arg == podbay_mounter::REVIEW) {
+        let reviewed = podbay_mounter::review();
+        return report("mounter review", reviewed.map_err(Into::into));
     }
     let state = state();
     let socket = state.join("run/mounter.sock");
-    let served = workspace::serve(&state, &socket, workspace::ReviewProgram::default());
+    let served = podbay_mounter::serve(&state, &socket, podbay_mounter::ReviewProgram::default());
     report("mounter", served.map_err(Into::into))
 }
 

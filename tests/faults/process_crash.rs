@@ -36,7 +36,11 @@ const WARM: usize = 2;
 #[test]
 fn row_02_every_failpoint_of_the_sources_has_a_story() {
     let mut found = BTreeSet::new();
-    for package in ["coordinator/src", "worker-agent/src"] {
+    for package in [
+        "coordinator/src",
+        "coordinator/mounter/src",
+        "worker-agent/src",
+    ] {
         failpoints(&e2e::root().join(package), &mut found);
     }
     let here = [COORDINATOR, MOUNTER, REVIEWER, AGENT].concat();

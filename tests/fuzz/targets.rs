@@ -12,10 +12,10 @@ use coordinator::{
     },
     runtime::Listed,
     wire,
-    workspace::{
-        MounterRequest, MounterResponse,
-        policy::{self, Rules},
-    },
+};
+use podbay_mounter::{
+    MounterRequest, MounterResponse,
+    policy::{self, Rules},
 };
 use podbay_protocol::{FrameDecoder, FromAgent, Hello, MAX_FRAME, ToAgent, Welcome};
 use std::{

@@ -15,7 +15,9 @@ const BEGIN: &str = "<!-- bounds:begin -->";
 const END: &str = "<!-- bounds:end -->";
 
 /// Where bytes from outside are held: from workers, clients, files that workers write.
-const BOUNDARY: [&str; 10] = [
+const BOUNDARY: [&str; 12] = [
+    "coordinator/mounter/src/",
+    "coordinator/netguard/src/",
     "coordinator/src/agent/",
     "coordinator/src/api/",
     "coordinator/src/cli/attach/",
@@ -51,10 +53,10 @@ const HOLDERS: [&str; 17] = [
 
 /// Messages whose sizes are those of the frame or body that carries them: files, one row each.
 const WIRE: [&str; 5] = [
-    "coordinator/src/egress/wire.rs",
-    "coordinator/src/wire/",
-    "coordinator/src/workspace/rpc.rs",
-    "coordinator/src/workspace/wire.rs",
+    "coordinator/model/src/wire/",
+    "coordinator/mounter/src/rpc.rs",
+    "coordinator/mounter/src/wire.rs",
+    "coordinator/netguard/src/wire.rs",
     "worker-agent/protocol/src/",
 ];
 
@@ -81,6 +83,14 @@ const READS: [&str; 5] = [
 /// Where [`READS`] are right without a limit at the call, and why.
 const UNLIMITED_READS: [(&str, &str); 10] = [
     (
+        "coordinator/mounter/src/host/idmap.rs",
+        "a process's id map: 340 lines at most (user_namespaces(7))",
+    ),
+    (
+        "coordinator/netguard/src/peer.rs",
+        "the kernel's table, where it does not tell of single sockets",
+    ),
+    (
         "coordinator/src/client/engine_address.rs",
         "files of the docker command in the user's own home",
     ),
@@ -94,16 +104,8 @@ const UNLIMITED_READS: [(&str, &str); 10] = [
         "a note of the coordinator's own",
     ),
     (
-        "coordinator/src/egress/peer.rs",
-        "the kernel's table, where it does not tell of single sockets",
-    ),
-    (
         "coordinator/src/store/folders.rs",
         "a token that the coordinator wrote, read-only in the worker",
-    ),
-    (
-        "coordinator/src/workspace/mounter/idmap.rs",
-        "a process's id map: 340 lines at most (user_namespaces(7))",
     ),
     (
         "worker-agent/src/agent/cgroup.rs",

@@ -47,11 +47,59 @@ pub fn top_level(tree: &Tree) -> Vec<Finding> {
     missing.chain(extra).collect()
 }
 
-/// The package that everything speaks through, and all it may depend on, tests aside.
-const LEAF: (&str, [&str; 3]) = (
-    "worker-agent/protocol/Cargo.toml",
-    ["base64", "serde", "serde_json"],
-);
+/// Packages that are read alone, and all that each may depend on, tests aside.
+const ALONE: [(&str, &[&str]); 5] = [
+    ("coordinator/helper/Cargo.toml", &["rustix"]),
+    (
+        "coordinator/model/Cargo.toml",
+        &[
+            "base64",
+            "podbay-protocol",
+            "schemars",
+            "serde",
+            "thiserror",
+        ],
+    ),
+    (
+        "coordinator/mounter/Cargo.toml",
+        &[
+            "getrandom",
+            "nix",
+            "podbay-helper",
+            "podbay-model",
+            "podbay-protocol",
+            "ring",
+            "rustix",
+            "serde",
+            "serde_json",
+            "similar",
+            "thiserror",
+            "tracing",
+            // With failpoints only.
+            "worker-agent",
+        ],
+    ),
+    (
+        "coordinator/netguard/Cargo.toml",
+        &[
+            "getrandom",
+            "httparse",
+            "nix",
+            "podbay-helper",
+            "podbay-model",
+            "podbay-protocol",
+            "rustix",
+            "serde",
+            "thiserror",
+            "tokio",
+            "tracing",
+        ],
+    ),
+    (
+        "worker-agent/protocol/Cargo.toml",
+        &["base64", "serde", "serde_json"],
+    ),
+];
 
 /// Every package takes the workspace's lints and fields; the packages depend one way.
 pub fn manifests(tree: &Tree) -> Vec<Finding> {
@@ -82,25 +130,23 @@ fn manifest_file(file: &File, manifest: &toml::Table) -> Vec<Finding> {
         ));
     }
     let dependencies = keys(manifest, "dependencies");
-    if file.path == LEAF.0 {
-        for name in dependencies.iter().filter(|name| !LEAF.1.contains(name)) {
+    if let Some((_, allowed)) = ALONE.iter().find(|(path, _)| *path == file.path) {
+        for name in dependencies.iter().filter(|name| !allowed.contains(name)) {
             found.push(Finding::at(
                 file,
                 line_of(file, name),
-                format!(
-                    "the protocol depends on `{name}`; it is a leaf: only {:?}",
-                    LEAF.1
-                ),
+                format!("depends on `{name}`; it is read alone: only {allowed:?}"),
             ));
         }
     }
-    let below = file.path.starts_with("worker-agent/");
+    let below = file.path.starts_with("worker-agent/")
+        || (file.path.starts_with("coordinator/") && file.path != "coordinator/Cargo.toml");
     for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
         if below && keys(manifest, section).contains(&"coordinator") {
             found.push(Finding::at(
                 file,
                 line_of(file, "coordinator"),
-                "the agent never depends on the coordinator, which is built on it",
+                "never depends on the coordinator, which is built on it",
             ));
         }
     }
@@ -221,13 +267,19 @@ mod tests {
     }
 
     #[test]
-    fn the_protocol_stays_a_leaf() {
+    fn what_is_read_alone_depends_on_what_is_named() {
         let lints = "[lints]\nworkspace = true\n[dependencies]\n";
-        let of = |tail: &str| manifests(&Tree::of(&[(LEAF.0, &format!("{lints}{tail}"))]));
-        assert!(of("serde.workspace = true\nbase64 = '1'\n").is_empty());
-        let found = of("serde = '1'\ntokio.workspace = true\n");
-        let places: Vec<_> = found.iter().map(|finding| finding.place.as_str()).collect();
-        assert_eq!(places, ["worker-agent/protocol/Cargo.toml:5"]);
+        for (path, allowed) in ALONE {
+            let of = |tail: &str| manifests(&Tree::of(&[(path, &format!("{lints}{tail}"))]));
+            let all: String = allowed
+                .iter()
+                .map(|name| format!("{name} = '1'\n"))
+                .collect();
+            assert!(of(&all).is_empty());
+            let found = of("serde = '1'\naxum.workspace = true\n");
+            let places: Vec<_> = found.iter().map(|finding| finding.place.as_str()).collect();
+            assert!(places.contains(&format!("{path}:5").as_str()), "{places:?}");
+        }
     }
 
     #[test]

@@ -229,7 +229,7 @@ async fn read_frames(
                     tracing::debug!(%worker, why, "passed over what the agent said");
                 }
                 Ok(Some(Heard::Known(FromAgent::Event(event)))) => {
-                    while let Err(wait) = rate.take(Instant::now()) {
+                    while let Err(wait) = rate.take(Instant::now().into_std()) {
                         tokio::time::sleep(wait).await;
                     }
                     let Ok(slot) = unheard.clone().acquire_owned().await else {

@@ -126,7 +126,7 @@ impl WorkerSockets {
 
 fn take(bucket: &Mutex<Bucket>) -> Result<(), Duration> {
     let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-    bucket.take(Instant::now())
+    bucket.take(Instant::now().into_std())
 }
 
 #[cfg(test)]

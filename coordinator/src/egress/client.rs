@@ -1,6 +1,7 @@
-//! The coordinator's side of the guard's socket: one connection, one request at a time.
+//! The coordinator's side of the guard's socket. Owns one connection, with one request at a time. Never
+//! repeats a request: it may have been carried out.
 
-use super::wire::{GuardReport, GuardRequest, Guarded};
+use podbay_netguard::{GuardReport, GuardRequest, Guarded};
 use podbay_protocol::{FrameDecoder, encode};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{

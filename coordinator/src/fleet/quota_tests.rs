@@ -292,7 +292,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(crate::model::seeds::cases(64))]
+    #![proptest_config(crate::seeds::cases(64))]
 
     #[test]
     fn who_fills_a_volume_is_paused_before_it_is_full_and_others_go_on(

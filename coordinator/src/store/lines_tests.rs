@@ -70,7 +70,7 @@ fn expected(bytes: &[u8]) -> Vec<(u64, Owned)> {
 }
 
 proptest! {
-    #![proptest_config(crate::model::seeds::config())]
+    #![proptest_config(crate::seeds::config())]
 
     #[test]
     fn all_lines_come_in_both_directions(

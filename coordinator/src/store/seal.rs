@@ -251,7 +251,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::model::seeds::config())]
+        #![proptest_config(crate::seeds::config())]
 
         #[test]
         fn nothing_of_a_sealed_record_can_be_changed(

@@ -1,22 +1,18 @@
-//! The coordinator's side of the mounter's socket.
-//!
-//! One connection, made when first needed and again when it broke; many calls in flight on it,
-//! each with a deadline. A call whose connection breaks fails with `Unreachable` and is not
-//! repeated here: a mount may have happened. Whoever keeps the mounter alive is told of each.
-//!
-//! Reviews and removals are in `client/review`: each has a connection of its own.
+//! The coordinator's side of the mounter's socket. Owns one connection, made when first needed and again
+//! when it broke, with many calls in flight, each with a deadline; `client/review` has the others. Never
+//! repeats a call whose connection broke: a mount may have happened.
 
 mod review;
 
 pub use review::ReviewAnswer;
 
-use super::{
-    CheckedProject, MountRequest, Mounted, MounterCaps, MounterError, MounterErrorKind, Policy,
-    PrepareRequest,
-    error::{system, unreachable},
-    rpc::{MounterRequest, MounterResponse, RequestFrame, ResponseFrame},
-};
 use crate::{model::HostPath, wire::Folders};
+use podbay_mounter::{
+    CheckedProject, MountRequest, Mounted, MounterCaps, MounterError, MounterErrorKind,
+    MounterRequest, MounterResponse, Policy, PrepareRequest,
+    error::{system, unreachable},
+    rpc::{RequestFrame, ResponseFrame},
+};
 use podbay_protocol::{FrameDecoder, encode};
 use std::{
     collections::HashMap,
@@ -350,7 +346,7 @@ async fn read_answers(stream: &mut OwnedReadHalf, pending: &Waiting) -> std::io:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace::{MounterErrorKind, rpc::send_response};
+    use podbay_mounter::rpc::send_response;
     use tokio::net::UnixListener;
 
     /// Answers `count` requests on the next connection, the last first, then closes it.

@@ -1,23 +1,11 @@
-//! Getting projects into workers and changes out of them.
-//!
-//! `mounter` runs in a helper container with the few capabilities this needs; `MounterClient` is
-//! the coordinator's side of its socket. The rest of the coordinator has no capabilities.
+//! Getting projects into workers and changes out of them: the coordinator's side. Owns the connections
+//! to the mounter. Never mounts, and never opens a project: that is the crate `podbay-mounter`, in a
+//! helper container with the few capabilities that it needs.
 
-mod changes;
 mod client;
-mod error;
-mod mounter;
-pub mod policy;
-mod rpc;
-mod tree;
-mod wire;
 
-pub use changes::review;
 pub use client::{MounterClient, ReviewAnswer};
-pub(crate) use mounter::private_socket;
-pub use mounter::{REVIEW, ReviewProgram, ServeError, serve};
-pub use rpc::{MounterRequest, MounterResponse};
-pub use wire::{
+pub use podbay_mounter::{
     CheckedProject, MountFacts, MountMode, MountRequest, Mounted, MounterCaps, MounterError,
     MounterErrorKind, Policy, PrepareRequest, ReviewTarget, Usage, UsageRequest,
 };

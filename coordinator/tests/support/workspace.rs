@@ -15,9 +15,10 @@ use coordinator::{
     model::HostPath,
     workspace::{
         MountMode, MountRequest, Mounted, MounterClient, MounterError, Policy, PrepareRequest,
-        ReviewProgram, ReviewTarget, review, serve as serve_mounter,
+        ReviewTarget,
     },
 };
+use podbay_mounter::{ReviewProgram, review, serve as serve_mounter};
 use std::{
     fs,
     os::unix::fs::chown,

@@ -159,7 +159,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::model::seeds::config())]
+        #![proptest_config(crate::seeds::config())]
 
         #[test]
         fn no_byte_is_lost_and_none_is_made(

@@ -151,7 +151,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::model::seeds::config())]
+        #![proptest_config(crate::seeds::config())]
 
         #[test]
         fn what_comes_out_is_only_text_and_colours(bytes in prop::collection::vec(any::<u8>(), 0..300), chunk in 1usize..40) {

@@ -78,7 +78,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::model::seeds::config())]
+        #![proptest_config(crate::seeds::config())]
 
         #[test]
         fn any_frames_in_any_chunking_give_the_same_bytes(

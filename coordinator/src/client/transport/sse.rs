@@ -117,7 +117,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::model::seeds::config())]
+        #![proptest_config(crate::seeds::config())]
 
         #[test]
         fn any_events_in_any_chunking_come_out_the_same(

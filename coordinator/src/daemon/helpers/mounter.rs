@@ -4,11 +4,7 @@ use crate::daemon::{
     Daemon,
     helpers::{Pause, START_DEADLINE},
 };
-use crate::{
-    runtime::Helper,
-    wire::{ApiError, ErrorKind, HotMounts},
-    workspace::{MounterError, MounterErrorKind},
-};
+use crate::{runtime::Helper, wire::HotMounts};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -135,19 +131,5 @@ impl Daemon {
     /// The mounter, for reviews.
     pub(crate) fn reviewer(&self) -> &crate::workspace::MounterClient {
         &self.outside.reviews
-    }
-}
-
-impl From<MounterError> for ApiError {
-    fn from(error: MounterError) -> Self {
-        let kind = match error.kind {
-            MounterErrorKind::NotAFolder => ErrorKind::Invalid,
-            MounterErrorKind::NoChange => ErrorKind::NotFound,
-            MounterErrorKind::Refused | MounterErrorKind::Unsupported => ErrorKind::Refused,
-            MounterErrorKind::BadTarget | MounterErrorKind::TooMany => ErrorKind::Conflict,
-            MounterErrorKind::Busy => ErrorKind::Exhausted,
-            MounterErrorKind::Unreachable | MounterErrorKind::System => ErrorKind::Internal,
-        };
-        Self::new(kind, error.message)
     }
 }

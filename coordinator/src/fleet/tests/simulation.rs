@@ -2,7 +2,7 @@
 
 use super::backoff::Rng;
 use super::world::World;
-use crate::model::seeds;
+use crate::seeds;
 use proptest::prelude::*;
 
 proptest! {

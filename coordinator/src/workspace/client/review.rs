@@ -1,7 +1,5 @@
-//! Reviews and removals: each on a connection of its own, which is closed when it is given up. The
-//! mounter then drops it from its queue, or ends it.
-//!
-//! The text of an answer passes through in parts, and is kept nowhere.
+//! Reviews and removals. Owns a connection for each, closed when it is given up: the mounter then drops
+//! it from its queue, or ends it. Never keeps the text of an answer, which passes through in parts.
 
 use super::MounterClient;
 use crate::{
@@ -9,11 +7,12 @@ use crate::{
     wire::{
         ApplyRequest, ApplyResult, ChangeCount, ChangeSummary, Changes, DiscardRequest, FileDiff,
     },
-    workspace::{
-        MounterError, MounterErrorKind, ReviewTarget, Usage, UsageRequest,
-        error::{busy, system, unreachable},
-        rpc::{Head, MounterRequest, MounterResponse, RequestFrame, ResponseFrame},
-    },
+};
+use podbay_mounter::{
+    MounterError, MounterErrorKind, MounterRequest, MounterResponse, ReviewTarget, Usage,
+    UsageRequest,
+    error::{busy, system, unreachable},
+    rpc::{Head, RequestFrame, ResponseFrame},
 };
 use podbay_protocol::{FrameDecoder, encode};
 use serde::de::DeserializeOwned;

@@ -154,7 +154,7 @@ fn input() -> impl Strategy<Value = Vec<(bool, Vec<u8>)>> {
 }
 
 proptest! {
-    #![proptest_config(crate::model::seeds::cases(2_000))]
+    #![proptest_config(crate::seeds::cases(2_000))]
 
     /// Of any mixture of keys and pastes, cut anywhere and with pauses anywhere: only typed keys
     /// detach, at the first sequence, and nothing is lost, changed, or told from where it was cut.

@@ -8,7 +8,7 @@ use crate::{
         io::live::terminal_model::TerminalModel,
         widgets::{pen::Pen, theme::scheme::Theme},
     },
-    model::needs,
+    needs,
 };
 use podbay_protocol::Size;
 use ratatui::{

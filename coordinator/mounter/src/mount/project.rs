@@ -1,0 +1,201 @@
+//! Opens a project in the engine's mount namespace: resolved once with links, judged by where that
+//! led, opened again without. Owns the use of the policy. Never follows a link that was swapped in
+//! between: that is refused.
+
+use crate::{
+    error::{not_a_folder, refused, system},
+    host::Place,
+    policy::{self, Rules},
+    tree::Meta,
+    wire::{MounterError, Policy, ReviewTarget},
+};
+use podbay_model::model::HostPath;
+use rustix::{
+    fs::{Mode, OFlags, ResolveFlags, openat2},
+    io::Errno,
+};
+use std::{
+    io::Read,
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+type Result<T> = std::result::Result<T, MounterError>;
+
+/// An open project.
+pub(crate) struct Project {
+    /// `O_PATH`.
+    pub fd: OwnedFd,
+    /// Canonical.
+    pub path: PathBuf,
+    pub meta: Meta,
+}
+
+/// The most of a passwd file that is read, in bytes.
+const PASSWD_LIMIT: u64 = 1 << 20;
+
+/// Finds, judges and opens a project.
+///
+/// # Errors
+/// `NotAFolder`, `Refused` with the rule's name, `Unsupported` when the engine is out of reach.
+pub(crate) fn open(place: &mut Place, path: &HostPath, policy: &Policy) -> Result<Project> {
+    place.enter_engine()?;
+    if !path.as_path().is_absolute() {
+        return Err(not_a_folder(format!(
+            "{path} is not an absolute path; give the project's full path on the engine's host"
+        )));
+    }
+    let root = place.host.engine_root()?;
+    let first =
+        open_in(root, path.as_path(), ResolveFlags::empty()).map_err(|e| missing(path, e))?;
+    let seen = Meta::of(&first).map_err(|e| system("reading the project's folder", e))?;
+    let canonical = place
+        .host
+        .path_of(&first)
+        .map_err(|e| system("finding the project's real path", e))?;
+    judge(place, &canonical, &seen, policy)?;
+    let shown = HostPath::new(canonical.as_path());
+    let swapped = || {
+        refused(format!(
+            "{shown} was replaced while it was being opened; try again"
+        ))
+    };
+    let fd = open_in(root, &canonical, ResolveFlags::NO_SYMLINKS).map_err(|_| swapped())?;
+    let meta = Meta::of(&fd).map_err(|e| system("reading the project's folder", e))?;
+    if (meta.dev, meta.ino) != (seen.dev, seen.ino) {
+        return Err(swapped());
+    }
+    Ok(Project {
+        fd,
+        path: canonical,
+        meta,
+    })
+}
+
+/// Opens the project of a claim again, for review: it must be the same folder still, and one that
+/// may be a project by the same rules as at the claim.
+///
+/// # Errors
+/// `NotAFolder` when it is gone, `Refused` when another folder is there now or the policy refuses
+/// it.
+pub(crate) fn reopen(place: &mut Place, target: &ReviewTarget) -> Result<Project> {
+    let (path, dev, ino) = (&target.project, target.dev, target.ino);
+    place.enter_engine()?;
+    if !path.as_path().is_absolute() {
+        return Err(not_a_folder(format!("{path} is not an absolute path")));
+    }
+    let root = place.host.engine_root()?;
+    let fd =
+        open_in(root, path.as_path(), ResolveFlags::NO_SYMLINKS).map_err(|e| missing(path, e))?;
+    let meta = Meta::of(&fd).map_err(|e| system("reading the project's folder", e))?;
+    if (meta.dev, meta.ino) != (dev, ino) {
+        return Err(refused(format!(
+            "another folder is at {path} than the one that was claimed; move it back to review"
+        )));
+    }
+    // By where it is, not by what it is called.
+    let canonical = place
+        .host
+        .path_of(&fd)
+        .map_err(|e| system("finding the project's real path", e))?;
+    judge(place, &canonical, &meta, &target.policy)?;
+    Ok(Project {
+        fd,
+        path: path.as_path().to_owned(),
+        meta,
+    })
+}
+
+pub(crate) fn missing(path: &HostPath, e: Errno) -> MounterError {
+    let why = match e {
+        Errno::NOENT => "there is no such folder on the engine's host".to_owned(),
+        Errno::NOTDIR => "it is not a folder".to_owned(),
+        Errno::LOOP => "its symbolic links lead nowhere".to_owned(),
+        e => e.to_string(),
+    };
+    not_a_folder(format!("{path}: {why}; give an existing folder"))
+}
+
+/// Absolute paths and links count from the engine's root.
+pub(crate) fn open_in(
+    root: impl AsFd,
+    path: &Path,
+    more: ResolveFlags,
+) -> rustix::io::Result<OwnedFd> {
+    openat2(
+        root,
+        path,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | more,
+    )
+}
+
+/// A folder's canonical path and what it is; `None` when it cannot be opened.
+fn real(place: &Place, root: &OwnedFd, path: &HostPath) -> Option<(PathBuf, Meta)> {
+    let fd = open_in(root, path.as_path(), ResolveFlags::empty()).ok()?;
+    Some((place.host.path_of(&fd).ok()?, Meta::of(&fd).ok()?))
+}
+
+/// The given policy with canonical paths.
+pub(crate) fn real_rules(place: &Place, root: &OwnedFd, given: &Policy) -> Rules {
+    let real_or_given = |path: &HostPath| {
+        real(place, root, path).map_or_else(|| path.as_path().to_owned(), |(path, _)| path)
+    };
+    let mut rules = Rules {
+        roots: given.roots.iter().map(real_or_given).collect(),
+        allow: given.allow.iter().map(real_or_given).collect(),
+        refuse: Vec::new(),
+        homes: homes(root),
+    };
+    for (path, rule) in &given.refuse {
+        rules.refuse.push((path.as_path().to_owned(), rule.clone()));
+        if let Some((path, _)) = real(place, root, path) {
+            rules.refuse.push((path, rule.clone()));
+        }
+    }
+    rules
+}
+
+fn judge(place: &Place, canonical: &Path, seen: &Meta, given: &Policy) -> Result<()> {
+    let root = place.host.engine_root()?;
+    let same = |meta: &Meta| (meta.dev, meta.ino) == (seen.dev, seen.ino);
+    let rules = real_rules(place, root, given);
+    let mut alias = Meta::of(root).ok().filter(same).map(|_| "root".to_owned());
+    for (path, rule) in &given.refuse {
+        // A bind mount shows the same folder under another name.
+        if real(place, root, path).is_some_and(|(_, meta)| same(&meta)) {
+            alias = Some(rule.clone());
+        }
+    }
+    policy::check(canonical, &rules).map_err(|refusal| refused(refusal.message))?;
+    match alias {
+        None => Ok(()),
+        Some(rule) => Err(refused(format!(
+            "{} is refused by the rule `{rule}`: it is that folder under another name; keep \
+             projects elsewhere",
+            HostPath::new(canonical)
+        ))),
+    }
+}
+
+/// The homes in the host's passwd file, if it can be read.
+fn homes(root: impl AsFd) -> Vec<PathBuf> {
+    let mut text = Vec::new();
+    let file = openat2(
+        root,
+        "etc/passwd",
+        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+    );
+    let read = file.map_err(std::io::Error::from).and_then(|fd| {
+        std::fs::File::from(fd)
+            .take(PASSWD_LIMIT)
+            .read_to_end(&mut text)
+    });
+    match read {
+        Ok(_) => policy::homes_of(&text),
+        Err(_) => Vec::new(),
+    }
+}
