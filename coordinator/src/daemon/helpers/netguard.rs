@@ -226,9 +226,12 @@ impl Daemon {
             let state = self.lock();
             state.records.get(id).and_then(guarded).map(|g| g.uid)
         };
-        let Some(uid) = uid.filter(|_| self.lock().guard.available) else {
+        let Some(uid) = uid else { return };
+        if !self.lock().guard.available {
+            // It may answer again as it was.
+            self.tell_all_soon();
             return;
-        };
+        }
         // What is left is replaced by the uid's next worker, or when all are told again.
         if let Err(error) = self.outside.guard.ask(&GuardRequest::Remove { uid }).await {
             self.tell_all_soon();

@@ -182,9 +182,8 @@ impl Engine for FakeEngine {
         Box::pin(async move {
             const DOING: &str = "listing containers";
             let early = {
-                let mut inner = self.0.lock();
-                let early = inner.dice.chance(500).then(|| listed(&inner.containers));
-                early
+                let inner = &mut *self.0.lock();
+                inner.dice.chance(500).then(|| listed(&inner.containers))
             };
             let fate = self.call(DOING, true).await?;
             let found = early.unwrap_or_else(|| listed(&self.0.lock().containers));

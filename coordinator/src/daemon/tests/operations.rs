@@ -144,7 +144,7 @@ struct Chosen {
 
 /// Somebody means a worker: mostly a claimed one, or a session that has ended.
 fn choose(world: &World, daemon: &Daemon, what: &str) -> Option<Chosen> {
-    let all: Vec<Chosen> = {
+    let (all, live_count) = {
         let state = daemon.lock();
         let live = state.records.values().map(|r| {
             let name = r.claim.as_ref().map(|c| c.name.to_string());
@@ -156,17 +156,22 @@ fn choose(world: &World, daemon: &Daemon, what: &str) -> Option<Chosen> {
             name: name.unwrap_or_else(|| id.clone()),
             id,
         });
-        all.collect()
+        (all.collect::<Vec<_>>(), state.records.len())
     };
     let mut inner = world.lock();
     let claimed: Vec<usize> = (0..all.len())
         .filter(|at| all[*at].name != all[*at].id)
         .collect();
     let any: Vec<usize> = (0..all.len()).collect();
-    let only_claimed = inner.dice.chance(800);
-    let at = inner
+    let live: Vec<usize> = claimed
+        .iter()
+        .copied()
+        .filter(|at| *at < live_count)
+        .collect();
+    let from = inner
         .dice
-        .pick(if only_claimed { &claimed } else { &any })?;
+        .weighted(&[(60, &live), (25, &claimed), (15, &any)]);
+    let at = inner.dice.pick(from)?;
     let chosen = all.into_iter().nth(at)?;
     inner.step(what, &format!("{} {}", chosen.name, chosen.id));
     // Names go to workers as the coordinator knows them now.
