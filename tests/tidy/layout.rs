@@ -54,9 +54,11 @@ const ALONE: [(&str, &[&str]); 5] = [
         "coordinator/model/Cargo.toml",
         &[
             "base64",
+            "percent-encoding",
             "podbay-protocol",
             "schemars",
             "serde",
+            "strsim",
             "thiserror",
         ],
     ),

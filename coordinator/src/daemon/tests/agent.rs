@@ -4,15 +4,14 @@
 //! timers are of one life.
 
 use super::{
+    agent_sessions::{describe, end_later, launch, open, session_of},
     dice::AgentFate,
     mounter::folder,
-    state::{Inner, Session, Started, World, tag_of},
+    state::World,
 };
-use crate::workspace::MountMode;
 use podbay_protocol::{
-    Activity, ActivityState, AgentError, AgentEvent, Attach, Description, ErrorCode, ExitStatus,
-    FrameDecoder, FromAgent, Hello, PROTOCOL_VERSION, Purpose, Readings, Reply, Response,
-    SessionInfo, SessionIo, StartSession, ToAgent, ToAgentBody, Welcome, encode, paths,
+    AgentError, ErrorCode, FrameDecoder, FromAgent, Hello, PROTOCOL_VERSION, Purpose, Readings,
+    Reply, Response, ToAgent, ToAgentBody, Welcome, encode, paths,
 };
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
@@ -62,7 +61,7 @@ pub fn resume(world: &Arc<World>) {
 }
 
 /// Resolves once the container is not paused; never for one that is gone.
-async fn awake(world: &World, container: &str) {
+pub(super) async fn awake(world: &World, container: &str) {
     loop {
         let changed = world.changed.notified();
         match world.lock().containers.get(container) {
@@ -121,7 +120,11 @@ fn lost(world: &World, container: &str) {
     }
 }
 
-async fn connect(world: &World, container: &str, purpose: Purpose) -> Option<UnixStream> {
+pub(super) async fn connect(
+    world: &World,
+    container: &str,
+    purpose: Purpose,
+) -> Option<UnixStream> {
     let worker = world.lock().containers.get(container)?.worker.clone();
     let run = folder(world, &worker).join("run");
     let token = std::fs::read_to_string(run.join(paths::TOKEN_NAME)).ok()?;
@@ -227,7 +230,7 @@ async fn answer(
     send(socket, &FromAgent::Response(Response { id, result })).await
 }
 
-fn refuse(code: ErrorCode, message: &str) -> AgentError {
+pub(super) fn refuse(code: ErrorCode, message: &str) -> AgentError {
     AgentError {
         code,
         message: message.to_owned(),
@@ -301,352 +304,5 @@ fn carry_out(world: &Arc<World>, container: &str, body: ToAgentBody) -> Result<R
             Ok(Reply::Done)
         }
         _ => Ok(Reply::Done),
-    }
-}
-
-fn session_of<'a>(inner: &'a mut Inner, container: &str, session: &str) -> Option<&'a mut Session> {
-    let sessions = &mut inner.containers.get_mut(container)?.sessions;
-    sessions.iter_mut().find(|s| s.start.session == session)
-}
-
-/// Starts a program; of a main one it is noted where.
-fn launch(
-    world: &Arc<World>,
-    inner: &mut Inner,
-    container: &str,
-    start: StartSession,
-) -> Result<i32, AgentError> {
-    let found = inner.containers.get(container).cloned();
-    let found = found.ok_or_else(|| refuse(ErrorCode::System, "no container"))?;
-    if found
-        .sessions
-        .iter()
-        .any(|s| s.start.session == start.session)
-    {
-        return Err(refuse(ErrorCode::Exists, "it exists already"));
-    }
-    if start
-        .argv
-        .first()
-        .is_some_and(|program| program == "absent")
-    {
-        let asked = tag_of(&start.argv).and_then(|tag| inner.asked.get_mut(&tag));
-        if let Some(asked) = asked {
-            asked.absent += 1;
-            if asked.absent > 1 {
-                let worker = found.worker;
-                inner.wrong(format!("a wrong request is tried once more, in {worker}"));
-            }
-        }
-        return Err(refuse(ErrorCode::CommandNotFound, "no such program"));
-    }
-    let pid = i32::try_from(inner.serial()).unwrap();
-    if start.primary {
-        note_start(inner, &found, &start);
-        let overlay = found
-            .mount
-            .as_ref()
-            .is_some_and(|m| m.mode == MountMode::Overlay);
-        if overlay && inner.dice.chance(300) {
-            inner.changed.insert(found.worker.clone());
-        }
-    }
-    let lives = inner.dice.chance(if start.primary { 600 } else { 300 });
-    let lifetime = inner.dice.delay();
-    let now = inner.now_ms();
-    let ends_ms = (!lives).then(|| now + u64::try_from(lifetime.as_millis()).unwrap());
-    let id = start.session.clone();
-    inner.say(&format!("{} starts {:?} as {id}", found.worker, start.argv));
-    let container = inner.containers.get_mut(container).unwrap();
-    container.sessions.push(Session {
-        pid,
-        primary: start.primary,
-        size: match start.io {
-            SessionIo::Pty { size } => Some(size),
-            SessionIo::Pipes => None,
-        },
-        exit: None,
-        ends_ms,
-        again: None,
-        claim: start.claim.clone(),
-        clients: Vec::new(),
-        told: false,
-        start,
-    });
-    if ends_ms.is_some() {
-        tokio::spawn(end_later(world.clone(), found.id, id));
-    }
-    Ok(pid)
-}
-
-fn note_start(inner: &mut Inner, found: &super::state::Container, start: &StartSession) {
-    let worker = found.worker.clone();
-    if start.argv == ["bash"] || start.argv == ["run", "command"] {
-        // The profile's: of a claim whose record was lost and that is started again.
-        return;
-    }
-    let Some(tag) = tag_of(&start.argv) else {
-        inner.wrong(format!(
-            "{worker} starts {:?}, which nobody asked for",
-            start.argv
-        ));
-        return;
-    };
-    if found.tag.as_ref().is_some_and(|former| *former != tag) {
-        inner.wrong(format!("{worker} serves {tag} after {:?}", found.tag));
-    }
-    let runs = |c: &&super::state::Container| c.tag.as_ref() == Some(&tag) && c.live();
-    if let Some(other) = inner.containers.values().find(runs) {
-        let other = other.worker.clone();
-        inner.wrong(format!(
-            "{tag} is started in {worker} while it runs in {other}"
-        ));
-    }
-    if let Some(container) = inner.containers.get_mut(&found.id) {
-        container.tag = Some(tag.clone());
-    }
-    let started = Started {
-        worker: worker.clone(),
-        container: found.id.clone(),
-        uid: start.uid,
-        mount: found.mount.clone(),
-        engine_project: found.engine_project.clone(),
-    };
-    let Some(asked) = inner.asked.get_mut(&tag) else {
-        inner.wrong(format!("{worker} starts {tag}, which nobody asked for"));
-        return;
-    };
-    asked.starts.push(started);
-    let (count, most) = (asked.starts.len(), 1 + asked.restarts);
-    if count > most && asked.profile != "auto" {
-        inner.wrong(format!("{tag} was started {count} times, asked for {most}"));
-    } else if count == 1 && asked.refused {
-        inner.wrong(format!(
-            "{tag} is started, and the answer was that it is not"
-        ));
-    }
-}
-
-/// A session ends at its time, unless that changed.
-async fn end_later(world: Arc<World>, container: String, session: String) {
-    loop {
-        let wait = {
-            let mut inner = world.lock();
-            let now = inner.now_ms();
-            let found = session_of(&mut inner, &container, &session);
-            let Some(at) = found.filter(|s| s.exit.is_none()).and_then(|s| s.ends_ms) else {
-                return;
-            };
-            at.saturating_sub(now)
-        };
-        if wait == 0 {
-            break;
-        }
-        sleep(Duration::from_millis(wait)).await;
-    }
-    awake(&world, &container).await;
-    end(&world, &container, &session);
-}
-
-/// A session ends; what is to follow it is started.
-pub fn end(world: &Arc<World>, container: &str, session: &str) {
-    let mut guard = world.lock();
-    let inner = &mut *guard;
-    let Some(found) = session_of(inner, container, session) else {
-        return;
-    };
-    if found.exit.is_some() {
-        return;
-    }
-    let told = found.told;
-    let status = if told {
-        ExitStatus::Signal(15)
-    } else {
-        ExitStatus::Code(0)
-    };
-    found.exit = Some(status);
-    let again = found.again.take();
-    let clients: Vec<String> = found.clients.drain(..).collect();
-    let mut start = found.start.clone();
-    inner.say(&format!("session {session} in {container} ends"));
-    for stream in clients {
-        if let Some(task) = inner.life.streams.remove(&stream) {
-            task.abort();
-        }
-        left(inner, container, session, stream);
-    }
-    if let Some((next, claim)) = again {
-        start.session.clone_from(&next);
-        (start.claim, start.attach) = (Some(claim), None);
-        let outcome = launch(world, inner, container, start);
-        if outcome.is_ok()
-            && let Some(found) = session_of(inner, container, session)
-        {
-            found.primary = false;
-            found.claim = None;
-        }
-        let session = session.to_owned();
-        let event = AgentEvent::Restarted {
-            session,
-            next,
-            outcome,
-        };
-        tell(inner, container, event);
-    }
-    let event = AgentEvent::Exited {
-        session: session.to_owned(),
-        status,
-        oom: false,
-    };
-    tell(inner, container, event);
-}
-
-/// An agent says something, when the coordinator is there.
-pub fn tell(inner: &Inner, container: &str, event: AgentEvent) {
-    if let Some(to) = inner.life.outboxes.get(container) {
-        to.send(event).ok();
-    }
-}
-
-fn left(inner: &Inner, container: &str, session: &str, stream: String) {
-    let event = AgentEvent::Detached {
-        session: session.to_owned(),
-        stream,
-        clients: 0,
-    };
-    tell(inner, container, event);
-}
-
-/// Opens a client's streams; whether the client writes.
-fn open(
-    world: &Arc<World>,
-    inner: &mut Inner,
-    container: &str,
-    attach: &Attach,
-) -> Result<bool, AgentError> {
-    let leaves = (!inner.calm && inner.dice.chance(250)).then(|| inner.dice.delay());
-    let leaves = leaves.map(|wait| {
-        if inner.dice.chance(700) {
-            Duration::ZERO
-        } else {
-            wait
-        }
-    });
-    let found = session_of(inner, container, &attach.session);
-    let Some(found) = found.filter(|s| s.exit.is_none()) else {
-        return Err(refuse(ErrorCode::NoSuchSession, "no such session"));
-    };
-    let writer = found.clients.is_empty();
-    found.clients.push(attach.stream.clone());
-    let task = tokio::spawn(stream(
-        world.clone(),
-        container.to_owned(),
-        attach.clone(),
-        leaves,
-    ));
-    let streams = &mut inner.life.streams;
-    streams.insert(attach.stream.clone(), task.abort_handle());
-    Ok(writer)
-}
-
-/// One client's streams, until either side closes them.
-async fn stream(world: Arc<World>, container: String, attach: Attach, leaves: Option<Duration>) {
-    let dial = |stream: String| connect(&world, &container, Purpose::Stream { stream });
-    let out = dial(attach.stream.clone()).await;
-    let err = match attach.error_stream {
-        Some(stream) => dial(stream).await,
-        None => None,
-    };
-    if let Some(mut out) = out {
-        let mut buffer = [0; 256];
-        let closed = async { while matches!(out.read(&mut buffer).await, Ok(1..)) {} };
-        match leaves {
-            // Its end is told before the coordinator has looked at it.
-            Some(Duration::ZERO) => {}
-            Some(wait) => drop(tokio::time::timeout(wait, closed).await),
-            None => closed.await,
-        }
-    }
-    drop(err);
-    let mut inner = world.lock();
-    inner.life.streams.remove(&attach.stream);
-    if let Some(session) = session_of(&mut inner, &container, &attach.session) {
-        let before = session.clients.len();
-        session.clients.retain(|stream| *stream != attach.stream);
-        if session.clients.len() < before {
-            left(&inner, &container, &attach.session, attach.stream);
-        }
-    }
-}
-
-fn describe(inner: &mut Inner, container: &str) -> Result<Description, AgentError> {
-    let now = inner.now_ms();
-    let lie = inner.dice.below(3);
-    let found = inner.containers.get(container);
-    let found = found.ok_or_else(|| refuse(ErrorCode::System, "no container"))?;
-    let mount = found.mount.as_ref();
-    let uid = mount.map_or(1000, |m| m.uid);
-    let mut sessions: Vec<SessionInfo> = found.sessions.iter().map(|s| info(s, now)).collect();
-    if found.liar
-        && let Some(main) = sessions.iter_mut().find(|s| s.primary)
-    {
-        match lie {
-            0 => "nobody-started-it".clone_into(&mut main.session),
-            1 => {}
-            _ => forge(main),
-        }
-    }
-    Ok(Description {
-        worker: found.worker.clone(),
-        build: env!("CARGO_PKG_VERSION").to_owned(),
-        uptime_ms: 1,
-        netns: found.netns,
-        workspace_dev: mount.map_or(0, |m| m.dev),
-        workspace_ino: mount.map_or(0, |m| m.ino),
-        workspace_uid: uid,
-        workspace_gid: uid,
-        workspace_mounted: mount.is_some() || found.engine_project.is_some(),
-        landlock: None,
-        sessions,
-        readings: Readings::default(),
-    })
-}
-
-fn info(session: &Session, now: u64) -> SessionInfo {
-    SessionInfo {
-        session: session.start.session.clone(),
-        argv: session.start.argv.clone(),
-        pid: session.pid,
-        started_ms: now,
-        primary: session.primary,
-        size: session.size,
-        title: String::new(),
-        clients: u32::try_from(session.clients.len()).unwrap(),
-        activity: Activity {
-            state: ActivityState::Idle,
-            why: String::new(),
-            seq: 0,
-            since_ms: now,
-        },
-        output_bytes: 0,
-        exit: session.exit,
-        recording: None,
-        claim: session.claim.clone(),
-    }
-}
-
-/// What a root session would like the coordinator to believe.
-fn forge(main: &mut SessionInfo) {
-    let Some(claim) = main.claim.as_mut().and_then(|claim| claim.as_object_mut()) else {
-        return;
-    };
-    for (key, value) in [
-        ("project", serde_json::json!("/srv/victim")),
-        ("project_ino", 666.into()),
-        ("uid", 0.into()),
-        ("isolation", "overlay".into()),
-        ("name", "forged".into()),
-    ] {
-        claim.insert(key.to_owned(), value);
     }
 }

@@ -1,7 +1,7 @@
 //! What happens outside by itself, while the coordinator lives and between its lives.
 
 use super::{
-    agent,
+    agent_sessions,
     state::{Inner, World},
 };
 use podbay_protocol::{AgentEvent, ExitStatus};
@@ -83,7 +83,7 @@ pub fn happen(world: &Arc<World>) {
             let session = session.start.session.clone();
             inner.step(what, &worker);
             drop(guard);
-            agent::end(world, &container, &session);
+            agent_sessions::end(world, &container, &session);
             return;
         }
         "a root session speaks for the agent" => lie(inner, &container),
@@ -151,7 +151,7 @@ fn lie(inner: &mut Inner, container: &str) -> bool {
         status: ExitStatus::Code(7),
         oom: false,
     };
-    agent::tell(inner, container, event);
+    agent_sessions::tell(inner, container, event);
     true
 }
 

@@ -6,6 +6,7 @@
 //! chance.
 
 mod agent;
+mod agent_sessions;
 mod checks;
 mod dice;
 mod engine;
@@ -226,8 +227,12 @@ fn whatever_fails_and_whatever_people_do_the_coordinator_keeps_its_word() {
     if let Some(seed) = number("PODBAY_WORLD_SEED") {
         let counts = run(seed, steps.unwrap_or(RUN)).unwrap_or_else(|wrong| panic!("{wrong}"));
         show(&counts);
-        return;
+    } else {
+        every_seed(steps);
     }
+}
+
+fn every_seed(steps: Option<u64>) {
     let seeds = steps.unwrap_or(STEPS).div_ceil(RUN);
     let next = Mutex::new(0..seeds);
     let all: Mutex<Counts> = Mutex::default();
