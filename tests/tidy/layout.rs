@@ -67,6 +67,7 @@ const ALONE: [(&str, &[&str]); 5] = [
         &[
             "getrandom",
             "nix",
+            "podbay-failpoints",
             "podbay-helper",
             "podbay-model",
             "podbay-protocol",
@@ -77,8 +78,6 @@ const ALONE: [(&str, &[&str]); 5] = [
             "similar",
             "thiserror",
             "tracing",
-            // With failpoints only.
-            "worker-agent",
         ],
     ),
     (

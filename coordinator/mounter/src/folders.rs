@@ -29,7 +29,7 @@ pub(crate) fn prepare(host: &Host, request: &PrepareRequest) -> Result<(), Mount
     made("run", 0o755, Some((0, 0)))?;
     made("home", 0o700, owner)?;
     made("log", 0o700, Some((0, 0)))?;
-    failpoint!("mounter.prepare.half");
+    podbay_failpoints::failpoint!("mounter.prepare.half");
     let changes = made("changes", 0o700, Some((0, 0)))?;
     for (name, owner) in [
         ("upper", owner),

@@ -6,14 +6,6 @@
 
 #![deny(unsafe_code)]
 
-/// A point at which a test has this process fail. Without the feature `faults` it is nothing.
-macro_rules! failpoint {
-    ($name:literal) => {
-        #[cfg(feature = "faults")]
-        worker_agent::faults::here($name);
-    };
-}
-
 mod browse;
 mod changes;
 mod clock;

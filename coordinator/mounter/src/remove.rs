@@ -32,7 +32,7 @@ pub(crate) fn remove_tree(parent: &OwnedFd, name: &std::ffi::OsStr) -> io::Resul
     }
     let top = open_beneath(parent, Path::new(name), DIR)?;
     let mut moved = 0u64;
-    failpoint!("mounter.remove.began");
+    podbay_failpoints::failpoint!("mounter.remove.began");
     for _ in 0..MAX_PASSES {
         let removed = empty(&top, &mut moved)?;
         match unlinkat(parent, name, AtFlags::REMOVEDIR) {

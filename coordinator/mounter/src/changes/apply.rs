@@ -105,7 +105,7 @@ fn finish(
     done: &[&Entry],
     conflicts: Vec<Conflict>,
 ) -> Result<ApplyResult, MounterError> {
-    failpoint!("reviewer.apply.done");
+    podbay_failpoints::failpoint!("reviewer.apply.done");
     let mut room = true;
     for entry in done {
         if let Ok(Some(lower)) = review.lower.meta(&entry.path) {
@@ -120,7 +120,7 @@ fn finish(
     }
     if !review.live {
         discard::take_out(review, done);
-        failpoint!("reviewer.apply.taken");
+        podbay_failpoints::failpoint!("reviewer.apply.taken");
     }
     review
         .journal
@@ -179,7 +179,7 @@ impl<'e> Writer<'_, 'e> {
                 blocked.insert(entry.path.as_path());
             }
         }
-        failpoint!("reviewer.apply.removed");
+        podbay_failpoints::failpoint!("reviewer.apply.removed");
         // What comes, folders before what is in them.
         let mut folders = Vec::new();
         for entry in chosen {
@@ -320,7 +320,7 @@ impl<'e> Writer<'_, 'e> {
             return Err(e);
         }
         let name = entry.path.file_name().ok_or(Errno::INVAL)?;
-        failpoint!("reviewer.apply.copied");
+        podbay_failpoints::failpoint!("reviewer.apply.copied");
         fresh.put(&dir, name)
     }
 }
@@ -365,7 +365,7 @@ impl<'t> Fresh<'t> {
                 let follow = AtFlags::SYMLINK_FOLLOW;
                 fs::linkat(fs::CWD, source.as_str(), dir, self.temporary, follow)
             })?;
-            failpoint!("reviewer.apply.linked");
+            podbay_failpoints::failpoint!("reviewer.apply.linked");
         }
         replace(dir, self.temporary, name)
     }

@@ -39,7 +39,7 @@ pub(super) fn discard(review: &mut Review, request: &DiscardRequest) -> Result<(
     if named.all() && !review.live {
         replace_upper(review).map_err(|e| system("emptying the worker's changes", e))?;
         review.journal.show_all();
-        failpoint!("reviewer.discard.taken");
+        podbay_failpoints::failpoint!("reviewer.discard.taken");
     } else {
         if named.all() {
             // What is there now is all that is to be hidden.
@@ -50,7 +50,7 @@ pub(super) fn discard(review: &mut Review, request: &DiscardRequest) -> Result<(
                 hide(review, path)?;
             }
         }
-        failpoint!("reviewer.discard.hidden");
+        podbay_failpoints::failpoint!("reviewer.discard.hidden");
     }
     review
         .journal

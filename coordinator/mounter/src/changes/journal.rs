@@ -132,7 +132,7 @@ impl Journal {
         }
         file.flush()?;
         file.get_ref().sync_all()?;
-        failpoint!("reviewer.journal.synced");
+        podbay_failpoints::failpoint!("reviewer.journal.synced");
         renameat(changes, FRESH, changes, FILE)?;
         match unlinkat(changes, FORMER, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),

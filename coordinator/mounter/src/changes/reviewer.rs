@@ -147,7 +147,7 @@ fn limit(resource: Resource, most: u64) -> io::Result<()> {
 fn faults(changes: &OwnedFd) -> io::Result<()> {
     use std::os::fd::IntoRawFd;
     let folder = format!("/proc/self/fd/{}", changes.try_clone()?.into_raw_fd());
-    worker_agent::faults::begin(std::path::Path::new(&folder));
+    podbay_failpoints::begin(std::path::Path::new(&folder));
     Ok(())
 }
 
@@ -158,7 +158,7 @@ fn carry_out(
     send: &mut dyn FnMut(&[u8]) -> io::Result<()>,
 ) -> Result<(), MounterError> {
     use MounterRequest as R;
-    failpoint!("reviewer.request");
+    podbay_failpoints::failpoint!("reviewer.request");
     let id = job.request.id;
     let body = &job.request.body;
     if let R::Usage(request) = body {

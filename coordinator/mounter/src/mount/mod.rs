@@ -96,7 +96,7 @@ pub(crate) fn mount(place: &mut Place, request: &MountRequest, then: &mut Then) 
             overlay(place, &request.worker, &clone, &mut then.staged)?
         }
     };
-    failpoint!("mounter.mount.made");
+    podbay_failpoints::failpoint!("mounter.mount.made");
     let facts = MountFacts {
         worker: request.worker.clone(),
         project: HostPath::new(project.path.as_path()),
@@ -119,7 +119,7 @@ pub(crate) fn mount(place: &mut Place, request: &MountRequest, then: &mut Then) 
         facts,
         turn,
     });
-    failpoint!("mounter.mount.moved");
+    podbay_failpoints::failpoint!("mounter.mount.moved");
     Ok(Mounted {
         project: HostPath::new(project.path),
         dev: project.meta.dev,

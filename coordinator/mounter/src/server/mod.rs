@@ -180,7 +180,7 @@ fn faults(state_dir: &Path) {
     use std::os::fd::IntoRawFd;
     if let Ok(folder) = std::fs::File::open(state_dir.join("run")) {
         let folder = format!("/proc/self/fd/{}", folder.into_raw_fd());
-        worker_agent::faults::begin(Path::new(&folder));
+        podbay_failpoints::begin(Path::new(&folder));
     }
 }
 
@@ -333,7 +333,7 @@ fn answer(
     after: &mut After,
 ) -> Result<MounterResponse, MounterError> {
     // Here every thread is where it sees its orders.
-    failpoint!("mounter.request");
+    podbay_failpoints::failpoint!("mounter.request");
     match request {
         MounterRequest::Probe => Ok(MounterResponse::Caps(caps.clone())),
         MounterRequest::Prepare(request) => {
