@@ -80,7 +80,7 @@ impl Review {
             .head(Head {
                 truncated: found.truncated,
                 left: found.entries.len() as u64,
-                refused: 0,
+                ..Head::default()
             })
             .map_err(failed)?;
         let until = Instant::now() + DIFF_TIME;

@@ -187,7 +187,7 @@ fn carry_out(
             .head(Head {
                 truncated: changes.truncated,
                 left: changes.entries.len() as u64,
-                refused: 0,
+                ..Head::default()
             })
             .and_then(|()| answer.value(&changes))
             .map_err(failed)
@@ -203,7 +203,7 @@ fn carry_out(
                 .head(Head {
                     truncated: summary.truncated,
                     left: summary.changes,
-                    refused: 0,
+                    ..Head::default()
                 })
                 .and_then(|()| answer.value(&summary))
                 .map_err(failed)

@@ -10,7 +10,7 @@ use crate::{
     runtime::RuntimeError,
     store::ClaimRecord,
     wire::{ApiError, ErrorKind},
-    workspace::{CheckedProject, MounterErrorKind},
+    workspace::CheckedProject,
 };
 use podbay_protocol::{
     Attach, AttachMode, MAX_FRAME, SessionIo, StartSession, ToAgent, ToAgentBody,
@@ -108,22 +108,9 @@ impl Daemon {
         if resolved.force_cold.is_some() {
             return Ok(None);
         }
-        let mut checked = self
-            .outside
-            .mounter
-            .check(project.clone(), self.policy())
-            .await;
-        let unreached =
-            |e: &crate::workspace::MounterError| e.kind == MounterErrorKind::Unreachable;
-        if checked.as_ref().is_err_and(unreached) {
-            self.mounter_back().await;
-            checked = self
-                .outside
-                .mounter
-                .check(project.clone(), self.policy())
-                .await;
-        }
-        Ok(Some(checked?))
+        let mounter = &self.outside.mounter;
+        let check = || mounter.check(project.clone(), self.policy());
+        Ok(Some(self.repeated(check).await?))
     }
 }
 
@@ -146,33 +133,17 @@ fn stand_in(resolved: &Resolved) -> Result<ClaimRecord, ApiError> {
     let longest = WorkerName::new("n".repeat(MAX_NAME));
     let name = longest.map_err(|e| ApiError::new(ErrorKind::Internal, e.to_string()))?;
     let id = WorkerId::from_bits(u64::MAX);
+    let session = id.to_string();
     Ok(ClaimRecord {
-        session: id.to_string(),
-        id,
-        name,
-        profile: resolved.profile.to_string(),
-        image: String::new(),
-        project: resolved.project.clone(),
         project_dev: u64::MAX,
         project_ino: u64::MAX,
-        isolation: resolved.isolation,
         hot: true,
         warm_start: true,
         created_ms: u64::MAX,
         claimed_ns: i64::MAX,
-        argv: resolved.argv.clone(),
-        limits: resolved.limits,
         uid: FIRST_UID,
         gid: FIRST_UID,
-        remove: resolved.remove,
-        io: Some(resolved.io),
-        timeout_s: resolved.timeout_s,
-        env_given: resolved.env_given,
-        restarts: resolved.restarts,
-        note: resolved.note.clone(),
-        moving: false,
-        earlier: Vec::new(),
-        unproven: None,
+        ..resolved.record(id, name, session)
     })
 }
 

@@ -5,10 +5,11 @@ use crate::{
     config::{Config, Profile},
     egress::FIRST_UID,
     model::{
-        HostPath, Isolation, Limits, MAX_DURATION_S, VARIABLE_RULE, WorkerName, is_variable_name,
-        parse_bytes, parse_cpus, parse_pids,
+        HostPath, Isolation, Limits, MAX_DURATION_S, VARIABLE_RULE, WorkerId, WorkerName,
+        is_variable_name, parse_bytes, parse_cpus, parse_pids,
     },
     runtime::{ProjectMount, allows_root},
+    store::ClaimRecord,
     wire::{ApiError, ErrorKind, HotMounts, LimitsRequest, SpawnRequest, WhenEmpty},
 };
 use podbay_protocol::{MAX_SECRET, SHORTEST_REDACTED, Secret, SessionIo};
@@ -47,6 +48,38 @@ pub(in crate::daemon) struct Resolved {
 }
 
 impl Resolved {
+    /// The claim's record as far as the request says; the rest is the worker's and the mounter's.
+    pub fn record(&self, id: WorkerId, name: WorkerName, session: String) -> ClaimRecord {
+        ClaimRecord {
+            id,
+            name,
+            profile: self.profile.to_string(),
+            image: String::new(),
+            session,
+            project: self.project.clone(),
+            project_dev: 0,
+            project_ino: 0,
+            isolation: self.isolation,
+            hot: false,
+            warm_start: false,
+            created_ms: 0,
+            claimed_ns: 0,
+            argv: self.argv.clone(),
+            limits: self.limits,
+            uid: 0,
+            gid: 0,
+            remove: self.remove,
+            io: Some(self.io),
+            timeout_s: self.timeout_s,
+            env_given: self.env_given,
+            restarts: self.restarts,
+            note: self.note.clone(),
+            moving: false,
+            earlier: Vec::new(),
+            unproven: None,
+        }
+    }
+
     /// The project where the engine itself mounts it: it cannot go into a warm worker.
     pub fn engine_project(&self) -> Option<ProjectMount> {
         self.force_cold.as_ref()?;

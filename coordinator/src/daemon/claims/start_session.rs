@@ -251,36 +251,20 @@ impl Daemon {
         }
         netguard::holds(&record.egress, record.uid, uid).map_err(Fault::request)?;
         let session = random_id().map_err(Fault::request)?;
-        let claim = ClaimRecord {
-            id: worker.clone(),
-            name,
-            profile: resolved.profile.to_string(),
+        let mut claim = ClaimRecord {
             image: record.image.clone(),
-            session,
-            project: mounted
-                .map(|m| m.project.clone())
-                .or_else(|| resolved.project.clone()),
-            project_dev: mounted.map_or(0, |m| m.dev),
-            project_ino: mounted.map_or(0, |m| m.ino),
-            isolation: resolved.isolation,
-            hot: mounted.is_some(),
             warm_start: warm,
             created_ms: record.created_ms,
             claimed_ns: unix_ns(),
-            argv: resolved.argv.clone(),
-            limits: resolved.limits,
             uid,
             gid,
-            remove: resolved.remove,
-            io: Some(resolved.io),
-            timeout_s: resolved.timeout_s,
-            env_given: resolved.env_given,
-            restarts: resolved.restarts,
-            note: resolved.note.clone(),
-            moving: false,
-            earlier: Vec::new(),
-            unproven: None,
+            ..resolved.record(worker.clone(), name, session)
         };
+        if let Some(mounted) = mounted {
+            claim.hot = true;
+            claim.project = Some(mounted.project.clone());
+            (claim.project_dev, claim.project_ino) = (mounted.dev, mounted.ino);
+        }
         record.claim = Some(claim.clone());
         record.written = false;
         Ok(claim)

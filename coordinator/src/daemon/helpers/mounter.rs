@@ -4,7 +4,11 @@ use crate::daemon::{
     Daemon,
     helpers::{Pause, START_DEADLINE},
 };
-use crate::{runtime::Helper, wire::HotMounts};
+use crate::{
+    runtime::Helper,
+    wire::HotMounts,
+    workspace::{MounterError, MounterErrorKind},
+};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -107,6 +111,23 @@ impl Daemon {
             && Instant::now() < deadline
         {
             tokio::time::sleep(RETURN_STEP).await;
+        }
+    }
+
+    /// A call that may be repeated, and is once where the mounter died before it answered.
+    pub(in crate::daemon) async fn repeated<T, F>(
+        &self,
+        call: impl Fn() -> F,
+    ) -> Result<T, MounterError>
+    where
+        F: Future<Output = Result<T, MounterError>>,
+    {
+        match call().await {
+            Err(error) if error.kind == MounterErrorKind::Unreachable => {
+                self.mounter_back().await;
+                call().await
+            }
+            answered => answered,
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
     daemon::workers::{record::Record, recreate::CUT_SHORT},
     store::ClaimRecord,
 };
-use podbay_protocol::{ExitStatus, SessionInfo};
+use podbay_protocol::SessionInfo;
 
 /// Said of a worker whose agent names a main session that nobody started.
 const UNKNOWN_MAIN: &str = "its agent names a main session that the coordinator did not start; \
@@ -104,8 +104,8 @@ pub(in crate::daemon) struct Claimed {
     pub started_again: bool,
     /// The agent's copy of the claim proves nothing: it gets one that does.
     pub carry: bool,
-    /// How the session ended.
-    pub ended: Option<ExitStatus>,
+    /// The session, as its agent says.
+    pub info: SessionInfo,
     /// Its network is not the parent's: it runs, and is lost.
     pub cut_off: bool,
 }
@@ -169,7 +169,7 @@ fn with_session(
         claim,
         started_again: !main,
         carry,
-        ended: info.exit,
+        info: info.clone(),
         cut_off: cut_off && info.exit.is_none(),
     }))
 }

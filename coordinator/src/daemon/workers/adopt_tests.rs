@@ -194,7 +194,10 @@ fn without_a_record_only_what_is_sealed_or_noted_is_taken() {
 
 #[test]
 fn a_session_that_has_ended_is_never_cut_off() {
-    for (exit, cut_off) in [(None, true), (Some(ExitStatus::Code(3)), false)] {
+    for (exit, cut_off) in [
+        (None, true),
+        (Some(podbay_protocol::ExitStatus::Code(3)), false),
+    ] {
         let mut info = info("s1");
         info.exit = exit;
         let said = Described {
@@ -205,6 +208,6 @@ fn a_session_that_has_ended_is_never_cut_off() {
         let Adoption::Claimed(found) = of_description(&record(Some("s1")), said) else {
             panic!("it is the record's own session");
         };
-        assert_eq!((found.ended, found.cut_off), (exit, cut_off));
+        assert_eq!((found.info.exit, found.cut_off), (exit, cut_off));
     }
 }

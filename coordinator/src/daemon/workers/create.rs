@@ -6,7 +6,7 @@ use crate::{
     fleet::{ClaimId, Event},
     model::WorkerId,
     runtime::{ProjectMount, RuntimeError},
-    workspace::{MounterError, MounterErrorKind, PrepareRequest},
+    workspace::PrepareRequest,
 };
 use podbay_protocol::{Reply, ToAgentBody};
 use std::sync::Arc;
@@ -162,11 +162,8 @@ impl Daemon {
                 uid,
                 gid: uid,
             };
-            let mut prepared = self.outside.mounter.prepare(request.clone()).await;
-            if unreached(&prepared) {
-                self.mounter_back().await;
-                prepared = self.outside.mounter.prepare(request).await;
-            }
+            let prepare = || self.outside.mounter.prepare(request.clone());
+            let prepared = self.repeated(prepare).await;
             prepared.map_err(|e| e.to_string())?;
         }
         Ok(())
@@ -201,11 +198,8 @@ impl Daemon {
         let hot = self.lock().hot.available;
         let mut result = Err("no mounter".to_owned());
         if hot {
-            let mut removed = self.outside.mounter.remove_worker(worker.as_str()).await;
-            if unreached(&removed) {
-                self.mounter_back().await;
-                removed = self.outside.mounter.remove_worker(worker.as_str()).await;
-            }
+            let remove = || self.outside.mounter.remove_worker(worker.as_str());
+            let removed = self.repeated(remove).await;
             result = removed.map_err(|e| e.to_string());
         }
         if result.is_err() {
@@ -297,11 +291,4 @@ impl Daemon {
             self.engine_lost(error.to_string());
         }
     }
-}
-
-/// Whether the mounter died before it answered; what can be repeated is.
-fn unreached(result: &Result<(), MounterError>) -> bool {
-    result
-        .as_ref()
-        .is_err_and(|error| error.kind == MounterErrorKind::Unreachable)
 }

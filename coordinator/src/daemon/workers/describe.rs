@@ -18,7 +18,7 @@ use crate::{
     fleet::Event,
     model::{WorkerId, WorkerState},
 };
-use podbay_protocol::{Description, SessionInfo, ToAgentBody};
+use podbay_protocol::{Description, ToAgentBody};
 use std::{sync::Arc, time::Duration};
 
 /// Between the tries to have an agent describe itself: from the first pause to the longest.
@@ -60,7 +60,7 @@ impl Daemon {
     fn adopt(self: &Arc<Self>, version: &AgentVersion, said: FromWorker<Description>) {
         let worker = said.worker().clone();
         let missing = self.missing_record(&worker);
-        let (adoption, main) = {
+        let adoption = {
             let mut guard = self.lock();
             let state = &mut *guard;
             let Some((record, description)) = said.own(&mut state.records) else {
@@ -92,18 +92,18 @@ impl Daemon {
                 other_version: (!version.speaks_ours()).then_some(version),
                 cut_off: record.network == Network::Shared && cut_off(description.netns),
             };
-            (of_description(record, described), main.cloned())
+            of_description(record, described)
         };
-        match (adoption, main) {
-            (Adoption::Pending, _) => {}
-            (Adoption::Lost(reason, claim), _) => {
+        match adoption {
+            Adoption::Pending => {}
+            Adoption::Lost(reason, claim) => {
                 if let (Some(claim), Some(record)) = (claim, self.lock().records.get_mut(&worker)) {
                     record.claim = Some(*claim);
                 }
                 self.feed(Event::Lost { worker, reason });
             }
-            (Adoption::CutOff, _) => self.lose(&worker),
-            (Adoption::Unhealthy(reason), _) => {
+            Adoption::CutOff => self.lose(&worker),
+            Adoption::Unhealthy(reason) => {
                 let id = worker.clone();
                 self.feed(Event::Unhealthy { worker, reason });
                 if self.is_lost(&id) {
@@ -111,8 +111,8 @@ impl Daemon {
                     self.feed(Event::Remove(id));
                 }
             }
-            (Adoption::Claimed(claimed), Some(info)) => self.take_over(&worker, *claimed, &info),
-            (Adoption::Empty | Adoption::Claimed(_), _) => {
+            Adoption::Claimed(claimed) => self.take_over(&worker, *claimed),
+            Adoption::Empty => {
                 self.feed(Event::Ready {
                     worker: worker.clone(),
                     claimed_as: None,
@@ -124,7 +124,8 @@ impl Daemon {
     }
 
     /// Takes a worker over with the session that it runs.
-    fn take_over(self: &Arc<Self>, worker: &WorkerId, claimed: Claimed, info: &SessionInfo) {
+    fn take_over(self: &Arc<Self>, worker: &WorkerId, claimed: Claimed) {
+        let info = &claimed.info;
         let (name, remove) = (claimed.claim.name.clone(), claimed.claim.remove);
         let follow = {
             let mut guard = self.lock();
@@ -138,7 +139,7 @@ impl Daemon {
                 record.started_again(&info.session);
             }
             record.hear(info);
-            if let Some(status) = claimed.ended {
+            if let Some(status) = info.exit {
                 record.session.ended_ms.get_or_insert_with(unix_ms);
                 record.underway.end_restart();
                 let oom = record.session.oom;
@@ -160,7 +161,7 @@ impl Daemon {
             let (daemon, worker) = (self.clone(), worker.clone());
             tokio::spawn(async move { daemon.carry_claim(&worker).await });
         }
-        let ended = claimed.ended.is_some();
+        let ended = info.exit.is_some();
         self.feed(Event::Ready {
             worker: worker.clone(),
             claimed_as: Some(name),
