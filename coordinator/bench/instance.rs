@@ -1,6 +1,6 @@
 //! The instance that is measured, and what every figure needs of it.
 
-use crate::{BenchArgs, scratch::Scratch};
+use crate::{arguments::BenchArgs, scratch::Scratch};
 use coordinator::{
     cli::{Failure, output::term},
     client::{Client, Target, engine::Engine, engine_address},
@@ -17,8 +17,6 @@ use std::{
 };
 use tokio::task::JoinSet;
 
-/// Label of the bench's own containers.
-pub const LABEL: &str = "dev.podbay.bench";
 /// Filling a pool takes no longer.
 const FILL: Duration = Duration::from_secs(300);
 
@@ -262,12 +260,4 @@ fn podbay() -> Result<PathBuf, Failure> {
         );
     }
     Ok(podbay)
-}
-
-/// Runs what blocks alongside the bench's own thread.
-pub async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Failure::new(1, error.to_string()))?
 }

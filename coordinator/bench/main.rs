@@ -5,6 +5,7 @@
 //! containers, a tmux server, projects) and removes all of it at its end, a failure or an interrupt
 //! included. It changes the size of the pool it measures, and restores it.
 
+mod arguments;
 mod figures;
 mod instance;
 mod outer;
@@ -14,112 +15,19 @@ mod report;
 mod rivals;
 mod scratch;
 mod stats;
+mod threads;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use arguments::{BenchArgs, GROUPS, Then, What};
+use clap::Parser;
 use coordinator::cli::{
-    Failure, Globals,
+    Failure,
     output::{term, text},
 };
 use figures::{adopt, attach, claim, cold, dashboard, idle, ready, refill};
 use instance::Bench;
 use report::{Figure, Machine, NotMeasured, Report};
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
-
-/// Measures what Podbay promises: claims, spawns, attach, memory.
-#[derive(Debug, Clone, Parser)]
-#[command(
-    name = "podbay-bench",
-    version,
-    max_term_width = 100,
-    args_conflicts_with_subcommands = true
-)]
-struct BenchArgs {
-    #[command(flatten)]
-    globals: Globals,
-    /// What to measure [default: all].
-    #[arg(value_name = "WHAT", value_enum)]
-    what: Vec<What>,
-    /// Warm claims to measure in each mode.
-    #[arg(short = 'c', long, default_value_t = 200, value_name = "N")]
-    count: u32,
-    /// Fewer rounds and shorter waits, for a first look.
-    #[arg(long)]
-    quick: bool,
-    /// The profile whose pool is measured [default: the only one, or the one named default].
-    #[arg(short, long, value_name = "PROFILE")]
-    profile: Option<String>,
-    /// Print JSON, with every sample.
-    #[arg(long)]
-    json: bool,
-    #[command(subcommand)]
-    then: Option<Then>,
-}
-
-#[derive(Debug, Clone, Subcommand)]
-enum Then {
-    /// Prints the JSON of an earlier run as a table.
-    Table {
-        /// The file.
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-    },
-}
-
-/// A group of figures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum What {
-    /// All of them.
-    All,
-    /// A coordinator without workers: exec to answer.
-    Ready,
-    /// Warm claims with a project, against fork and exec, docker run and docker exec.
-    Claim,
-    /// Cold spawns, against the engine's create and start.
-    Cold,
-    /// Refilling the pool, against the engine's best rate.
-    Refill,
-    /// Attached sessions, against tmux.
-    Attach,
-    /// The dashboard with 32 workers: start, keys while some flood, rest.
-    Dashboard,
-    /// A killed coordinator: until 32 workers are there again.
-    Adopt,
-    /// Memory and processor time of 32 idle workers.
-    Idle,
-}
-
-const GROUPS: [What; 8] = [
-    What::Ready,
-    What::Claim,
-    What::Cold,
-    What::Refill,
-    What::Attach,
-    What::Dashboard,
-    What::Adopt,
-    What::Idle,
-];
-
-impl What {
-    fn name(self) -> String {
-        let value = self.to_possible_value();
-        value.map_or_else(String::new, |value| value.get_name().to_owned())
-    }
-
-    async fn measure(self, bench: &Bench) -> Result<Vec<Figure>, Failure> {
-        match self {
-            Self::Ready => ready::measure(bench).await,
-            Self::Claim => claim::measure(bench).await,
-            Self::Cold => cold::measure(bench).await,
-            Self::Refill => refill::measure(bench).await,
-            Self::Attach => attach::measure(bench).await,
-            Self::Dashboard => dashboard::measure(bench).await,
-            Self::Adopt => adopt::measure(bench).await,
-            Self::Idle => idle::measure(bench).await,
-            Self::All => Ok(Vec::new()),
-        }
-    }
-}
 
 fn main() -> ExitCode {
     let args = match BenchArgs::try_parse() {
@@ -204,6 +112,20 @@ async fn measure(args: &BenchArgs) -> Result<Report, Failure> {
     })
 }
 
+async fn measure_group(what: What, bench: &Bench) -> Result<Vec<Figure>, Failure> {
+    match what {
+        What::Ready => ready::measure(bench).await,
+        What::Claim => claim::measure(bench).await,
+        What::Cold => cold::measure(bench).await,
+        What::Refill => refill::measure(bench).await,
+        What::Attach => attach::measure(bench).await,
+        What::Dashboard => dashboard::measure(bench).await,
+        What::Adopt => adopt::measure(bench).await,
+        What::Idle => idle::measure(bench).await,
+        What::All => Ok(Vec::new()),
+    }
+}
+
 /// One group after the other; a group that fails does not take the others with it.
 async fn groups(bench: &Bench, args: &BenchArgs) -> (Vec<Figure>, Vec<NotMeasured>) {
     let all = args.what.is_empty() || args.what.contains(&What::All);
@@ -212,7 +134,7 @@ async fn groups(bench: &Bench, args: &BenchArgs) -> (Vec<Figure>, Vec<NotMeasure
         if !all && !args.what.contains(&group) {
             continue;
         }
-        match group.measure(bench).await {
+        match measure_group(group, bench).await {
             Ok(found) => figures.extend(found),
             Err(failure) => {
                 let what = group.name();
@@ -225,22 +147,4 @@ async fn groups(bench: &Bench, args: &BenchArgs) -> (Vec<Figure>, Vec<NotMeasure
         }
     }
     (figures, failures)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{BenchArgs, What};
-    use clap::{CommandFactory, Parser};
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        BenchArgs::command().debug_assert();
-        let parse = |words: &[&str]| {
-            BenchArgs::try_parse_from(["podbay-bench"].iter().chain(words)).unwrap()
-        };
-        let args = parse(&["--parent", "p", "claim", "cold", "--json", "-c", "8"]);
-        assert_eq!((args.count, args.json), (8, true));
-        assert!(args.then.is_none() && args.what == [What::Claim, What::Cold]);
-        assert!(parse(&["table", "bench.json"]).then.is_some());
-    }
 }

@@ -1,7 +1,7 @@
 //! The engine without Podbay: containers of the workers' shape, created and started and nothing
 //! else.
 
-use crate::instance::{Bench, LABEL};
+use crate::{instance::Bench, rivals::LABEL};
 use bollard::models::{ContainerCreateBody, HostConfig};
 use coordinator::cli::Failure;
 use std::{

@@ -1,6 +1,6 @@
 //! Rivals that are programs: the engine's own command line, and tmux.
 
-use crate::instance::{LABEL, blocking};
+use crate::threads::blocking;
 use coordinator::cli::Failure;
 use std::{
     io::Read,
@@ -8,6 +8,9 @@ use std::{
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
+
+/// Label of the bench's own containers.
+pub const LABEL: &str = "dev.podbay.bench";
 
 /// Kills and reaps a command when its first byte has come, or at a failure.
 struct Reaped(Child);

@@ -2,12 +2,13 @@
 //! bench reads.
 
 use crate::{
-    instance::{Bench, blocking},
+    instance::Bench,
     outer::{Outer, Prepared, Seen},
     report::{Figure, Target},
     rivals,
     scratch::TEXT,
     stats::{Series, ms},
+    threads::blocking,
 };
 use coordinator::{cli::Failure, model::Isolation};
 use podbay_protocol::{SessionIo, Size};

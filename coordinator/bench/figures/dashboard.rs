@@ -2,11 +2,12 @@
 
 use super::adopt::WORKERS;
 use crate::{
-    instance::{Bench, blocking},
+    instance::Bench,
     outer::{Outer, Prepared},
     process,
     report::Figure,
     stats::{Series, ms},
+    threads::blocking,
 };
 use coordinator::{cli::Failure, model::Isolation};
 use podbay_protocol::{SessionIo, Size};
