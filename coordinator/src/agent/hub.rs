@@ -2,15 +2,14 @@
 
 use super::{
     bind::bind_private,
-    connection::{self, AgentHandle},
-    said::FromWorker,
+    connection,
+    handle::AgentHandle,
+    notice::AgentNotice,
     sockets::{AllSockets, Slot, Unidentified, WorkerSockets},
     version::AgentVersion,
 };
 use crate::model::WorkerId;
-use podbay_protocol::{
-    AgentEvent, FrameDecoder, Hello, PROTOCOL_VERSION, Purpose, Welcome, encode, paths,
-};
+use podbay_protocol::{FrameDecoder, Hello, PROTOCOL_VERSION, Purpose, Welcome, encode, paths};
 use std::{
     collections::HashMap,
     io,
@@ -22,7 +21,7 @@ use subtle::ConstantTimeEq;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
-    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     task::JoinHandle,
 };
 
@@ -30,32 +29,6 @@ use tokio::{
 const HELLO_DEADLINE: Duration = Duration::from_secs(5);
 /// Bytes of a connection's first words, and of what comes with them.
 const MAX_HELLO: usize = 8 << 10;
-
-/// What the hub tells the daemon.
-#[derive(Debug)]
-pub enum AgentNotice {
-    /// An agent is connected; ask it to describe itself.
-    Connected {
-        /// The worker.
-        worker: WorkerId,
-        /// Requests to it.
-        handle: AgentHandle,
-    },
-    /// A connection ended. An older generation than the current one means nothing.
-    Gone {
-        /// The worker.
-        worker: WorkerId,
-        /// Which connection.
-        generation: u64,
-    },
-    /// An agent reports something.
-    Event {
-        /// What, and whose word it is.
-        said: FromWorker<AgentEvent>,
-        /// Dropped once it is heard: an agent has so many reports under way.
-        slot: OwnedSemaphorePermit,
-    },
-}
 
 /// Raw bytes of one attach or exec.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! A hub, and sockets that dial it.
 
 use super::*;
+use podbay_protocol::AgentEvent;
 use std::path::Path;
 
 fn hub() -> (

@@ -6,14 +6,19 @@
 
 mod bind;
 mod connection;
+mod handle;
 mod hub;
+mod notice;
+mod request_error;
 mod said;
 mod sockets;
 mod version;
 
 pub(crate) use bind::bind_private;
-pub(crate) use connection::kind_of;
-pub use connection::{AgentHandle, AgentRequestError};
-pub use hub::{AgentHub, AgentNotice, RawStream};
+pub use handle::AgentHandle;
+pub use hub::{AgentHub, RawStream};
+pub use notice::AgentNotice;
+pub use request_error::AgentRequestError;
+pub(crate) use request_error::kind_of;
 pub use said::{FromWorker, Sessions};
 pub use version::AgentVersion;

@@ -6,7 +6,7 @@
 //! who names that worker. What is said of a session counts only where the coordinator itself
 //! started that session in that worker.
 
-use super::connection::AgentRequestError;
+use super::request_error::AgentRequestError;
 use crate::model::WorkerId;
 use podbay_protocol::{AgentEvent, Description, Reply};
 use std::collections::BTreeMap;
