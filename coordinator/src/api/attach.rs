@@ -1,6 +1,11 @@
 //! Attach WebSockets: bytes between a client and an agent's stream.
 
-use super::{audit::Ticket, edge, reply::Failure, routes::App, uplink::Uplink};
+use super::{
+    audit::Ticket,
+    edge,
+    reply::{App, Failure},
+    uplink::Uplink,
+};
 use crate::{
     daemon::{Attached, Daemon, SessionEnd},
     wire::{

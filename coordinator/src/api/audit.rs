@@ -1,10 +1,8 @@
 //! What is noted of requests that change something or attach.
 
 use super::{
-    edge::TokenId,
-    peer::{Peer, short},
-    reply::Failure,
-    routes::App,
+    peer::{Peer, TokenId, short},
+    reply::{App, Failure},
 };
 use crate::{
     daemon::Daemon,

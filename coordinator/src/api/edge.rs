@@ -3,7 +3,11 @@
 //! Owns: bounds of headers and bodies and the time they may take, the checks of `Origin` and, over
 //! TCP, of `Host` and the token. On the socket the file's mode says who may come.
 
-use super::{audit, peer::Peer, reply::Failure, routes::App};
+use super::{
+    audit,
+    peer::{Peer, TokenId},
+    reply::{App, Failure},
+};
 use crate::{
     daemon::Daemon,
     wire::{ApiError, ErrorKind},
@@ -36,10 +40,6 @@ const NOTED: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Addresses that are remembered.
 const ADDRESSES: usize = 1024;
-
-/// Names the token a request came with, without being of use to anyone.
-#[derive(Debug, Clone)]
-pub(super) struct TokenId(pub String);
 
 /// What a request over TCP is checked against.
 pub(super) struct Gate {

@@ -1,6 +1,6 @@
 //! Server-sent events.
 
-use super::routes::App;
+use super::reply::App;
 use crate::{
     daemon::{BusMessage, Daemon},
     wire::EventBody,

@@ -1,6 +1,6 @@
 //! Metrics as OpenMetrics text.
 
-use super::routes::App;
+use super::reply::App;
 use axum::{
     extract::State,
     http::{StatusCode, header},

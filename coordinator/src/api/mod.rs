@@ -5,6 +5,7 @@
 
 mod attach;
 mod audit;
+mod connection;
 mod edge;
 mod events;
 mod listen;

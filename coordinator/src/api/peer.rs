@@ -7,6 +7,10 @@ use std::{net::SocketAddr, sync::OnceLock};
 /// Header in which a client says who it is; nobody checks it.
 const SAYS: &str = "podbay-client";
 
+/// Names the token a request came with, without being of use to anyone.
+#[derive(Debug, Clone)]
+pub(super) struct TokenId(pub String);
+
 /// The other end.
 #[derive(Debug)]
 pub(super) enum Peer {

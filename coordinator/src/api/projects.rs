@@ -1,6 +1,6 @@
 //! Projects a person may choose from, and paths in queries.
 
-use super::{reply::Answer, routes::App};
+use super::reply::{Answer, App};
 use crate::{
     model::HostPath,
     wire::{ApiError, ErrorKind, Folders, RecentProjects, percent},

@@ -1,13 +1,20 @@
-//! Answers: JSON, or an [`ApiError`] with its status.
+//! What handlers take and give: the daemon, a JSON body; JSON, or an [`ApiError`] with its status.
 
-use crate::wire::{ApiError, ErrorKind};
+use crate::{
+    daemon::Daemon,
+    wire::{ApiError, ErrorKind},
+};
 use axum::{
     Json,
-    extract::{FromRequest, Request},
+    extract::{FromRequest, Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+/// The daemon, as each handler gets it.
+pub(super) type App = State<Arc<Daemon>>;
 
 /// An error on its way to the client.
 #[derive(Debug)]

@@ -3,8 +3,7 @@
 use super::{
     audit::Ticket,
     projects::path_of,
-    reply::{Answer, Body, Failure},
-    routes::App,
+    reply::{Answer, App, Body, Failure},
 };
 use crate::{
     wire::{AnyChanges, ApiError, ApplyRequest, DiscardRequest, TRUNCATED},

@@ -4,7 +4,7 @@ use super::{
     attach,
     audit::{self, Ticket},
     edge, events, metrics, projects,
-    reply::{Answer, Body, Failure},
+    reply::{Answer, App, Body, Failure},
     review,
 };
 use crate::{
@@ -26,8 +26,6 @@ use axum::{
 };
 use serde::Deserialize;
 use std::sync::Arc;
-
-pub(super) type App = State<Arc<Daemon>>;
 
 pub(super) fn router(daemon: Arc<Daemon>) -> Router {
     let limit = daemon.config().api.max_body;

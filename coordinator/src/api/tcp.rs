@@ -3,7 +3,7 @@
 //! Owns: the certificate, the token's file, and what one connection may cost. All of it is read once,
 //! at the start; what cannot be used is an error there.
 
-use super::{edge::Gate, listen, peer::Peer};
+use super::{connection, edge::Gate, peer::Peer};
 use crate::{config::TcpConfig, daemon::Daemon};
 use anyhow::{Context, bail};
 use axum::Router;
@@ -87,7 +87,7 @@ impl Tcp {
             let (socket, address) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    listen::pause(&error).await;
+                    connection::pause(&error).await;
                     continue;
                 }
             };
@@ -100,10 +100,10 @@ impl Tcp {
                 match tokio::time::timeout(HANDSHAKE, acceptor.accept(socket)).await {
                     Ok(Ok(stream)) => {
                         let peer = Arc::new(Peer::Tcp { address });
-                        let mut http = listen::http();
+                        let mut http = connection::http();
                         http.timer(hyper_util::rt::TokioTimer::new())
                             .header_read_timeout(HEAD_DEADLINE);
-                        listen::serve(&http, stream, peer, Some(gate), router, &daemon).await;
+                        connection::serve(&http, stream, peer, Some(gate), router, &daemon).await;
                     }
                     Ok(Err(error)) => tracing::debug!(%address, %error, "no TLS"),
                     Err(_) => tracing::debug!(%address, "no TLS in time"),
