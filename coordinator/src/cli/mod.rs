@@ -5,23 +5,20 @@
 //! by `main`.
 
 pub(crate) mod attach;
+mod globals;
 mod handlers;
 pub mod output;
 mod review;
 mod system;
 mod workers;
 
+pub use globals::Globals;
 pub use handlers::{ConfigHandlers, DashboardArgs, Handlers, MounterArgs, ServeArgs};
 pub use output::Failure;
 
-use crate::client::{Client, Discover};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use review::{apply, diff, discard};
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{ffi::OsString, path::Path, process::ExitCode};
 use system::{audit, completions, config, doctor, down, man, pool, relay, status, up, upgrade};
 use workers::{exec, logs, ls, rename, restart, rm, spawn, stop, top};
 
@@ -41,44 +38,6 @@ pub struct Cli {
     globals: Globals,
     #[command(subcommand)]
     command: Command,
-}
-
-/// Options of every command.
-#[derive(Debug, Clone, Default, Args)]
-pub struct Globals {
-    /// The parent container to speak to [default: $PODBAY_PARENT, else podbay-parent].
-    #[arg(long, global = true, value_name = "NAME", display_order = 900)]
-    pub parent: Option<String>,
-    /// A coordinator's socket to use directly [default: $PODBAY_SOCKET].
-    #[arg(long, global = true, value_name = "PATH", hide = true)]
-    pub socket: Option<PathBuf>,
-    /// A coordinator over TCP, https://HOST:PORT [default: $PODBAY_HOST].
-    #[arg(long, global = true, value_name = "URL", display_order = 901, conflicts_with_all = ["parent", "socket"])]
-    pub host: Option<String>,
-    /// With --host, the file of its token [default: $PODBAY_TOKEN_FILE].
-    #[arg(long, global = true, value_name = "FILE", display_order = 902)]
-    pub token_file: Option<PathBuf>,
-    /// With --host, its certificate or the one that signed it [default: $PODBAY_CA_FILE].
-    #[arg(long, global = true, value_name = "FILE", display_order = 903)]
-    pub ca_file: Option<PathBuf>,
-}
-
-impl Globals {
-    /// The same for the client module.
-    #[must_use]
-    pub fn discover(&self) -> Discover {
-        Discover {
-            socket: self.socket.clone(),
-            parent: self.parent.clone(),
-            host: self.host.clone(),
-            token_file: self.token_file.clone(),
-            ca_file: self.ca_file.clone(),
-        }
-    }
-
-    fn client(&self) -> Result<Client, Failure> {
-        Ok(Client::discover(&self.discover())?)
-    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -208,8 +167,8 @@ fn dispatch(cli: Cli, handlers: &Handlers) -> Result<ExitCode, Failure> {
         Command::Netguard => return Ok((handlers.netguard)()),
         Command::Install(args) => return Ok((handlers.install)(args)),
         Command::Dashboard(args) => return Ok((handlers.dashboard)(globals.discover(), args)),
-        Command::Completions(args) => return completions::run(&args),
-        Command::Man => return man::run(),
+        Command::Completions(args) => return completions::run(&args, command()),
+        Command::Man => return man::run(command()),
         _ => {}
     }
     // One thread: with more, every answer and every key typed would wake another one.

@@ -1,6 +1,7 @@
 //! The terminal in raw mode, and back on every way out.
 
 use super::{output::write_terminal, raw_mode};
+use crate::cli::{Failure, output::term};
 use std::{io, sync::Once};
 use worker_agent::hygiene::reset_sequence;
 
@@ -31,6 +32,16 @@ impl TermGuard {
     pub(crate) fn again(&self) -> io::Result<()> {
         raw_mode::set()
     }
+}
+
+/// The terminal of a session that has one; nothing for pipes.
+pub(super) fn raw_terminal(pipes: bool) -> Result<Option<TermGuard>, Failure> {
+    if pipes || !term::stdin_is_tty() {
+        return Ok(None);
+    }
+    TermGuard::raw()
+        .map(Some)
+        .map_err(|error| Failure::new(1, format!("the terminal cannot be made raw: {error}")))
 }
 
 impl Drop for TermGuard {

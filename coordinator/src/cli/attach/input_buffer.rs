@@ -3,12 +3,12 @@
 //! however much input there is that it does not read.
 
 use super::{
-    TermGuard,
     drain::drain,
+    guard::TermGuard,
     keyboard::Keyboard,
     keys::Fed,
+    outcome::{Disconnect, SessionOutcome},
     output::write_terminal,
-    session::{Disconnect, SessionOutcome},
 };
 use crate::{
     cli::output::term,

@@ -7,6 +7,7 @@ mod input;
 mod input_buffer;
 mod keyboard;
 mod keys;
+mod outcome;
 mod output;
 pub(crate) mod raw_mode;
 mod session;
@@ -17,7 +18,8 @@ mod size_query;
 pub(crate) use drain::{drain_rest, thrown_away};
 pub(crate) use input::Input;
 pub(crate) use keys::{Fed, Matcher};
-pub(crate) use session::{BorrowedTerminal, Opened, Session, SessionOutcome};
+pub(crate) use outcome::SessionOutcome;
+pub(crate) use session::{BorrowedTerminal, Opened, Session};
 
 use crate::{
     cli::{Failure, Globals, output::term},
@@ -25,7 +27,6 @@ use crate::{
     wire::AttachQuery,
 };
 use clap::Args;
-use guard::TermGuard;
 use podbay_protocol::AttachMode;
 use std::process::ExitCode;
 
@@ -130,14 +131,4 @@ pub(super) async fn run(globals: &Globals, args: &AttachArgs) -> Result<ExitCode
         })
         .await?;
     Ok(end.report(&args.name))
-}
-
-/// The terminal of a session that has one; nothing for pipes.
-fn raw_terminal(pipes: bool) -> Result<Option<TermGuard>, Failure> {
-    if pipes || !term::stdin_is_tty() {
-        return Ok(None);
-    }
-    TermGuard::raw()
-        .map(Some)
-        .map_err(|error| Failure::new(1, format!("the terminal cannot be made raw: {error}")))
 }

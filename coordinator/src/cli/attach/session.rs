@@ -2,14 +2,14 @@
 //! back.
 
 use super::{
-    TermGuard,
     drain::thrown_away,
+    guard::{TermGuard, raw_terminal},
     input::Input,
     input_buffer::{How, InputBuffer, uplink},
     keyboard::Keyboard,
     keys::Matcher,
+    outcome::{Disconnect, SessionOutcome},
     output::Stream,
-    raw_terminal,
     shown::Shown,
     signals::Signals,
 };
@@ -19,8 +19,8 @@ use crate::{
     wire::{AttachQuery, ErrorKind, ServerMessage},
 };
 use bytes::Bytes;
-use podbay_protocol::{AttachMode, ExitStatus};
-use std::{process::ExitCode, time::Duration};
+use podbay_protocol::AttachMode;
+use std::time::Duration;
 use tokio::{
     sync::{Notify, mpsc::Receiver},
     time::{Instant, timeout},
@@ -60,45 +60,6 @@ pub(crate) struct Opened {
     pub(crate) announced: bool,
 }
 
-/// How an attach ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SessionOutcome {
-    /// The session ended.
-    Exited { status: ExitStatus, oom: bool },
-    /// The user detached.
-    Detached,
-    /// A signal ended this process; the session goes on.
-    Signal(i32),
-}
-
-impl SessionOutcome {
-    /// Says on a terminal what a terminal does not show, and gives the exit code.
-    pub(crate) fn report(self, name: &str) -> ExitCode {
-        let name = crate::cli::output::text::escape(name);
-        match self {
-            Self::Exited { status, oom } => {
-                if oom {
-                    term::note(&format!(
-                        "podbay: a process of {name} was killed: out of memory"
-                    ));
-                }
-                code(status.shell_code())
-            }
-            Self::Detached => {
-                term::note(&format!(
-                    "[detached from {name}; `podbay attach {name}` returns]"
-                ));
-                ExitCode::SUCCESS
-            }
-            Self::Signal(number) => code(128 + number),
-        }
-    }
-}
-
-fn code(code: i32) -> ExitCode {
-    ExitCode::from(u8::try_from(code).unwrap_or(1))
-}
-
 /// A terminal that belongs to somebody else, who reads it, has made it raw, looks after signals,
 /// and gets it back.
 pub(crate) struct BorrowedTerminal {
@@ -111,14 +72,6 @@ pub(crate) struct BorrowedTerminal {
     pub(crate) lost: usize,
     /// After: whether input was heard.
     pub(crate) writer: bool,
-}
-
-/// Why a connection is over.
-pub(super) enum Disconnect {
-    /// The attach is over.
-    Ended(SessionOutcome),
-    /// The coordinator went away.
-    Gone,
 }
 
 impl Session {

@@ -1,6 +1,6 @@
 //! `podbay completions SHELL`.
 
-use crate::cli::{Failure, command, output::term};
+use crate::cli::{Failure, output::term};
 use clap::Args;
 use clap_complete::Shell;
 use std::process::ExitCode;
@@ -12,9 +12,12 @@ pub struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(in crate::cli) fn run(args: &CompletionsArgs) -> Result<ExitCode, Failure> {
+pub(in crate::cli) fn run(
+    args: &CompletionsArgs,
+    mut command: clap::Command,
+) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut command(), "podbay", &mut script);
+    clap_complete::generate(args.shell, &mut command, "podbay", &mut script);
     term::print(&String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,11 +1,10 @@
 //! `podbay man`: the manual page.
 
-use crate::cli::{Failure, command, output::term};
+use crate::cli::{Failure, output::term};
 use std::process::ExitCode;
 
-pub(in crate::cli) fn run() -> Result<ExitCode, Failure> {
+pub(in crate::cli) fn run(mut root: clap::Command) -> Result<ExitCode, Failure> {
     let mut page = Vec::new();
-    let mut root = command();
     root.build();
     clap_mangen::Man::new(root.clone()).render(&mut page)?;
     for sub in root.get_subcommands().filter(|sub| !sub.is_hide_set()) {
