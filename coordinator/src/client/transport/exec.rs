@@ -5,7 +5,7 @@
 //! decoder takes bytes above 2 for an unframed terminal, which cannot be risked with binary data.
 
 use super::{
-    Connection, Notes, Target,
+    connection::{Connection, Notes, unreachable},
     mux::{Channel, MuxDecoder},
 };
 use crate::client::{ClientError, Endpoint, EngineAddress};
@@ -35,7 +35,7 @@ const MAX_ANSWER: usize = 1 << 20;
 
 /// Opens `podbay relay` in the container.
 pub(in crate::client) async fn open(
-    target: &Target,
+    target: &str,
     engine: &EngineAddress,
     container: &str,
 ) -> Result<Connection, ClientError> {
@@ -43,7 +43,7 @@ pub(in crate::client) async fn open(
 }
 
 async fn open_command(
-    target: &Target,
+    target: &str,
     engine: &EngineAddress,
     container: &str,
     command: &[&str],
@@ -67,12 +67,12 @@ async fn open_command(
     let status = answer.status();
     let body = text(answer)
         .await
-        .map_err(|reason| target.unreachable(reason))?;
+        .map_err(|reason| unreachable(target, reason))?;
     let id = match status {
         StatusCode::CREATED | StatusCode::OK => {
             let id = serde_json::from_str::<serde_json::Value>(&body).ok();
             id.and_then(|value| value.get("Id")?.as_str().map(str::to_owned))
-                .ok_or_else(|| target.unreachable("the engine's answer to an exec has no id"))?
+                .ok_or_else(|| unreachable(target, "the engine's answer to an exec has no id"))?
         }
         StatusCode::NOT_FOUND | StatusCode::CONFLICT => {
             return Err(ClientError::NoParent {
@@ -80,7 +80,12 @@ async fn open_command(
                 reason: engine_message(&body),
             });
         }
-        _ => return Err(target.unreachable(format!("{status}: {}", engine_message(&body)))),
+        _ => {
+            return Err(unreachable(
+                target,
+                format!("{status}: {}", engine_message(&body)),
+            ));
+        }
     };
     let start = serde_json::json!({ "Detach": false, "Tty": false });
     let mut request = post(target, &format!("/exec/{id}/start"), &start)?;
@@ -96,7 +101,10 @@ async fn open_command(
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         let status = answer.status();
         let body = text(answer).await.unwrap_or_default();
-        return Err(target.unreachable(format!("exec: {status}: {}", engine_message(&body))));
+        return Err(unreachable(
+            target,
+            format!("exec: {status}: {}", engine_message(&body)),
+        ));
     }
     let upgraded = hyper::upgrade::on(answer).await.map_err(no_engine)?;
     let notes = Notes::default();
@@ -136,7 +144,7 @@ async fn connect(engine: &EngineAddress) -> Result<SendRequest<Full<Bytes>>, Cli
 }
 
 fn post(
-    target: &Target,
+    target: &str,
     path: &str,
     body: &serde_json::Value,
 ) -> Result<Request<Full<Bytes>>, ClientError> {
@@ -144,7 +152,7 @@ fn post(
         .header(header::HOST, "engine")
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::new(body.to_string().into()))
-        .map_err(|error| target.unreachable(error))
+        .map_err(|error| unreachable(target, error))
 }
 
 async fn text(answer: Response<Incoming>) -> Result<String, String> {
@@ -247,6 +255,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ExecStream<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::Target;
     use crate::client::{
         engine::Engine,
         engine_address::{self, SystemEnv},
@@ -257,7 +266,7 @@ mod tests {
     const IMAGE: &str = "podbay/base:bookworm";
     const NAME: &str = "podbay-test-exec";
 
-    async fn said(target: &Target, engine: &EngineAddress, command: &[&str]) -> String {
+    async fn said(target: &str, engine: &EngineAddress, command: &[&str]) -> String {
         let mut stream = open_command(target, engine, NAME, command).await.unwrap();
         stream.read_to_end(&mut Vec::new()).await.unwrap();
         stream.notes.text().unwrap()
@@ -271,7 +280,10 @@ mod tests {
             engine: address.clone(),
             container: NAME.into(),
         };
-        let gone = open(&target, &address, NAME).await.err().unwrap();
+        let gone = open(&target.to_string(), &address, NAME)
+            .await
+            .err()
+            .unwrap();
         assert!(matches!(gone, ClientError::NoParent { .. }), "{gone}");
         let body = ContainerCreateBody {
             image: Some(IMAGE.into()),
@@ -279,14 +291,17 @@ mod tests {
             ..Default::default()
         };
         engine.create(NAME, body).await.unwrap();
-        let stopped = open(&target, &address, NAME).await.err().unwrap();
+        let stopped = open(&target.to_string(), &address, NAME)
+            .await
+            .err()
+            .unwrap();
         assert!(matches!(stopped, ClientError::NoParent { .. }), "{stopped}");
         engine.start(NAME).await.unwrap();
 
         let sent: Vec<u8> = (0..10 << 20)
             .map(|i: u32| (i ^ (i >> 8) ^ (i >> 16)) as u8)
             .collect();
-        let stream = open_command(&target, &address, NAME, &["cat"])
+        let stream = open_command(&target.to_string(), &address, NAME, &["cat"])
             .await
             .unwrap();
         let (mut from, mut to) = tokio::io::split(stream);
@@ -303,10 +318,15 @@ mod tests {
         assert!(got == sent);
 
         assert_eq!(
-            said(&target, &address, &["sh", "-c", "echo podbay: oops >&2"]).await,
+            said(
+                &target.to_string(),
+                &address,
+                &["sh", "-c", "echo podbay: oops >&2"]
+            )
+            .await,
             "oops"
         );
-        let missing = said(&target, &address, &["no-such-program", "relay"]).await;
+        let missing = said(&target.to_string(), &address, &["no-such-program", "relay"]).await;
         assert!(missing.contains("no-such-program"), "{missing}");
         let client = crate::client::Client::new(target);
         let error = client.version().await.unwrap_err().to_string();

@@ -1,6 +1,6 @@
 //! HTTP/1.1 calls: one idle connection is kept, every call has a deadline.
 
-use super::{Notes, Target, chain};
+use super::{connection::Notes, exec::chain, target::Target};
 use crate::{
     client::ClientError,
     wire::{ApiError, ErrorKind},

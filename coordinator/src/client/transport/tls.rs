@@ -1,6 +1,6 @@
 //! The coordinator over TCP, with TLS and a token.
 
-use super::{Connection, Notes, Target};
+use super::connection::{Connection, Notes, unreachable};
 use crate::client::ClientError;
 use rustls::{
     ClientConfig, RootCertStore,
@@ -103,11 +103,8 @@ impl TlsTarget {
         format!("Bearer {}", self.token)
     }
 
-    pub(in crate::client) async fn connect(
-        &self,
-        target: &Target,
-    ) -> Result<Connection, ClientError> {
-        let name = ServerName::try_from(self.host.clone()).map_err(|e| target.unreachable(e))?;
+    pub(super) async fn connect(&self, target: &str) -> Result<Connection, ClientError> {
+        let name = ServerName::try_from(self.host.clone()).map_err(|e| unreachable(target, e))?;
         let opening = async {
             let socket = TcpStream::connect((self.host.as_str(), self.port)).await?;
             socket.set_nodelay(true)?;
@@ -117,8 +114,8 @@ impl TlsTarget {
         };
         match tokio::time::timeout(DEADLINE, opening).await {
             Ok(Ok(stream)) => Ok(Connection::new(stream, Notes::default())),
-            Ok(Err(error)) => Err(target.unreachable(error)),
-            Err(_) => Err(target.unreachable("no answer in time")),
+            Ok(Err(error)) => Err(unreachable(target, error)),
+            Err(_) => Err(unreachable(target, "no answer in time")),
         }
     }
 }
