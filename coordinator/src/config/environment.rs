@@ -7,8 +7,8 @@
 // default profile. The names of the shell scripts before Podbay work too. An empty variable is
 // not set. Lists are split at colons (folders) or blanks (everything else).
 
-use super::Sources;
 use super::layers::{Layer, Layers, overlay, put};
+use super::sources::Sources;
 use super::values::truth;
 use serde_json::Value as Json;
 use std::{borrow::Cow, collections::BTreeMap, ops::Range};
@@ -28,18 +28,6 @@ const FORMER_NAMES: [(&str, &str); 8] = [
     ("SKIP_IMAGE_PULL", "pool.skip_image_pull"),
     ("LAZY_IMAGE_PULL", "pool.lazy_image_pull"),
 ];
-
-/// Values given by flags.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Overrides(Vec<(String, String, String)>);
-
-impl Overrides {
-    /// Sets a key (`log.level`, `profiles.NAME.memory`, or `*.memory` for the default profile) to
-    /// a value, both as text; `flag` is named in errors. A later one wins.
-    pub fn set(&mut self, flag: &str, key: &str, value: &str) {
-        self.0.push((flag.into(), key.into(), value.into()));
-    }
-}
 
 /// A value given outside of files.
 struct Setting {

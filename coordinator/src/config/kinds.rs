@@ -16,6 +16,12 @@ use serde_json::{Value as Json, json};
 use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, time::Duration};
 use toml::{Spanned, Value, de::DeValue};
 
+// The bounds of durations are written with these.
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
 /// Most entries of a list of destinations: each may become a rule of the kernel's for each worker.
 const MAX_EGRESS_RULES: usize = 256;
 

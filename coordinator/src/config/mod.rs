@@ -13,15 +13,16 @@ mod section;
 mod sections;
 #[cfg(test)]
 mod seed_tests;
+mod sources;
 mod values;
 mod words;
 
-pub use environment::Overrides;
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use sections::{
     ApiConfig, AttachConfig, Config, DashboardConfig, Defaults, EngineConfig, LogConfig,
     PoolConfig, Profile, TcpConfig, WorkspaceConfig,
 };
+pub use sources::{Overrides, Sources};
 pub use values::{DetachKeysError, parse_detach_keys};
 pub use words::{LogFormat, Network, Notifications, Rehome, SORTS, SecurityProfile, ThemeChoice};
 
@@ -30,7 +31,6 @@ use key::{At, Shown};
 use layers::{Layer, Layers};
 use section::Section;
 use std::{
-    collections::BTreeMap,
     io::{ErrorKind, Read},
     path::{Path, PathBuf},
 };
@@ -41,38 +41,6 @@ use toml::{
 
 /// Larger files are no configuration.
 const MAX_BYTES: u64 = 1 << 20;
-
-/// Where configuration comes from.
-#[derive(Debug, Clone, Default)]
-pub struct Sources {
-    /// `podbay.toml`; must be there when it is given.
-    pub file: Option<PathBuf>,
-    /// The folder of `NAME.toml` profiles; need not be there.
-    pub profiles_dir: Option<PathBuf>,
-    /// The environment.
-    pub env: BTreeMap<String, String>,
-    /// Flags.
-    pub flags: Overrides,
-}
-
-impl Sources {
-    /// Where a coordinator with this state folder looks: the named file, or `config/podbay.toml`
-    /// where there is one; `profiles/`; the process's environment.
-    #[must_use]
-    pub fn of_state(state: &Path, file: Option<PathBuf>) -> Self {
-        let named = file.or_else(|| std::env::var_os("PODBAY_CONFIG").map(PathBuf::from));
-        let usual = state.join("config/podbay.toml");
-        let variables = std::env::vars_os();
-        Self {
-            file: named.or_else(|| usual.exists().then_some(usual)),
-            profiles_dir: Some(state.join("profiles")),
-            env: variables
-                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-                .collect(),
-            flags: Overrides::default(),
-        }
-    }
-}
 
 /// Checks one file alone, with the defaults for all that it does not say.
 ///
