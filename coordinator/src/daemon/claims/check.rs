@@ -2,7 +2,7 @@
 
 use crate::daemon::{
     Daemon,
-    claims::resolve::{Resolved, configured},
+    claims::{resolve::configured, resolved::Resolved},
 };
 use crate::{
     config::Profile,

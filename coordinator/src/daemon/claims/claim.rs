@@ -2,7 +2,12 @@
 
 use crate::daemon::{
     Daemon,
-    claims::{name_generator, resolve::Resolved, start_session::Placed},
+    claims::{
+        name_generator,
+        placed::Placed,
+        resolved::Resolved,
+        waiting::{Verdict, Waiting},
+    },
     detached, random_id,
 };
 use crate::{
@@ -13,22 +18,6 @@ use crate::{
 use podbay_protocol::AttachMode;
 use std::sync::Arc;
 use tokio::{sync::mpsc, time::Instant};
-
-/// What a claim hears from the fleet. A worker at fault is followed by another assignment.
-#[derive(Debug)]
-pub(in crate::daemon) enum Verdict {
-    Assigned { worker: WorkerId, warm: bool },
-    Rejected(ApiError),
-}
-
-/// A claim that waits.
-#[derive(Debug)]
-pub(in crate::daemon) struct Waiting {
-    pub resolved: Arc<Resolved>,
-    /// The name it is to have, given or made up.
-    pub name: WorkerName,
-    pub verdict: mpsc::Sender<Verdict>,
-}
 
 /// Forgets the claim when its client goes away.
 struct Cancel {

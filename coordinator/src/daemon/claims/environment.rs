@@ -5,7 +5,7 @@
 //! image's `PORT` or `HOME` is about another world and never wins.
 
 use crate::daemon::{
-    Daemon, claims::resolve::Resolved, helpers::netguard, workers::record::Record,
+    Daemon, claims::resolved::Resolved, helpers::netguard, workers::record::Record,
 };
 use crate::{
     model::{Egress, WorkerId, WorkerName},

@@ -1,92 +1,24 @@
 //! From what a client asked for to what will be done; every check that needs no worker.
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, claims::resolved::Resolved};
 use crate::{
     config::{Config, Profile},
     egress::FIRST_UID,
     model::{
-        HostPath, Isolation, Limits, MAX_DURATION_S, VARIABLE_RULE, WorkerId, WorkerName,
-        is_variable_name, parse_bytes, parse_cpus, parse_pids,
+        HostPath, Isolation, Limits, MAX_DURATION_S, VARIABLE_RULE, WorkerName, is_variable_name,
+        parse_bytes, parse_cpus, parse_pids,
     },
-    runtime::{ProjectMount, allows_root},
-    store::ClaimRecord,
-    wire::{ApiError, ErrorKind, HotMounts, LimitsRequest, SpawnRequest, WhenEmpty},
+    runtime::allows_root,
+    wire::{ApiError, ErrorKind, HotMounts, LimitsRequest, SpawnRequest},
 };
-use podbay_protocol::{MAX_SECRET, SHORTEST_REDACTED, Secret, SessionIo};
-use std::{collections::BTreeMap, sync::Arc};
+use podbay_protocol::{MAX_SECRET, SHORTEST_REDACTED, Secret};
+use std::collections::BTreeMap;
 
 /// Secrets of one session.
 const MOST_SECRETS: usize = 64;
 /// Bytes of one argument, or of one variable with its name: `MAX_ARG_STRLEN` less the NUL byte
 /// (execve(2)).
 const MAX_STRING: usize = 128 * 1024 - 1;
-
-/// A spawn request, checked and completed.
-#[derive(Debug, Clone)]
-pub(in crate::daemon) struct Resolved {
-    pub profile: Arc<str>,
-    pub name: Option<WorkerName>,
-    pub project: Option<HostPath>,
-    pub isolation: Isolation,
-    pub limits: Limits,
-    /// The request's own.
-    pub env: BTreeMap<String, String>,
-    pub secrets: BTreeMap<String, Secret>,
-    pub argv: Vec<String>,
-    pub io: SessionIo,
-    pub remove: bool,
-    pub timeout_s: Option<u64>,
-    pub when_empty: WhenEmpty,
-    pub root: bool,
-    /// Why it cannot go into a warm worker, when it cannot.
-    pub force_cold: Option<String>,
-    /// The request itself brought environment variables.
-    pub env_given: bool,
-    /// How often this was started before, and what the user should know of that.
-    pub restarts: u32,
-    pub note: Option<String>,
-}
-
-impl Resolved {
-    /// The claim's record as far as the request says; the rest is the worker's and the mounter's.
-    pub fn record(&self, id: WorkerId, name: WorkerName, session: String) -> ClaimRecord {
-        ClaimRecord {
-            id,
-            name,
-            profile: self.profile.to_string(),
-            image: String::new(),
-            session,
-            project: self.project.clone(),
-            project_dev: 0,
-            project_ino: 0,
-            isolation: self.isolation,
-            hot: false,
-            warm_start: false,
-            created_ms: 0,
-            claimed_ns: 0,
-            argv: self.argv.clone(),
-            limits: self.limits,
-            uid: 0,
-            gid: 0,
-            remove: self.remove,
-            io: Some(self.io),
-            timeout_s: self.timeout_s,
-            env_given: self.env_given,
-            restarts: self.restarts,
-            note: self.note.clone(),
-            moving: false,
-            earlier: Vec::new(),
-            unproven: None,
-        }
-    }
-
-    /// The project where the engine itself mounts it: it cannot go into a warm worker.
-    pub fn engine_project(&self) -> Option<ProjectMount> {
-        self.force_cold.as_ref()?;
-        let source = self.project.as_ref()?.as_path().to_str()?.to_owned();
-        Some(ProjectMount { source })
-    }
-}
 
 fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::new(ErrorKind::Invalid, message)
@@ -131,7 +63,7 @@ fn resolve(config: &Config, hot: &HotMounts, request: SpawnRequest) -> Result<Re
     let (project, isolation) = place(request.project, request.isolation, profile)?;
     let force_cold = fallback(project.as_ref(), isolation, hot)?;
     if request.root && !allows_root(profile.security) {
-        return Err(crate::daemon::claims::start_session::no_root());
+        return Err(no_root());
     }
     let limits = limits(&request.limits, profile.limits)?;
     check_timeout(request.timeout_s)?;
@@ -169,6 +101,14 @@ pub(in crate::daemon) fn configured<'a>(
         let message = format!("the profile {name:?} is gone from the configuration");
         ApiError::new(ErrorKind::NotFound, message)
     })
+}
+
+/// Root is refused where `/proc` has nothing hidden.
+pub(in crate::daemon) fn no_root() -> ApiError {
+    let message = "the security profile nested-sandbox has no root sessions: nothing of /proc is \
+                   hidden there";
+    ApiError::new(ErrorKind::Refused, message)
+        .hint("leave --root out, or use a profile with security = \"strict\" or \"build\"")
 }
 
 fn no_profile(config: &Config, name: &str) -> ApiError {

@@ -5,9 +5,12 @@
 
 use crate::daemon::{
     Daemon,
-    claims::start_session::Fault,
+    claims::placed::Fault,
     random_id,
-    sessions::attach::{AGENT_DEADLINE, Attached, STREAM_DEADLINE, agent_error},
+    sessions::{
+        attach::{AGENT_DEADLINE, STREAM_DEADLINE, agent_error},
+        attached::Attached,
+    },
 };
 use crate::{
     agent::{AgentHandle, AgentRequestError},

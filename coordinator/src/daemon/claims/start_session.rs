@@ -4,7 +4,15 @@
 //! exec. The record on disk, the rename and the limits follow beside it.
 
 use crate::daemon::{
-    Daemon, claims::resolve::Resolved, helpers::netguard, random_id, sessions::attach::Attached,
+    Daemon,
+    claims::{
+        placed::{Fault, Placed},
+        resolve::no_root,
+        resolved::Resolved,
+    },
+    helpers::netguard,
+    random_id,
+    sessions::attached::Attached,
     unix_ns,
 };
 use crate::{
@@ -18,49 +26,6 @@ use crate::{
 use podbay_protocol::{AttachMode, Reply, SHORTEST_REDACTED, ToAgentBody};
 use std::sync::Arc;
 use tokio::time::Instant;
-
-/// A worker that runs the command.
-#[derive(Debug)]
-pub struct Placed {
-    /// The answer for the client.
-    pub response: SpawnResponse,
-    /// The first client's stream, when one was asked for.
-    pub attached: Option<Attached>,
-}
-
-/// Why a worker does not run the command.
-#[derive(Debug)]
-pub(in crate::daemon) struct Fault {
-    pub error: ApiError,
-    /// What that means for the claim and the worker.
-    pub whose: PlaceFault,
-}
-
-impl Fault {
-    /// The default: the claim fails, and nothing of it is in the worker.
-    pub(in crate::daemon) fn request(error: ApiError) -> Self {
-        Self {
-            error,
-            whose: PlaceFault::Request,
-        }
-    }
-
-    /// The claim fails, and something of it may be in the worker.
-    pub(in crate::daemon) fn tainted(error: ApiError) -> Self {
-        Self {
-            error,
-            whose: PlaceFault::Tainted,
-        }
-    }
-
-    /// Only where nothing was sent to the worker's agent: another worker serves the claim.
-    pub(in crate::daemon) fn worker(message: impl Into<String>) -> Self {
-        Self {
-            error: ApiError::new(ErrorKind::Internal, message),
-            whose: PlaceFault::Worker,
-        }
-    }
-}
 
 impl Daemon {
     #[expect(clippy::too_many_arguments, reason = "the claim's parts, used once")]
@@ -372,14 +337,6 @@ impl Daemon {
         self.name_container(&record.id).await;
         worker_agent::failpoint!("claim.named");
     }
-}
-
-/// Root is refused where `/proc` has nothing hidden.
-pub(in crate::daemon) fn no_root() -> ApiError {
-    let message = "the security profile nested-sandbox has no root sessions: nothing of /proc is \
-                   hidden there";
-    ApiError::new(ErrorKind::Refused, message)
-        .hint("leave --root out, or use a profile with security = \"strict\" or \"build\"")
 }
 
 fn micros(since: Instant) -> u64 {

@@ -5,15 +5,9 @@
 //! coordinator's own root is on that disk, so it can look for itself. On the state volume are the
 //! homes, changes and recordings of all workers; what is left there is told before nothing is.
 
-use crate::daemon::{Daemon, blocking};
-use crate::{
-    fleet::{Event, Space},
-    store::StateDir,
-};
-use std::{path::Path, sync::Arc, time::Duration};
+use crate::{fleet::Space, store::StateDir};
+use std::path::Path;
 
-/// How often they are looked at.
-const INTERVAL: Duration = Duration::from_secs(2);
 /// With less than this free, in bytes, making a container is likely to fail: its folders, its log,
 /// and the state that the engine keeps of it. An ext4 that is full still says 16 MiB: it keeps 4,096
 /// clusters for itself (`/sys/fs/ext4/*/reserved_clusters`), also from root.
@@ -25,7 +19,7 @@ const MIN_ENGINE_INODES: u64 = 256;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::daemon) struct Disks {
     /// The engine's is full.
-    engine: Option<String>,
+    pub(super) engine: Option<String>,
     /// The state volume is nearly full.
     state: Option<String>,
 }
@@ -37,28 +31,8 @@ impl Disks {
     }
 }
 
-impl Daemon {
-    /// Keeps what is known of the disks, and tells the fleet when the engine's becomes full and
-    /// when it no longer is.
-    pub(in crate::daemon) async fn keep_disks(self: Arc<Self>) {
-        loop {
-            let state_dir = self.state_dir.clone();
-            // A disk that hangs must not hold anything else up.
-            match blocking(move || look(Path::new("/"), &state_dir)).await {
-                Ok(now) => {
-                    let before = std::mem::replace(&mut self.lock().disks, now.clone());
-                    if before.engine.is_some() != now.engine.is_some() {
-                        self.feed(Event::EngineDisk(now.engine));
-                    }
-                }
-                Err(error) => tracing::debug!(%error, "the disks cannot be looked at"),
-            }
-            tokio::time::sleep(INTERVAL).await;
-        }
-    }
-}
-
-fn look(root: &Path, state: &StateDir) -> std::io::Result<Disks> {
+/// Looks at both. Blocks, where a disk hangs.
+pub(super) fn look(root: &Path, state: &StateDir) -> std::io::Result<Disks> {
     let engine = rustix::fs::statvfs(root)?;
     let volume = rustix::fs::statvfs(state.path())?;
     let bytes = |blocks: u64, size: u64| blocks.saturating_mul(size);

@@ -1,26 +1,18 @@
-//! How much copy-on-write workers changed, counted beside everything else.
+//! When copy-on-write workers' changes are to be counted.
 //!
 //! A count is wanted when a session rests or ends and after a review, and now and then while it
-//! works. One is made at a time, and the next of the same worker only after ten times as long as
-//! the last one took, so that a large tree never keeps the machine busy. Must never be on a
-//! claim's path.
+//! works. The next one of the same worker is only made after ten times as long as the last one took,
+//! so that a large tree never keeps the machine busy.
 
-use crate::daemon::Daemon;
-use crate::{
-    model::WorkerId,
-    wire::ChangeCount,
-    workspace::{MounterError, MounterErrorKind, ReviewTarget},
-};
-use podbay_protocol::ActivityState;
+use crate::model::WorkerId;
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
 
 /// More entries than this are not counted.
-const MAX_ENTRIES: u64 = 20_000;
+pub(super) const MAX_ENTRIES: u64 = 20_000;
 /// How often a worker that works is counted.
 const WHILE_WORKING: Duration = Duration::from_secs(15);
 /// The shortest pause between two counts of one worker.
@@ -48,7 +40,7 @@ impl Counts {
     }
 
     /// How long this worker's count has to wait; `None` when nobody wants one.
-    fn wait(&self, id: &WorkerId, working: bool, now: Instant) -> Option<Duration> {
+    pub(super) fn wait(&self, id: &WorkerId, working: bool, now: Instant) -> Option<Duration> {
         let left = |(at, pause): (Instant, Duration)| {
             pause.saturating_sub(now.saturating_duration_since(at))
         };
@@ -62,14 +54,14 @@ impl Counts {
         working.then_some(regular)
     }
 
-    fn counted(&mut self, id: &WorkerId, took: Duration, now: Instant) {
+    pub(super) fn counted(&mut self, id: &WorkerId, took: Duration, now: Instant) {
         self.wanted.remove(id);
         self.failures.remove(id);
         let pause = took.saturating_mul(REST).max(SHORTEST_PAUSE);
         self.last.insert(id.clone(), (now, pause));
     }
 
-    fn failed(&mut self, id: &WorkerId, now: Instant) {
+    pub(super) fn failed(&mut self, id: &WorkerId, now: Instant) {
         let failures = self.failures.entry(id.clone()).or_default();
         let pause = AFTER_FAILURE.saturating_mul(1 << (*failures).min(7));
         *failures = failures.saturating_add(1);
@@ -77,148 +69,20 @@ impl Counts {
     }
 
     /// There was no room for it: that says nothing of the worker.
-    fn put_off(&mut self, id: &WorkerId, now: Instant) {
+    pub(super) fn put_off(&mut self, id: &WorkerId, now: Instant) {
         self.last.insert(id.clone(), (now, AFTER_FAILURE));
     }
-}
 
-impl Daemon {
-    /// Asks for a count soon.
-    pub(in crate::daemon) fn want_count(&self, id: &WorkerId) {
-        self.lock().counts.want(id.clone());
-        self.counting.notify_one();
+    /// Whether this worker's last count failed.
+    pub(super) fn has_failed(&self, id: &WorkerId) -> bool {
+        self.failures.contains_key(id)
     }
 
-    /// Counts whatever is to be counted until the coordinator stops.
-    pub(in crate::daemon) async fn keep_counts(self: Arc<Self>) {
-        loop {
-            let (due, wait) = self.due_counts();
-            for (id, target) in &due {
-                self.count(id, target).await;
-            }
-            if !due.is_empty() {
-                continue;
-            }
-            match wait {
-                Some(wait) => tokio::select! {
-                    biased;
-                    () = tokio::time::sleep(wait) => {}
-                    () = self.counting.notified() => {}
-                },
-                None => self.counting.notified().await,
-            }
-        }
-    }
-
-    /// Who is to be counted now, and else how long to wait; `None` until somebody asks.
-    fn due_counts(&self) -> (Vec<(WorkerId, ReviewTarget)>, Option<Duration>) {
-        let now = Instant::now();
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        let live = state.records.values().filter(|r| !r.underway.removes());
-        let live = live.filter_map(|record| {
-            let working = record.session.exit.is_none()
-                && record
-                    .session
-                    .activity
-                    .as_ref()
-                    .is_some_and(|a| a.state == ActivityState::Working);
-            Some((
-                record.id.clone(),
-                self.target(record.claim.as_ref()?)?,
-                working,
-            ))
-        });
-        let finished = state.finished.values();
-        let finished =
-            finished.filter_map(|f| Some((f.claim.id.clone(), self.target(&f.claim)?, false)));
-        let all: Vec<_> = live.chain(finished).collect();
-        let known: BTreeSet<&WorkerId> = all.iter().map(|(id, ..)| id).collect();
-        state.counts.wanted.retain(|id| known.contains(id));
-        state.counts.last.retain(|id, _| known.contains(id));
-        state.counts.failures.retain(|id, _| known.contains(id));
-        let mut due = Vec::new();
-        let mut next: Option<Duration> = None;
-        for (id, target, working) in all {
-            match state.counts.wait(&id, working, now) {
-                Some(Duration::ZERO) => due.push((id, target)),
-                Some(wait) => next = Some(next.map_or(wait, |next| next.min(wait))),
-                None => {}
-            }
-        }
-        (due, next)
-    }
-
-    async fn count(self: &Arc<Self>, id: &WorkerId, target: &ReviewTarget) {
-        let began = Instant::now();
-        match self
-            .outside
-            .mounter
-            .count(target.clone(), MAX_ENTRIES)
-            .await
-        {
-            Ok(count) => {
-                let now = Instant::now();
-                self.lock().counts.counted(id, now - began, now);
-                self.note_count(id, count).await;
-            }
-            Err(error) => {
-                tracing::debug!(worker = %id, %error, "changes are not counted");
-                self.not_counted(id, &error);
-            }
-        }
-    }
-
-    fn not_counted(&self, id: &WorkerId, error: &MounterError) {
-        let counts = &mut self.lock().counts;
-        match error.kind {
-            MounterErrorKind::Busy => counts.put_off(id, Instant::now()),
-            _ => counts.failed(id, Instant::now()),
-        }
-    }
-
-    /// One count now, for a worker that ends; `None` when it cannot be counted, or could not be
-    /// a moment ago.
-    pub(in crate::daemon) async fn counted(
-        &self,
-        id: &WorkerId,
-        target: ReviewTarget,
-    ) -> Option<ChangeCount> {
-        if self.lock().counts.failures.contains_key(id) {
-            return None;
-        }
-        match self.outside.mounter.count(target, MAX_ENTRIES).await {
-            Ok(count) => count,
-            Err(error) => {
-                tracing::debug!(worker = %id, %error, "changes are not counted");
-                self.not_counted(id, &error);
-                None
-            }
-        }
-    }
-
-    async fn note_count(self: &Arc<Self>, id: &WorkerId, count: Option<ChangeCount>) {
-        let (news, finished) = {
-            let mut state = self.lock();
-            if let Some(record) = state.records.get_mut(id) {
-                let news = std::mem::replace(&mut record.changes, count) != count;
-                (news, false)
-            } else if let Some(finished) = state.finished.get_mut(id) {
-                let news = std::mem::replace(&mut finished.changes, count) != count;
-                (news, true)
-            } else {
-                (false, false)
-            }
-        };
-        if news
-            && finished
-            && let Err(error) = self.keep_changed(id).await
-        {
-            tracing::warn!(worker = %id, %error, "the count of its changes is not on disk");
-        }
-        if news {
-            self.tell_worker(id);
-        }
+    /// Forgets all but these workers.
+    pub(super) fn keep(&mut self, known: &BTreeSet<&WorkerId>) {
+        self.wanted.retain(|id| known.contains(id));
+        self.last.retain(|id, _| known.contains(id));
+        self.failures.retain(|id, _| known.contains(id));
     }
 }
 

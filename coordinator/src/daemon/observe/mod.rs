@@ -4,8 +4,10 @@
 //! on the word of one worker for another.
 
 pub(in crate::daemon) mod agent_events;
+pub(in crate::daemon) mod announce;
 pub(in crate::daemon) mod bus;
 pub(in crate::daemon) mod change_counts;
+pub(in crate::daemon) mod counting;
 pub(in crate::daemon) mod logging;
 pub(in crate::daemon) mod meters;
 pub(in crate::daemon) mod ports;

@@ -1,6 +1,7 @@
 //! What the kernel says of this machine.
 
-use crate::{daemon::observe::ports, wire::ListeningPort};
+use super::listening::listening;
+use crate::wire::ListeningPort;
 use std::{
     collections::{BTreeSet, HashMap},
     fmt::Debug,
@@ -19,6 +20,6 @@ pub(in crate::daemon) struct ThisHost;
 
 impl Host for ThisHost {
     fn listening(&self) -> io::Result<HashMap<u32, BTreeSet<ListeningPort>>> {
-        ports::listening()
+        listening()
     }
 }

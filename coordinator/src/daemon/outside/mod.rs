@@ -5,6 +5,7 @@
 
 mod calls;
 mod host;
+mod listening;
 mod store;
 
 pub(in crate::daemon) use calls::{Engine, Guard, Mounter};

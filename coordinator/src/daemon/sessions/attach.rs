@@ -7,18 +7,19 @@ use crate::daemon::{
         resolve,
     },
     detached, random_id,
+    sessions::attached::{Attached, SessionEnd},
     workers::record::Record,
 };
 use crate::{
-    agent::{AgentHandle, AgentRequestError, RawStream},
+    agent::{AgentHandle, AgentRequestError},
     model::WorkerId,
     runtime::allows_root,
     wire::{ApiError, AttachQuery, ErrorKind, ExecRequest, ExecResponse, ScreenView},
 };
 use podbay_protocol::{
-    Attach, AttachMode, ExitStatus, Reply, SessionIo, Size, StartSession, ToAgentBody, paths,
+    Attach, AttachMode, Reply, SessionIo, Size, StartSession, ToAgentBody, paths,
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// An agent's answer to what needs no program to be started.
@@ -28,72 +29,8 @@ const REDIAL: Duration = Duration::from_secs(3);
 const REDIAL_STEP: Duration = Duration::from_millis(20);
 /// The agent dials a stream that it said it would.
 pub(in crate::daemon) const STREAM_DEADLINE: Duration = Duration::from_secs(5);
-/// An exec whose client does not attach is forgotten after this.
-const EXEC_DEADLINE: Duration = Duration::from_secs(10);
-/// Exec sessions that wait for their client.
-const EXECS: usize = 256;
 /// From the end of a stream to the word on how the session ended.
 const EXIT_DEADLINE: Duration = Duration::from_secs(5);
-
-/// A client's streams on a session.
-#[derive(Debug)]
-pub struct Attached {
-    /// The worker.
-    pub worker: WorkerId,
-    /// The session.
-    pub session: String,
-    /// The stream's one-time id, which names the client to the agent.
-    pub stream: String,
-    /// Whether its input is heard.
-    pub writer: bool,
-    /// It was asked for to watch only, and is noted so: nothing of the client reaches the session.
-    pub read_only: bool,
-    /// Input and output (stdout on pipes).
-    pub out: RawStream,
-    /// Stderr, on pipes.
-    pub err: Option<RawStream>,
-}
-
-impl Attached {
-    pub(in crate::daemon) fn new(
-        worker: WorkerId,
-        session: String,
-        stream: String,
-        writer: bool,
-        out: RawStream,
-        err: Option<RawStream>,
-    ) -> Self {
-        Self {
-            worker,
-            session,
-            stream,
-            writer,
-            read_only: false,
-            out,
-            err,
-        }
-    }
-}
-
-/// How a session ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SessionEnd {
-    /// The program ended.
-    Exited {
-        /// How.
-        status: ExitStatus,
-        /// Whether the OOM killer struck.
-        oom: bool,
-    },
-    /// The stream ended and the session goes on: attach again.
-    StillRunning,
-    /// The worker is gone.
-    Gone(String),
-}
-
-/// Exec sessions that wait for their client.
-#[derive(Debug, Default)]
-pub(in crate::daemon) struct PendingExecs(HashMap<String, (WorkerId, ExecRequest, Instant)>);
 
 impl Daemon {
     pub(in crate::daemon) fn agent(&self, worker: &WorkerId) -> Result<AgentHandle, ApiError> {
@@ -249,19 +186,11 @@ impl Daemon {
         resolve::check_env(&request.env)?;
         let security = self.lock().records.get(&worker).and_then(|r| r.security);
         if request.root && !security.is_none_or(allows_root) {
-            return Err(crate::daemon::claims::start_session::no_root());
+            return Err(resolve::no_root());
         }
         let session = format!("x-{}", random_id()?);
         let mut state = self.lock();
-        let execs = &mut state.execs.0;
-        execs.retain(|_, (_, _, since)| since.elapsed() < EXEC_DEADLINE);
-        if execs.len() >= EXECS {
-            return Err(ApiError::new(
-                ErrorKind::Exhausted,
-                "too many execs wait for their client",
-            ));
-        }
-        execs.insert(session.clone(), (worker, request, Instant::now()));
+        state.execs.add(session.clone(), worker, request)?;
         Ok(ExecResponse { session })
     }
 
@@ -273,14 +202,10 @@ impl Daemon {
     ) -> Result<Attached, ApiError> {
         let (request, claim) = {
             let mut state = self.lock();
-            let pending = state
-                .execs
-                .0
-                .remove(&session)
-                .filter(|(owner, ..)| *owner == worker);
+            let pending = state.execs.take(&session, &worker);
             let claim = state.records.get(&worker).and_then(|r| r.claim.clone());
             match (pending, claim) {
-                (Some((_, request, _)), Some(claim)) => (request, claim),
+                (Some(request), Some(claim)) => (request, claim),
                 _ => {
                     return Err(ApiError::new(
                         ErrorKind::NotFound,

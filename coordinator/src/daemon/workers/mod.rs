@@ -6,6 +6,7 @@
 pub(in crate::daemon) mod adopt;
 pub(in crate::daemon) mod create;
 pub(in crate::daemon) mod describe;
+pub(in crate::daemon) mod parts;
 pub(in crate::daemon) mod pools;
 pub(in crate::daemon) mod record;
 pub(in crate::daemon) mod record_sync;

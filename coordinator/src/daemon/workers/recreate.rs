@@ -12,7 +12,8 @@ use crate::daemon::{
     claims::{
         check::same_folder,
         environment::{Variables, renewed},
-        resolve::{Resolved, configured},
+        resolve::configured,
+        resolved::Resolved,
         start_request::Found,
     },
     random_id,
@@ -36,8 +37,6 @@ use tokio::time::Instant;
 const ORIGIN_DEADLINE: Duration = Duration::from_secs(2);
 /// How often a new container's agent is looked for.
 const CALL_STEP: Duration = Duration::from_millis(10);
-/// Containers that are recreated at a time: the engine has other work.
-pub(in crate::daemon) const MAX_RECREATIONS: usize = 4;
 /// Between the tries of `rehome = "auto"`, the first included; then a person is asked.
 const TRIES: [Duration; 3] = [
     Duration::ZERO,

@@ -7,24 +7,13 @@ use crate::daemon::{Daemon, blocking};
 use crate::{
     config::{Network, Profile, SecurityProfile},
     model::{Limits, WorkerId},
-    runtime::{Accounts, ProjectMount, Seccomp, SeccompError, WorkerSpec},
+    runtime::{ProjectMount, Seccomp, WorkerSpec},
 };
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
-
-/// What was read for containers to be made of.
-#[derive(Debug, Default)]
-pub(in crate::daemon) struct Parts {
-    /// By security profile, as last read.
-    seccomp: HashMap<SecurityProfile, Result<Seccomp, SeccompError>>,
-    /// By image id.
-    accounts: HashMap<String, Arc<Accounts>>,
-    /// Whoever makes the workers' network or reads account files takes turns.
-    turn: Arc<tokio::sync::Mutex<()>>,
-}
 
 impl Daemon {
     /// Reads the seccomp lists; they may have been changed.

@@ -1,0 +1,50 @@
+//! What comes of a claim in a worker: the command runs there, or why it does not.
+
+use crate::{
+    daemon::sessions::attached::Attached,
+    fleet::PlaceFault,
+    wire::{ApiError, ErrorKind, SpawnResponse},
+};
+
+/// A worker that runs the command.
+#[derive(Debug)]
+pub struct Placed {
+    /// The answer for the client.
+    pub response: SpawnResponse,
+    /// The first client's stream, when one was asked for.
+    pub attached: Option<Attached>,
+}
+
+/// Why a worker does not run the command.
+#[derive(Debug)]
+pub(in crate::daemon) struct Fault {
+    pub error: ApiError,
+    /// What that means for the claim and the worker.
+    pub whose: PlaceFault,
+}
+
+impl Fault {
+    /// The default: the claim fails, and nothing of it is in the worker.
+    pub(in crate::daemon) fn request(error: ApiError) -> Self {
+        Self {
+            error,
+            whose: PlaceFault::Request,
+        }
+    }
+
+    /// The claim fails, and something of it may be in the worker.
+    pub(in crate::daemon) fn tainted(error: ApiError) -> Self {
+        Self {
+            error,
+            whose: PlaceFault::Tainted,
+        }
+    }
+
+    /// Only where nothing was sent to the worker's agent: another worker serves the claim.
+    pub(in crate::daemon) fn worker(message: impl Into<String>) -> Self {
+        Self {
+            error: ApiError::new(ErrorKind::Internal, message),
+            whose: PlaceFault::Worker,
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! What was read for containers to be made of: seccomp lists and account files.
+
+use crate::{
+    config::SecurityProfile,
+    runtime::{Accounts, Seccomp, SeccompError},
+};
+use std::{collections::HashMap, sync::Arc};
+
+/// What was read for containers to be made of.
+#[derive(Debug, Default)]
+pub(in crate::daemon) struct Parts {
+    /// By security profile, as last read.
+    pub(super) seccomp: HashMap<SecurityProfile, Result<Seccomp, SeccompError>>,
+    /// By image id.
+    pub(super) accounts: HashMap<String, Arc<Accounts>>,
+    /// Whoever makes the workers' network or reads account files takes turns.
+    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
+}
