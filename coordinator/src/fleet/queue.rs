@@ -5,6 +5,7 @@
 //! daemon says that the claim failed and left nothing in it.
 
 use super::Fleet;
+use super::claim::{Claim, Phase};
 use super::event::{Action, ClaimId, ClaimSpec, Millis, PlaceFault, RejectReason, RemoveCause};
 use super::worker::{Container, WorkerEntry};
 use crate::model::{WorkerId, WorkerName, WorkerState};
@@ -13,48 +14,6 @@ use std::collections::BTreeSet;
 
 /// A claim is given to at most so many workers.
 const MOST_TRIES: u32 = 3;
-
-/// One claim that is not answered yet.
-#[derive(Debug, Clone)]
-pub(super) struct Claim {
-    pub(super) spec: ClaimSpec,
-    pub(super) phase: Phase,
-    /// Whether it was a hit or a miss is counted.
-    counted: bool,
-    /// `Assign`s so far.
-    tries: u32,
-    /// What made the last worker fail.
-    trouble: Option<String>,
-    /// The claimant went away while its session was being started.
-    cancelled: bool,
-}
-
-/// Where a claim is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// It has no worker.
-    Waiting,
-    /// A worker is being made for it.
-    Cold(WorkerId),
-    /// `Assign` is issued.
-    Assigned(WorkerId),
-}
-
-impl Claim {
-    /// It does not wait for the pool.
-    fn goes_cold(&self) -> bool {
-        match self.spec.when_empty {
-            WhenEmpty::Cold => true,
-            WhenEmpty::Queue => self.spec.force_cold.is_some(),
-            WhenEmpty::Fail => false,
-        }
-    }
-
-    /// It waits for the pool.
-    pub(super) fn queues(&self) -> bool {
-        self.phase == Phase::Waiting && !self.goes_cold()
-    }
-}
 
 impl Fleet {
     pub(super) fn claim(&mut self, spec: ClaimSpec) {

@@ -5,7 +5,7 @@
 //! for after the worker's end shows no container of it: the engine may report a removal that is
 //! still under way, or a creation that failed and yet left something.
 
-use super::{Fleet, event::Millis};
+use super::event::Millis;
 use crate::model::{FIRST_UID, UIDS, WorkerId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,23 +48,17 @@ impl Uids {
             .retain(|worker, (_, at)| *at >= asked_at || shown(worker));
     }
 
+    /// The lowest uid that none of these has, and no other either.
+    pub(super) fn free(&self, workers: impl Iterator<Item = u32>) -> Option<u32> {
+        let taken: BTreeSet<u32> = workers
+            .chain(self.reserved.values().copied())
+            .chain(self.retired.values().map(|(uid, _)| *uid))
+            .collect();
+        (FIRST_UID..FIRST_UID + UIDS).find(|uid| !taken.contains(uid))
+    }
+
     /// Whether it is known what a former coordinator left.
     pub(super) fn known(&self) -> bool {
         self.known
-    }
-}
-
-impl Fleet {
-    /// The lowest uid that nothing has.
-    #[must_use]
-    pub fn free_uid(&self) -> Option<u32> {
-        let taken: BTreeSet<u32> = self
-            .workers
-            .values()
-            .map(|w| w.uid)
-            .chain(self.uids.reserved.values().copied())
-            .chain(self.uids.retired.values().map(|(uid, _)| *uid))
-            .collect();
-        (FIRST_UID..FIRST_UID + UIDS).find(|uid| !taken.contains(uid))
     }
 }

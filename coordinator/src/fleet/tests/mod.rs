@@ -7,6 +7,7 @@ mod survival;
 mod world;
 
 use super::*;
+use crate::model::{WorkerId, WorkerName, WorkerState};
 use crate::wire::WhenEmpty;
 
 /// A fleet with an engine that does what it is told when the test says so.
