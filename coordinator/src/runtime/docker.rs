@@ -1,7 +1,7 @@
 //! Engine calls through bollard, each with a deadline.
 
 use super::{
-    HostFolders, Own, RuntimeError, WorkerSpec,
+    HostFolders, RuntimeError, WorkerSpec,
     container::{cpus, labels, saturate},
 };
 use crate::model::Limits;
@@ -9,7 +9,7 @@ use bollard::{
     errors::Error as Bollard,
     models::{
         ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum, ContainerUpdateBody,
-        EventMessage, MountPoint,
+        EventMessage,
     },
     query_parameters::{
         CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions,
@@ -210,40 +210,6 @@ impl Docker {
             .call("asking for the data root", self.api.info())
             .await?;
         Ok(info.docker_root_dir.map(PathBuf::from))
-    }
-
-    pub(super) async fn inspect_own(&self, id: &str, state: &Path) -> Result<Own, RuntimeError> {
-        const DOING: &str = "inspecting the own container";
-        let call = self
-            .api
-            .inspect_container(id, None::<InspectContainerOptions>);
-        let found = self.call(DOING, call).await?;
-        let mounts = found.mounts.unwrap_or_default();
-        let mounted_at = |path: &Path| {
-            let there = |m: &&MountPoint| m.destination.as_deref().map(Path::new) == Some(path);
-            let source = mounts.iter().find(there)?.source.clone()?;
-            Some(PathBuf::from(source))
-        };
-        let pid = found.state.and_then(|s| s.pid).unwrap_or_default();
-        let state_on_host = mounted_at(state).ok_or_else(|| RuntimeError::Other {
-            doing: DOING,
-            message: format!(
-                "nothing is mounted at {}: start the parent with a volume or a folder there",
-                state.display()
-            ),
-        })?;
-        Ok(Own {
-            id: found.id.unwrap_or_default(),
-            name: found
-                .name
-                .unwrap_or_default()
-                .trim_start_matches('/')
-                .to_owned(),
-            image: found.image.unwrap_or_default(),
-            state_on_host,
-            engine_socket: mounted_at(self.socket()),
-            pid: i32::try_from(pid).unwrap_or_default(),
-        })
     }
 
     /// Creates and starts a worker's container. What is left of a failed try is removed.

@@ -1,6 +1,7 @@
 //! Finding the container that the coordinator itself runs in.
 
 use super::{Docker, RuntimeError};
+use bollard::{models::MountPoint, query_parameters::InspectContainerOptions};
 use std::path::{Path, PathBuf};
 
 /// What the coordinator learns of itself by inspecting its own container.
@@ -39,6 +40,42 @@ pub async fn own_container(docker: &Docker, state_dir: &Path) -> Result<Own, Run
         }
     }
     Err(last)
+}
+
+impl Docker {
+    async fn inspect_own(&self, id: &str, state: &Path) -> Result<Own, RuntimeError> {
+        const DOING: &str = "inspecting the own container";
+        let call = self
+            .api()
+            .inspect_container(id, None::<InspectContainerOptions>);
+        let found = self.call(DOING, call).await?;
+        let mounts = found.mounts.unwrap_or_default();
+        let mounted_at = |path: &Path| {
+            let there = |m: &&MountPoint| m.destination.as_deref().map(Path::new) == Some(path);
+            let source = mounts.iter().find(there)?.source.clone()?;
+            Some(PathBuf::from(source))
+        };
+        let pid = found.state.and_then(|s| s.pid).unwrap_or_default();
+        let state_on_host = mounted_at(state).ok_or_else(|| RuntimeError::Other {
+            doing: DOING,
+            message: format!(
+                "nothing is mounted at {}: start the parent with a volume or a folder there",
+                state.display()
+            ),
+        })?;
+        Ok(Own {
+            id: found.id.unwrap_or_default(),
+            name: found
+                .name
+                .unwrap_or_default()
+                .trim_start_matches('/')
+                .to_owned(),
+            image: found.image.unwrap_or_default(),
+            state_on_host,
+            engine_socket: mounted_at(self.socket()),
+            pid: i32::try_from(pid).unwrap_or_default(),
+        })
+    }
 }
 
 /// Whether the socket that is mounted at `path` was removed where it came from: a mounted file
