@@ -4,7 +4,10 @@
 //! or while the disk takes nothing, entries are counted, and the next one that is written says how
 //! many were lost.
 
-use super::audit_reader::AuditReader;
+use super::{
+    audit_files::{KEEP, MAX_ENTRY, path},
+    audit_reader::AuditReader,
+};
 use crate::wire::AuditEntry;
 use std::{
     fs::{self, File, OpenOptions},
@@ -23,10 +26,6 @@ use std::{
 const QUEUE: usize = 1024;
 /// A file is rotated before it grows over so many bytes.
 const ROTATE_AT: u64 = 8 << 20;
-/// Rotated files that are kept.
-pub(super) const KEEP: u32 = 4;
-/// Longest entry, in bytes; names and paths are bounded before they come here.
-pub(super) const MAX_ENTRY: usize = 64 << 10;
 /// After a failure the file is not tried again for so long.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -46,13 +45,6 @@ pub struct AuditLog {
 impl std::fmt::Debug for Job {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Job")
-    }
-}
-
-pub(super) fn path(folder: &Path, number: u32) -> PathBuf {
-    match number {
-        0 => folder.join("audit.jsonl"),
-        n => folder.join(format!("audit.{n}.jsonl")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reading the audit log back, the oldest entry first, in pieces of bounded size. All of it blocks.
 
 use super::{
-    audit::{KEEP, MAX_ENTRY, path},
+    audit_files::{KEEP, MAX_ENTRY, path},
     lines::{Line, Lines, Opened, Reached, open_regular},
 };
 use crate::wire::AuditEntry;

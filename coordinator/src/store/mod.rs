@@ -5,6 +5,7 @@
 //! file that does not parse is reported and passed over. Must never be on a claim's path.
 
 mod audit;
+mod audit_files;
 mod audit_reader;
 mod facts;
 mod folders;
