@@ -1,11 +1,8 @@
 //! The coordinator's side of the mounter's socket. Owns one connection, made when first needed and again
-//! when it broke, with many calls in flight, each with a deadline; `client/review` has the others. Never
+//! when it broke, with many calls in flight, each with a deadline; `review` has the others. Never
 //! repeats a call whose connection broke: a mount may have happened.
 
-mod review;
-
-pub use review::ReviewAnswer;
-
+use super::slots::Slots;
 use crate::{model::HostPath, wire::Folders};
 use podbay_mounter::{
     CheckedProject, MountRequest, Mounted, MounterCaps, MounterError, MounterErrorKind,
@@ -38,21 +35,21 @@ const MAX_ANSWER: usize = 16 << 20;
 /// Talks to the mounter. Clones share the connection.
 #[derive(Debug, Clone)]
 pub struct MounterClient {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    socket: PathBuf,
+pub(super) struct Inner {
+    pub(super) socket: PathBuf,
     /// Held while connecting, so that callers share one connection.
     connection: tokio::sync::Mutex<Option<Connection>>,
     /// Woken when the mounter was not reached.
-    missed: tokio::sync::Notify,
-    slots: review::Slots,
+    pub(super) missed: tokio::sync::Notify,
+    pub(super) slots: Slots,
 }
 
 impl Inner {
-    fn not_reached(&self, e: &std::io::Error) -> MounterError {
+    pub(super) fn not_reached(&self, e: &std::io::Error) -> MounterError {
         unreachable(format!(
             "the mounter cannot be reached at {} ({e}); is its container running?",
             self.socket.display()
@@ -102,7 +99,7 @@ impl MounterClient {
                 socket,
                 connection: tokio::sync::Mutex::new(None),
                 missed: tokio::sync::Notify::new(),
-                slots: review::Slots::default(),
+                slots: Slots::default(),
             }),
         }
     }
@@ -279,7 +276,8 @@ impl MounterClient {
     }
 }
 
-fn unexpected(answer: &MounterResponse) -> MounterError {
+/// What is no answer to what was asked.
+pub(super) fn unexpected(answer: &MounterResponse) -> MounterError {
     let text: String = format!("{answer:?}").chars().take(80).collect();
     system("asking the mounter", format!("unexpected answer {text}"))
 }

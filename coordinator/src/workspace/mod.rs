@@ -3,9 +3,12 @@
 //! helper container with the few capabilities that it needs.
 
 mod client;
+mod review;
+mod slots;
 
-pub use client::{MounterClient, ReviewAnswer};
+pub use client::MounterClient;
 pub use podbay_mounter::{
     CheckedProject, MountFacts, MountMode, MountRequest, Mounted, MounterCaps, MounterError,
     MounterErrorKind, Policy, PrepareRequest, ReviewTarget, Usage, UsageRequest,
 };
+pub use review::ReviewAnswer;

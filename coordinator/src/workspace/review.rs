@@ -1,7 +1,10 @@
 //! Reviews and removals. Owns a connection for each, closed when it is given up: the mounter then drops
 //! it from its queue, or ends it. Never keeps the text of an answer, which passes through in parts.
 
-use super::MounterClient;
+use super::{
+    client::{MounterClient, unexpected},
+    slots::MAX_REVIEWS,
+};
 use crate::{
     model::HostPath,
     wire::{
@@ -20,34 +23,14 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::OwnedSemaphorePermit,
     time::{Instant, timeout_at},
 };
 
-/// Reviews at a time, running and waiting; the next one is told that there are too many.
-const MAX_REVIEWS: usize = 16;
-/// Removals at a time; more wait here.
-const MAX_REMOVALS: usize = 4;
 /// The mounter keeps the deadline, and says so; it is waited for a little longer.
 const GRACE: Duration = Duration::from_secs(5);
 /// The most text of an answer that is understood here, in bytes.
 const MAX_TEXT: usize = 256 << 20;
-
-/// Bounds on the connections that one coordinator makes.
-#[derive(Debug)]
-pub(super) struct Slots {
-    reviews: Arc<Semaphore>,
-    removals: Arc<Semaphore>,
-}
-
-impl Default for Slots {
-    fn default() -> Self {
-        Self {
-            reviews: Arc::new(Semaphore::new(MAX_REVIEWS)),
-            removals: Arc::new(Semaphore::new(MAX_REMOVALS)),
-        }
-    }
-}
 
 /// One request's connection.
 #[derive(Debug)]
@@ -168,7 +151,7 @@ impl ReviewAnswer {
 fn not_text(body: MounterResponse) -> MounterError {
     match body {
         MounterResponse::Failed(e) => e,
-        other => super::unexpected(&other),
+        other => unexpected(&other),
     }
 }
 
@@ -181,7 +164,7 @@ impl MounterClient {
     pub async fn any_changes(&self, target: ReviewTarget) -> Result<bool, MounterError> {
         match self.small(MounterRequest::Any(target)).await? {
             MounterResponse::Any(any) => Ok(any),
-            other => Err(super::unexpected(&other)),
+            other => Err(unexpected(&other)),
         }
     }
 
@@ -196,7 +179,7 @@ impl MounterClient {
     ) -> Result<Option<ChangeCount>, MounterError> {
         match self.small(MounterRequest::Count { target, most }).await? {
             MounterResponse::Counted(count) => Ok(count),
-            other => Err(super::unexpected(&other)),
+            other => Err(unexpected(&other)),
         }
     }
 
@@ -208,7 +191,7 @@ impl MounterClient {
     pub async fn usage(&self, request: UsageRequest) -> Result<Usage, MounterError> {
         match self.small(MounterRequest::Usage(request)).await? {
             MounterResponse::Used(usage) => Ok(usage),
-            other => Err(super::unexpected(&other)),
+            other => Err(unexpected(&other)),
         }
     }
 
@@ -337,7 +320,7 @@ impl MounterClient {
         };
         match self.small(body).await? {
             MounterResponse::Done => Ok(()),
-            other => Err(super::unexpected(&other)),
+            other => Err(unexpected(&other)),
         }
     }
 
