@@ -1,4 +1,4 @@
-//! Rules that a tool keeps, not reviewers: import direction, file sizes, layout, forbidden texts.
+//! Rules that a tool keeps, not reviewers: import direction, import circles, file and folder sizes, layout, forbidden texts.
 //!
 //! Each rule is a function from the tracked files to what breaks it, and has tests with small bad
 //! examples beside it: a rule that cannot fail is no rule. To see the notes of the sizes, run
@@ -6,6 +6,8 @@
 
 #[path = "tidy/bounds.rs"]
 mod bounds;
+#[path = "tidy/circles.rs"]
+mod circles;
 #[path = "tidy/files.rs"]
 mod files;
 #[path = "tidy/imports.rs"]
@@ -16,6 +18,8 @@ mod layout;
 mod lex;
 #[path = "tidy/passes.rs"]
 mod passes;
+#[path = "tidy/paths.rs"]
+mod paths;
 #[path = "tidy/tree.rs"]
 mod tree;
 
@@ -40,6 +44,11 @@ fn keep(rule: &str, check: fn(&Tree) -> Vec<Finding>) {
 fn imports_point_up_the_module_order() {
     keep("import direction", imports::direction);
     keep("declared modules", imports::declared);
+}
+
+#[test]
+fn no_two_files_need_one_another() {
+    keep("import circles", circles::none);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Which module may use which, and where `unsafe` may be.
 
 use super::{
-    lex::{Kind, Token, tokens},
+    lex::{Kind, tokens},
+    paths,
     tree::{File, Finding, Tree},
 };
 
@@ -58,7 +59,7 @@ pub fn direction(tree: &Tree) -> Vec<Finding> {
         };
         let Some(own) = modules.first() else { continue };
         if let Some(place) = ORDER.iter().position(|module| module == own) {
-            for (used, line) in uses(&tokens(&file.text), modules.len()) {
+            for (used, line) in uses(&file.text, &modules) {
                 found.extend(judge(own, place, used).map(|why| Finding::at(file, line, why)));
             }
         } else {
@@ -97,96 +98,16 @@ fn judge(own: &str, place: usize, used: &str) -> Option<String> {
         .map(|(_, _, why)| format!("`{own}` uses `{used}`: {why}"))
 }
 
-/// Top-level modules named through `crate::` or `super::`, with their lines. `depth` is that of the
-/// file's own module.
-fn uses<'a>(tokens: &[Token<'a>], depth: usize) -> Vec<(&'a str, usize)> {
-    let mut found = Vec::new();
-    // Braces that inline modules opened, by their nesting.
-    let (mut nesting, mut inline) = (0_usize, Vec::new());
-    let mut rest = tokens;
-    while let [first, after @ ..] = rest {
-        match first.kind {
-            Kind::Word("mod") => {
-                if let [name, brace, ..] = after
-                    && matches!(name.kind, Kind::Word(_))
-                    && brace.kind == Kind::Sign('{')
-                {
-                    inline.push(nesting + 1);
-                }
-            }
-            Kind::Sign('{') => nesting += 1,
-            Kind::Sign('}') => {
-                if inline.last() == Some(&nesting) {
-                    inline.pop();
-                }
-                nesting = nesting.saturating_sub(1);
-            }
-            Kind::Word("crate") => {
-                if let [path, tail @ ..] = after
-                    && path.kind == Kind::Path
-                {
-                    heads(tail, &mut found);
-                }
-            }
-            Kind::Word("super") => {
-                let (supers, tail) = count_supers(rest);
-                if supers >= depth + inline.len() {
-                    heads(tail, &mut found);
-                }
-                rest = tail;
-                continue;
-            }
-            _ => {}
-        }
-        rest = after;
-    }
+/// Top-level modules named through `crate::` or `super::`, with their lines, tests included. `own` is
+/// the file's own module.
+fn uses<'a>(text: &'a str, own: &[&'a str]) -> Vec<(&'a str, usize)> {
+    let mut found: Vec<(&str, usize)> = paths::read(text)
+        .paths
+        .iter()
+        .filter_map(|named| Some((*named.absolute(own)?.first()?, named.line)))
+        .collect();
+    found.dedup();
     found
-}
-
-/// How many `super::` there are in a row, and what follows.
-fn count_supers<'t, 'a>(tokens: &'t [Token<'a>]) -> (usize, &'t [Token<'a>]) {
-    let (mut count, mut rest) = (0, tokens);
-    while let [word, tail @ ..] = rest
-        && word.kind == Kind::Word("super")
-    {
-        count += 1;
-        rest = match tail {
-            [path, tail @ ..] if path.kind == Kind::Path => tail,
-            _ => return (count, tail),
-        };
-    }
-    (count, rest)
-}
-
-/// The first words of a path, or of each path of a `{…}` group.
-fn heads<'a>(tokens: &[Token<'a>], found: &mut Vec<(&'a str, usize)>) {
-    match tokens {
-        [first, ..] if matches!(first.kind, Kind::Word(_)) => {
-            if let Kind::Word(word) = first.kind {
-                found.push((word, first.line));
-            }
-        }
-        [first, rest @ ..] if first.kind == Kind::Sign('{') => {
-            let (mut depth, mut head) = (1_usize, true);
-            for token in rest {
-                match token.kind {
-                    Kind::Sign('{') => depth += 1,
-                    Kind::Sign('}') => depth -= 1,
-                    Kind::Sign(',') if depth == 1 => {
-                        head = true;
-                        continue;
-                    }
-                    Kind::Word(word) if head && depth == 1 => found.push((word, token.line)),
-                    _ => {}
-                }
-                if depth == 0 {
-                    return;
-                }
-                head = false;
-            }
-        }
-        _ => {}
-    }
 }
 
 /// `lib.rs` declares the modules of [`ORDER`] that it has, in that order: it is the list people read.
