@@ -2,7 +2,8 @@
 
 use super::{
     container::{bind, labels, log_limits, never_restart, no_new_privileges},
-    docker::{Docker, Started},
+    containers::Started,
+    docker::Docker,
     error::RuntimeError,
 };
 use bollard::models::{ContainerCreateBody, HostConfig, Mount};

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod container;
+mod containers;
 mod docker;
 mod error;
 mod helper;
@@ -18,7 +19,8 @@ mod security;
 
 pub use accounts::Accounts;
 pub use container::{HostFolders, ProjectMount, WorkerSpec, labels};
-pub use docker::{Docker, EngineEvent, Listed, Started};
+pub use containers::{EngineEvent, Listed, Started};
+pub use docker::Docker;
 pub use error::RuntimeError;
 pub use helper::{Helper, HelperSpec};
 pub use image::{Image, PullPolicy};
