@@ -104,7 +104,7 @@ const UNLIMITED_READS: [(&str, &str); 10] = [
         "a note of the coordinator's own",
     ),
     (
-        "coordinator/src/store/folders.rs",
+        "coordinator/src/store/worker_folder.rs",
         "a token that the coordinator wrote, read-only in the worker",
     ),
     (

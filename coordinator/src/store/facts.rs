@@ -3,7 +3,7 @@
 //! The mounter writes it (see `workspace`), the coordinator reads it where a claim's record is
 //! missing. No worker sees it: only `run`, `log`, `home` and `etc` of the folder are mounted.
 
-use super::folders::{WorkerFolder, read_json};
+use super::{files::read_json, worker_folder::WorkerFolder};
 use crate::workspace::MountFacts;
 use std::ffi::OsStr;
 

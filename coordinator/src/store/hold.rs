@@ -1,6 +1,6 @@
 //! The mark of a worker that is paused for what it keeps on the volume: `workers/<id>/held.json`.
 
-use super::folders::{WorkerFolder, absent_is_fine};
+use super::{files::absent_is_fine, worker_folder::WorkerFolder};
 use crate::fleet::Held;
 use std::{
     fs,

@@ -5,24 +5,24 @@
 //! file that does not parse is reported and passed over. Must never be on a claim's path.
 
 mod audit;
-mod audit_files;
-mod audit_reader;
 mod facts;
-mod folders;
+mod files;
 mod hold;
 mod lines;
 mod log_file;
 mod record;
 mod recording;
 mod seal;
+mod state_dir;
 mod uids;
 mod upgrade;
+mod worker_folder;
 
-pub use audit::AuditLog;
-pub use audit_reader::AuditReader;
-pub use folders::{StateDir, WorkerFolder};
+pub use audit::{AuditLog, AuditReader};
 pub use log_file::{LogFile, MAX_LOG_FILE};
 pub use record::{ClaimRecord, FinishedRecord};
 pub use recording::{Piece, Recording, RecordingQuery};
 pub use seal::ClaimKey;
+pub use state_dir::StateDir;
 pub use upgrade::{Upgrade, base, become_current};
+pub use worker_folder::WorkerFolder;

@@ -5,7 +5,7 @@
 //! worker sees: `keys/claims.key` of the state volume. Without a valid MAC, what is carried proves
 //! nothing.
 
-use super::{folders::StateDir, record::ClaimRecord};
+use super::{files::write_whole, record::ClaimRecord, state_dir::StateDir};
 use crate::model::WorkerId;
 use ring::hmac;
 use serde_json::Value;
@@ -40,7 +40,7 @@ impl ClaimKey {
             Some(key) => Ok(Self::from_bytes(&key)),
             None => {
                 let key = random_key()?;
-                super::folders::write_whole(&path, &key, 0o600)?;
+                write_whole(&path, &key, 0o600)?;
                 Ok(Self::from_bytes(&key))
             }
         }

@@ -5,7 +5,10 @@
 //! image's `podbay` becomes the one that is named. One that does not come up in a few starts is
 //! not tried again.
 
-use super::folders::{StateDir, absent_is_fine, read_json, write_json};
+use super::{
+    files::{absent_is_fine, read_json, write_json},
+    state_dir::StateDir,
+};
 use crate::model::STATE_DIR;
 use serde::{Deserialize, Serialize};
 use std::{

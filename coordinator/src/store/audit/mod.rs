@@ -4,11 +4,13 @@
 //! or while the disk takes nothing, entries are counted, and the next one that is written says how
 //! many were lost.
 
-use super::{
-    audit_files::{KEEP, MAX_ENTRY, path},
-    audit_reader::AuditReader,
-};
+mod files;
+mod reader;
+
+pub use reader::AuditReader;
+
 use crate::wire::AuditEntry;
+use files::{KEEP, MAX_ENTRY, path};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},

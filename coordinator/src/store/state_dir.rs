@@ -1,27 +1,21 @@
-//! The state volume's layout and its files.
+//! The state volume: its folders, and the files that belong to no single worker.
 
-use super::record::{ClaimRecord, FinishedRecord};
+use super::{
+    files::{absent_is_fine, make_dir, read_json, remove_temporary, write_json, write_whole},
+    record::FinishedRecord,
+    worker_folder::WorkerFolder,
+};
 use crate::model::WorkerId;
-use podbay_protocol::paths;
-use serde::{Serialize, de::DeserializeOwned};
 use std::{
     ffi::OsStr,
     fs, io,
-    io::Write,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
-
-/// Extension of a file that is being written.
-const TEMPORARY: &str = "tmp";
 
 /// The state volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateDir(PathBuf);
-
-/// One worker's folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WorkerFolder(PathBuf);
 
 impl StateDir {
     /// Takes the folder and makes what is missing in it.
@@ -191,119 +185,6 @@ impl StateDir {
     }
 }
 
-impl WorkerFolder {
-    /// The folder itself.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// Makes the folder for a new worker, with its token; `home` is opened to the session by the
-    /// mounter.
-    ///
-    /// # Errors
-    /// No space, for example.
-    pub fn create(&self, token: &str) -> io::Result<()> {
-        make_dir(&self.0, 0o711)?;
-        for (name, mode) in [
-            ("run", 0o755),
-            ("log", 0o700),
-            ("changes", 0o700),
-            ("home", 0o700),
-        ] {
-            make_dir(&self.0.join(name), mode)?;
-        }
-        // Not synced: a worker that a power cut interrupts is not there afterwards.
-        let path = self.0.join("run").join(paths::TOKEN_NAME);
-        let mut options = fs::OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create_new(true)
-            .mode(0o400)
-            .open(path)?;
-        file.write_all(token.as_bytes())
-    }
-
-    /// Gives the folder of a worker whose container is made anew another token.
-    ///
-    /// # Errors
-    /// No space, for example.
-    pub fn renew(&self, token: &str) -> io::Result<()> {
-        absent_is_fine(fs::remove_file(self.0.join("run").join(paths::TOKEN_NAME)))?;
-        self.create(token)
-    }
-
-    /// Opens the home to any uid: for the fallback without a mounter, where nobody can give it to
-    /// the session's user. It is mounted into this one worker only.
-    ///
-    /// # Errors
-    /// The mode cannot be changed.
-    pub fn open_home(&self) -> io::Result<()> {
-        fs::set_permissions(self.0.join("home"), fs::Permissions::from_mode(0o777))
-    }
-
-    /// Writes the account files of a worker whose root is read-only.
-    ///
-    /// # Errors
-    /// No space, for example.
-    pub fn write_accounts(&self, passwd: &[u8], group: &[u8]) -> io::Result<()> {
-        let folder = self.0.join("etc");
-        make_dir(&folder, 0o755)?;
-        for (name, content) in [("passwd", passwd), ("group", group)] {
-            let path = folder.join(name);
-            fs::write(&path, content)?;
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o644))?;
-        }
-        Ok(())
-    }
-
-    /// The token given to the worker.
-    #[must_use]
-    pub fn token(&self) -> Option<String> {
-        fs::read_to_string(self.0.join("run").join(paths::TOKEN_NAME)).ok()
-    }
-
-    /// The claim record, when there is one that parses.
-    #[must_use]
-    pub fn claim(&self) -> Option<ClaimRecord> {
-        let record: Option<ClaimRecord> = read_json(&self.0.join("worker.json"));
-        record.filter(|r| self.0.file_name() == Some(OsStr::new(r.id.as_str())))
-    }
-
-    /// Writes the claim record.
-    ///
-    /// # Errors
-    /// No space, for example; the former record stays.
-    pub fn write_claim(&self, record: &ClaimRecord) -> io::Result<()> {
-        write_json(&self.0.join("worker.json"), record)
-    }
-
-    /// The folder with the recordings.
-    #[must_use]
-    pub fn log(&self) -> PathBuf {
-        self.0.join("log")
-    }
-
-    /// Removes what can be removed without the mounter: all that root owns.
-    ///
-    /// # Errors
-    /// Something of another owner is left.
-    pub fn remove(&self) -> io::Result<()> {
-        absent_is_fine(fs::remove_dir_all(&self.0))
-    }
-}
-
-fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
-    match fs::DirBuilder::new().mode(mode).create(path) {
-        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode)),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(io::Error::new(
-            error.kind(),
-            format!("{}: {error}", path.display()),
-        )),
-    }
-}
-
 fn copy_absent(from: &Path, to: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(from) {
         Ok(entries) => entries,
@@ -323,62 +204,6 @@ fn copy_absent(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn remove_temporary(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension() == Some(OsStr::new(TEMPORARY)) {
-            absent_is_fine(fs::remove_file(&path))?;
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
-pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
-    write_whole(path, &serde_json::to_vec_pretty(value)?, 0o600)
-}
-
-/// Temporary file, sync, rename, sync of the folder.
-pub(super) fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let temporary = path.with_extension(TEMPORARY);
-    absent_is_fine(fs::remove_file(&temporary))?;
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&temporary)?;
-    worker_agent::failpoint!("store.opened");
-    let written = file.write_all(content).and_then(|()| file.sync_all());
-    worker_agent::failpoint!("store.synced");
-    if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
-        absent_is_fine(fs::remove_file(&temporary))?;
-        return Err(error);
-    }
-    worker_agent::failpoint!("store.renamed");
-    match path.parent() {
-        Some(parent) => fs::File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
-}
-
-/// `None` for a file that is absent or torn: what it said is rebuilt from the engine and agents.
-pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    let content = fs::read(path).ok()?;
-    match serde_json::from_slice(&content) {
-        Ok(value) => Some(value),
-        Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "passed over a file that does not parse");
-            None
-        }
-    }
-}
-
 /// In the manner of FNV-1a, over words: names a binary by its content. No defence against an
 /// attacker, who cannot write there.
 fn content_hash(bytes: &[u8]) -> u64 {
@@ -393,69 +218,7 @@ fn content_hash(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Isolation, Limits, WorkerName};
-
-    fn record(id: &WorkerId) -> ClaimRecord {
-        ClaimRecord {
-            id: id.clone(),
-            name: WorkerName::new("fix-tests").unwrap(),
-            profile: "default".to_owned(),
-            image: "i".to_owned(),
-            session: "s".to_owned(),
-            project: None,
-            project_dev: 0,
-            project_ino: 0,
-            isolation: Isolation::None,
-            hot: false,
-            warm_start: true,
-            created_ms: 1,
-            claimed_ns: 2_000_000,
-            argv: vec!["sh".to_owned()],
-            limits: Limits::default(),
-            uid: 1,
-            gid: 1,
-            remove: true,
-            io: None,
-            timeout_s: None,
-            env_given: false,
-            restarts: 0,
-            note: None,
-            moving: false,
-            earlier: Vec::new(),
-            unproven: None,
-        }
-    }
-
-    #[test]
-    fn a_record_torn_at_any_byte_is_passed_over() {
-        let dir = tempfile::tempdir().unwrap();
-        let state = StateDir::open(dir.path()).unwrap();
-        let id = WorkerId::from_bits(1);
-        let folder = state.worker(&id);
-        folder.create("token").unwrap();
-        folder.write_claim(&record(&id)).unwrap();
-        assert_eq!(folder.claim(), Some(record(&id)));
-        let path = folder.path().join("worker.json");
-        let whole = fs::read(&path).unwrap();
-        for torn in torn(&whole) {
-            fs::write(&path, &torn).unwrap();
-            assert_eq!(folder.claim(), None);
-        }
-        // A record of another worker is none.
-        let other = record(&WorkerId::from_bits(2));
-        folder.write_claim(&other).unwrap();
-        assert_eq!(folder.claim(), None);
-    }
-
-    /// Cut at every byte, zeros, garbage, other JSON.
-    fn torn(whole: &[u8]) -> Vec<Vec<u8>> {
-        let mut all: Vec<Vec<u8>> = (0..whole.len()).map(|cut| whole[..cut].to_vec()).collect();
-        all.push(vec![0; whole.len()]);
-        all.push(vec![0xff; whole.len()]);
-        all.extend(["null", "{}", "[]", "7", "{\"claim\": {}}"].map(|json| json.into()));
-        all.push("[".repeat(100_000).into());
-        all
-    }
+    use crate::store::worker_folder::tests::{record, torn};
 
     #[test]
     fn a_finished_record_torn_at_any_byte_is_passed_over_and_the_others_are_read() {

@@ -1,10 +1,10 @@
 //! Reading the audit log back, the oldest entry first, in pieces of bounded size. All of it blocks.
 
-use super::{
-    audit_files::{KEEP, MAX_ENTRY, path},
-    lines::{Line, Lines, Opened, Reached, open_regular},
+use super::files::{KEEP, MAX_ENTRY, path};
+use crate::{
+    store::lines::{Line, Lines, Opened, Reached, open_regular},
+    wire::AuditEntry,
 };
-use crate::wire::AuditEntry;
 use std::{collections::VecDeque, io, ops::ControlFlow, path::Path, time::SystemTime};
 
 /// Bytes of entries that are given at once, about.
