@@ -8,7 +8,7 @@ use super::{
     observe::{bus::Bus, change_counts::Counts, tells::Tells},
     outside::Outside,
     sessions::{exits::ExitLog, pending_execs::PendingExecs, readers::Readers},
-    workers::{parts::Parts as ContainerParts, record::Record},
+    workers::{creation::parts::Parts as ContainerParts, record::Record},
 };
 use crate::{
     agent::AgentHub,

@@ -4,7 +4,7 @@ use crate::daemon::{
     Daemon, Site,
     outside::Installed,
     workers::{
-        adopt::{Container, of_container},
+        adoption::adopt::{Container, of_container},
         record::Record,
     },
 };

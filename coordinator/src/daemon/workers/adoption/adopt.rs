@@ -5,7 +5,7 @@
 
 use crate::{
     agent::AgentVersion,
-    daemon::workers::{record::Record, recreate::CUT_SHORT},
+    daemon::workers::{operations::recreate::CUT_SHORT, record::Record},
     store::ClaimRecord,
 };
 use podbay_protocol::SessionInfo;

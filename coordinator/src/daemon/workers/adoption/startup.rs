@@ -3,7 +3,7 @@
 use crate::daemon::{
     Daemon, blocking,
     engine::sync::{FIRST_RETRY, LONGEST_RETRY},
-    workers::adopt::{Folder, of_folder},
+    workers::adoption::adopt::{Folder, of_folder},
 };
 use crate::{
     fleet::{Event, RemoveCause},

@@ -9,7 +9,7 @@ use crate::daemon::{
     claims::{resolve::check_grace, start_request::START_DEADLINE},
     detached,
     sessions::attach::AGENT_DEADLINE,
-    workers::{underway::Underway, unproven::unproven_error},
+    workers::{adoption::unproven::unproven_error, underway::Underway},
 };
 use crate::{
     agent::AgentRequestError,

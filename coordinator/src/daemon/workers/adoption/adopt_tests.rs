@@ -3,8 +3,8 @@
 use super::*;
 use crate::{
     daemon::workers::{
+        adoption::unproven::{Known, claim_of},
         underway::Underway,
-        unproven::{Known, claim_of},
     },
     model::{HostPath, WorkerId},
     workspace::{MountFacts, MountMode},

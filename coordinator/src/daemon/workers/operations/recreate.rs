@@ -18,8 +18,8 @@ use crate::daemon::{
     },
     random_id,
     workers::{
+        operations::restart::{WITHOUT_ENV, request_of},
         record::SessionView,
-        restart::{WITHOUT_ENV, request_of},
     },
 };
 use crate::{

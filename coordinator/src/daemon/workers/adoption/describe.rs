@@ -8,7 +8,7 @@ use crate::daemon::{
     sessions::attach::AGENT_DEADLINE,
     unix_ms,
     workers::{
-        adopt::{Adoption, Claimed, Described, of_description},
+        adoption::adopt::{Adoption, Claimed, Described, of_description},
         record::SessionView,
     },
 };

@@ -4,7 +4,7 @@
 
 use crate::daemon::{
     Daemon,
-    workers::unproven::{self, Known, unproven_error},
+    workers::adoption::unproven::{self, Known, unproven_error},
 };
 use crate::{
     model::{Isolation, WorkerId},
