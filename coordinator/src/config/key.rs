@@ -1,6 +1,6 @@
 //! What a key of the configuration is: how its value is described, read and written.
 //!
-//! Owns [`Kind`], of which each entry in `sections.rs` has one, and [`At`], through which values are
+//! Owns [`Kind`], of which each entry in `sections` has one, and [`At`], through which values are
 //! read and faults are noted. Never knows a key by its name.
 
 use super::{

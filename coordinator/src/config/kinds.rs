@@ -1,7 +1,7 @@
 //! The kinds of values that keys take.
 //!
 //! Owns what each kind looks like in the schema, how it is read, and how it is written. Never says
-//! which key is of which kind (`sections.rs`) or what a text must be (`values.rs`).
+//! which key is of which kind (`sections`) or what a text must be (`values.rs`).
 
 use super::{
     key::{At, Given, Kind, Shown},

@@ -26,7 +26,7 @@ pub(super) trait Section: Sized + 'static {
     }
 }
 
-/// A struct and its [`Section`]; with `impl`, that of a struct from elsewhere. See `sections.rs` for
+/// A struct and its [`Section`]; with `impl`, that of a struct from elsewhere. See `sections` for
 /// what an entry is.
 macro_rules! section {
     (
