@@ -74,6 +74,7 @@ target_of() { # FILE
     tests/tidy*) echo --test tidy ;;
     coordinator/bench/*) echo --bin podbay-bench ;;
     */src/* | tests/support/*) echo --lib ;;
+    */tests/*/*.rs) echo --test "$(basename -- "$(dirname -- "$1")")" ;;
     tests/*.rs | */tests/*.rs) echo --test "$(basename -- "$1" .rs)" ;;
     *) fail "which test target has $1?" ;;
   esac
