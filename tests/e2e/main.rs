@@ -10,28 +10,10 @@
     reason = "a helper that fails ends its test"
 )]
 
-mod attach;
-mod bad_input;
-mod claim_faults;
-mod claims;
-mod dashboard;
-mod down;
-mod edge;
-mod egress;
-mod egress_holds;
-mod exec;
+mod changes;
+mod daemon;
 mod hostile;
-mod images;
-mod impostor;
-mod no_engine;
-mod overlay;
-mod pool;
-mod records;
-mod rename;
-mod restart;
-mod review;
-mod secrets;
-mod stop;
-mod survival;
-mod views;
-mod walk;
+mod network;
+mod screens;
+mod sessions;
+mod workers;

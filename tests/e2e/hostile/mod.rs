@@ -8,6 +8,8 @@ mod boundary;
 mod claims;
 mod disk;
 mod floods;
+mod forged_records;
+mod impostor;
 mod keys;
 mod limits;
 mod lists;

@@ -3,7 +3,7 @@
 //! The "internet" is a server of the test on the engine's own bridge; names are in the parent's
 //! hosts file, which is what the proxy resolves with.
 
-use crate::survival::kill_coordinator;
+use crate::daemon::survival::kill_coordinator;
 use e2e::{
     engine,
     instance::{self, Instance, SLOW, text},

@@ -1,6 +1,6 @@
 //! Another name for a worker, kept whatever happens to the coordinator.
 
-use crate::survival::kill_coordinator;
+use crate::daemon::survival::kill_coordinator;
 use e2e::{
     engine,
     instance::{self, Instance, SLOW, text},

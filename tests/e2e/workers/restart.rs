@@ -1,6 +1,6 @@
 //! A command is started again: in its worker while it runs, in a new one once it has ended.
 
-use crate::survival::kill_coordinator;
+use crate::daemon::survival::kill_coordinator;
 use e2e::{
     engine,
     instance::{self, Instance, SLOW, text},

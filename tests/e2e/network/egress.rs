@@ -1,6 +1,6 @@
 //! Where workers may connect to: by profile, and never to each other.
 
-use crate::survival::kill_coordinator;
+use crate::daemon::survival::kill_coordinator;
 use e2e::{
     engine,
     instance::{self, Instance, SLOW, text, worker_image},

@@ -1,0 +1,4 @@
+//! Copy-on-write workers and the review of their changes.
+
+mod overlay;
+mod review;

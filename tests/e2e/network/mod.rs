@@ -1,0 +1,4 @@
+//! Where workers may connect to.
+
+mod egress;
+mod egress_holds;

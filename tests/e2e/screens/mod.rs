@@ -1,0 +1,5 @@
+//! The dashboard, and what it asks for.
+
+mod dashboard;
+mod views;
+mod walk;

@@ -1,0 +1,5 @@
+//! Sessions: attached to, beside one another, with secrets.
+
+mod attach;
+mod exec;
+mod secrets;
