@@ -128,7 +128,7 @@ main() {
   if [[ -z $FAST ]]; then
     fault_images
     # The faults that take longest even a few times: `--faults`.
-    filter=(-E 'not (binary(faults) and (test(engine_events::) or test(engine_calls::row_06)))')
+    filter=(-E 'not (binary(faults) and (test(engine::events::) or test(engine::calls::row_06)))')
   else
     # What starts containers.
     filter=(-E 'not (binary(e2e) or binary(faults) or binary(cli_relay) or binary(cli_up) or binary(workspace_mount)

@@ -3,7 +3,7 @@
 //!
 //! A command runs once or not at all, and the answer says which, or that it is unknown.
 
-use crate::process_kit::{
+use crate::process::kit::{
     Who, audit, direct, kill_coordinator, order, place, start, taken, wait_other_coordinator,
 };
 use e2e::{

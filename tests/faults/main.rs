@@ -12,19 +12,10 @@
 )]
 
 mod claims;
-mod common;
-mod disks;
-mod engine_calls;
-mod engine_events;
-mod engine_killed;
+mod engine;
 mod mounter;
 mod parent;
-mod process_crash;
-mod process_kill;
-mod process_kit;
-mod process_load;
-mod process_points;
-mod process_state;
+mod process;
 mod random;
 #[path = "../support/seeds.rs"]
 mod seeds;

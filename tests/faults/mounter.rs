@@ -1,7 +1,7 @@
 //! The mounter dies. It alone can remove what a session's user wrote, so nothing may depend on its
 //! being there at the moment.
 
-use crate::common::{behind, wait_reachable};
+use crate::engine::kit::{behind, wait_reachable};
 use e2e::{
     instance::{SLOW, text},
     invariants, measured,

@@ -3,7 +3,7 @@
 //! A running worker keeps its processes and loses its network. What must hold: it is noticed, warm
 //! workers are replaced, and claimed ones come back as their profile says, with all they had.
 
-use crate::process_kit::{Who, order};
+use crate::process::kit::{Who, order};
 use e2e::{
     engine,
     instance::{self, Instance, SLOW, text},

@@ -20,8 +20,16 @@ fn readme() -> PathBuf {
 /// Tests by row, as the sources have them.
 fn tests() -> BTreeMap<u32, Vec<String>> {
     let mut found: BTreeMap<u32, Vec<String>> = BTreeMap::new();
-    for entry in fs::read_dir(root().join("tests/faults")).unwrap() {
-        let path = entry.unwrap().path();
+    let mut open = vec![root().join("tests/faults")];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(
+                fs::read_dir(&path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
+            continue;
+        }
         let text = fs::read_to_string(&path).unwrap();
         for line in text.lines() {
             let Some(rest) = line.strip_prefix("fn row_") else {

@@ -5,7 +5,7 @@
 //! can ask for is tried with each of the four kinds, and works or is refused in words that say why.
 //! Whatever comes of it, no session is lost.
 
-use crate::process_kit::{assert_no_gap, direct, kill_coordinator, place, wait_other_coordinator};
+use crate::process::kit::{assert_no_gap, direct, kill_coordinator, place, wait_other_coordinator};
 use e2e::{
     engine,
     instance::{self, Instance, SLOW, faults_image, text},

@@ -1,6 +1,6 @@
 //! Rows 1, 3, 4 and 5: whoever is killed or stopped from outside, the work of the others goes on.
 
-use crate::process_kit::{
+use crate::process::kit::{
     assert_no_gap, audit, direct, insist, kill_coordinator, pid_of, start, wait_answer,
     wait_other_coordinator,
 };

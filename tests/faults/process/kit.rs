@@ -17,7 +17,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -307,4 +307,26 @@ fn stray(state: &Path) -> Vec<PathBuf> {
             name.ends_with(".tmp") || name.starts_with(".podbay-")
         })
         .collect()
+}
+
+/// A process that is ended with its test.
+pub struct Running(Child);
+
+impl Running {
+    pub fn start(command: &mut Command) -> Self {
+        let command = command.stdin(Stdio::null()).stderr(Stdio::null());
+        Self(command.spawn().expect("starting a program"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.0.kill().is_ok() {
+            drop(self.0.wait());
+        }
+    }
+}
+
+pub fn pid_of_worker(worker: &serde_json::Value) -> i32 {
+    pid_of(worker["container"].as_str().expect("a container"))
 }

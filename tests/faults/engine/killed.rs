@@ -1,6 +1,6 @@
 //! Rows 6, 7, 8: the engine's own processes die.
 
-use crate::common::{Counting, longest_silence, on, on_behind, quantiles, up, wait_reachable};
+use crate::engine::kit::{Counting, longest_silence, on, on_behind, quantiles, up, wait_reachable};
 use e2e::{
     instance::{Instance, SLOW, text},
     invariants, measured,

@@ -1,6 +1,6 @@
 //! Rows 5, 9: what happens to workers from outside, with and without the engine's events.
 
-use crate::common::{behind, quantiles};
+use crate::engine::kit::{behind, quantiles};
 use e2e::{
     instance::Instance,
     measured, promised,

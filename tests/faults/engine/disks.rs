@@ -1,6 +1,6 @@
 //! Rows 16, 17: disks that are full.
 
-use crate::common::{Counting, quick};
+use crate::engine::kit::{Counting, quick};
 use e2e::{
     instance::{self, Instance, SLOW, spawn, text},
     loopfs::{LoopFs, fill, make_room},

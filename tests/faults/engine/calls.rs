@@ -1,7 +1,7 @@
 //! Row 20: an engine that is slow, refuses, hangs, or says nonsense. And row 6's other half: an
 //! engine that makes its socket anew.
 
-use crate::common::{Counting, behind, on, reachable, wait_reachable};
+use crate::engine::kit::{Counting, behind, on, reachable, wait_reachable};
 use e2e::{
     instance::{Instance, SLOW, text},
     measured,

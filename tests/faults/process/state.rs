@@ -2,8 +2,8 @@
 //! more than engine and agents are.
 
 use crate::{
-    process_kill::counter,
-    process_kit::{
+    process::kill::counter,
+    process::kit::{
         assert_no_gap, audit, direct, insist, kill_coordinator, place, spawn_args, start,
         wait_other_coordinator,
     },

@@ -1,19 +1,11 @@
-//! Row 2: a crash at every step that makes, changes or removes something.
-//!
-//! Each failpoint of the sources has a story here that leads to it. Whoever reaches it dies as in a
-//! power cut; afterwards the story is told to its end, and the audit must find nothing left over,
-//! torn or twice. A session is there with all it has or not at all.
+//! One instance on which stories are told in which somebody dies; each is told to its end.
 
-use crate::process_kit::{
-    Who, audit, direct, insist, kill_coordinator, order, pid_of, place, spawn_args, start, taken,
-    wait_answer, wait_other_coordinator,
+use crate::process::kit::{
+    Who, audit, direct, insist, kill_coordinator, order, spawn_args, start, taken, wait_answer,
 };
-use crate::process_points::{
-    AGENT, COORDINATOR, MOUNTER, REVIEWER,
-    Story::{
-        self, Apply, Discard, DiscardLive, Leftover, Refill, Remove, Rename, Restart, RestartEnded,
-        Spawn, SpawnBind, SpawnLimits, SpawnOverlay, Start, Stop, StopOverlay,
-    },
+use crate::process::points::Story::{
+    self, Apply, Discard, DiscardLive, Leftover, Refill, Remove, Rename, Restart, RestartEnded,
+    Spawn, SpawnBind, SpawnLimits, SpawnOverlay, Start, Stop, StopOverlay,
 };
 use e2e::{
     engine,
@@ -23,66 +15,30 @@ use e2e::{
     unique, wait,
 };
 use std::{
-    collections::BTreeSet,
     fs,
-    path::Path,
     process::Output,
     time::{Duration, Instant},
 };
 
 /// Warm workers that there are between two stories.
-const WARM: usize = 2;
-
-#[test]
-fn row_02_every_failpoint_of_the_sources_has_a_story() {
-    let mut found = BTreeSet::new();
-    for package in [
-        "coordinator/src",
-        "coordinator/mounter/src",
-        "worker-agent/src",
-    ] {
-        failpoints(&e2e::root().join(package), &mut found);
-    }
-    let here = [COORDINATOR, MOUNTER, REVIEWER, AGENT].concat();
-    let names = here.iter().map(|(name, _)| *name);
-    let told: BTreeSet<String> = names
-        .chain(crate::parent::MOVES)
-        .chain(crate::claims::HERE)
-        .map(str::to_owned)
-        .collect();
-    assert!(found.len() > 40, "{found:?}");
-    assert_eq!(found, told);
-}
-
-fn failpoints(folder: &Path, found: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            failpoints(&path, found);
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            let source = fs::read_to_string(&path).unwrap();
-            let calls = source.split("failpoint!(\"").skip(1);
-            found.extend(calls.map(|rest| rest.split('"').next().unwrap().to_owned()));
-        }
-    }
-}
+pub(super) const WARM: usize = 2;
 
 /// One instance for many stories; what they need.
-struct Stage {
-    instance: Instance,
+pub(super) struct Stage {
+    pub(super) instance: Instance,
     /// How long the coordinator was away, or the worker that died was seen, in each story.
-    slowest: Duration,
+    pub(super) slowest: Duration,
 }
 
 /// A session of a story.
-struct Actor {
-    name: String,
-    value: String,
-    mark: String,
+pub(super) struct Actor {
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) mark: String,
 }
 
 impl Actor {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let value = unique("mark");
         Self {
             name: unique("actor"),
@@ -91,20 +47,21 @@ impl Actor {
         }
     }
 
-    fn alive(&self) -> usize {
+    pub(super) fn alive(&self) -> usize {
         processes::marked("E2E_MARK", &self.value).len()
     }
 }
 
-const SCRIPT: [&str; 3] = ["sh", "-c", "echo said; exec sleep 1000"];
-const CHANGES: [&str; 3] = [
+pub(super) const SCRIPT: [&str; 3] = ["sh", "-c", "echo said; exec sleep 1000"];
+
+pub(super) const CHANGES: [&str; 3] = [
     "sh",
     "-c",
     "echo more >> hello.txt; rm src/main.c; rmdir src; echo new > new.txt; echo said; exec sleep 1000",
 ];
 
 impl Stage {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let instance = start(&instance::config(2, 2));
         audit(&instance, WARM);
         Self {
@@ -113,14 +70,14 @@ impl Stage {
         }
     }
 
-    fn spawn(&self, actor: &Actor, project: &[&str], script: &[&str]) -> Output {
+    pub(super) fn spawn(&self, actor: &Actor, project: &[&str], script: &[&str]) -> Output {
         let mut args = spawn_args(&actor.name, &actor.mark, project);
         args.extend(script);
         direct(&self.instance, &args)
     }
 
     /// A session that runs and has said its word.
-    fn running(&self, actor: &Actor, project: &[&str], script: &[&str]) {
+    pub(super) fn running(&self, actor: &Actor, project: &[&str], script: &[&str]) {
         let output = self.spawn(actor, project, script);
         assert!(output.status.success(), "{}", text(&output.stderr));
         wait::until_true("the session's word", SLOW, || {
@@ -131,12 +88,12 @@ impl Stage {
         audit(&self.instance, WARM);
     }
 
-    fn stop(&self, actor: &Actor) {
+    pub(super) fn stop(&self, actor: &Actor) {
         insist(&self.instance, &["stop", "--grace", "0s", &actor.name]);
     }
 
     /// Tells a story in which `who` dies at `point`.
-    fn crash(&mut self, who: Who, point: &str, story: Story) {
+    pub(super) fn crash(&mut self, who: Who, point: &str, story: Story) {
         println!("{point}: {story:?}");
         let actor = Actor::new();
         let project = Project::new();
@@ -200,7 +157,7 @@ impl Stage {
     }
 
     /// What tells one life of the victim from the next; `None` while there is none.
-    fn victim(&self, who: Who) -> Option<String> {
+    pub(super) fn victim(&self, who: Who) -> Option<String> {
         match who {
             Who::Coordinator => Some(self.instance.coordinator()?.to_string()),
             Who::Mounter => {
@@ -210,7 +167,7 @@ impl Stage {
         }
     }
 
-    fn wait_death(&self, who: Who, before: &str, point: &str, ran: Option<&Output>) {
+    pub(super) fn wait_death(&self, who: Who, before: &str, point: &str, ran: Option<&Output>) {
         let said = ran.map(|ran| text(&ran.stdout) + &text(&ran.stderr));
         let what = format!("the death of {before} at {point}; the command said {said:?}");
         wait::until_true(&what, SLOW, || {
@@ -220,7 +177,13 @@ impl Stage {
     }
 
     /// Whatever was cut short is done now, or was done then; never half.
-    fn told_to_its_end(&self, story: Story, actor: &Actor, project: &Project, succeeded: bool) {
+    pub(super) fn told_to_its_end(
+        &self,
+        story: Story,
+        actor: &Actor,
+        project: &Project,
+        succeeded: bool,
+    ) {
         let instance = &self.instance;
         let name = actor.name.as_str();
         let warm = WARM;
@@ -326,7 +289,7 @@ impl Stage {
     }
 
     /// Everything goes; nothing of a story is left in the project or on the machine.
-    fn clear(&self, project: &Project) {
+    pub(super) fn clear(&self, project: &Project) {
         let instance = &self.instance;
         insist(instance, &["stop", "--all", "--grace", "0s"]);
         for worker in instance.workers() {
@@ -343,186 +306,4 @@ impl Stage {
         let workers = fs::read_dir(instance.state().join("workers")).unwrap();
         assert_eq!(workers.count(), WARM);
     }
-}
-
-/// Stories that take part: all of them, or in the ordinary suite the first of each point.
-fn stories(points: &'static [(&str, &[Story])]) -> Vec<(&'static str, Story)> {
-    let full = e2e::times(1, 0) == 1;
-    let only = std::env::var("PODBAY_FAILPOINT").ok();
-    let chosen = points
-        .iter()
-        .filter(|(name, _)| only.as_ref().is_none_or(|only| name.contains(only)));
-    chosen
-        .flat_map(|(name, stories)| {
-            let count = if full || only.is_some() {
-                stories.len()
-            } else {
-                1
-            };
-            stories.iter().take(count).map(|story| (*name, *story))
-        })
-        .collect()
-}
-
-#[test]
-fn row_02_the_coordinator_dies_at_every_step() {
-    let mut stage = Stage::new();
-    let stories = stories(COORDINATOR);
-    for (point, story) in &stories {
-        stage.crash(Who::Coordinator, point, *story);
-    }
-    e2e::measured(
-        2,
-        format!(
-            "coordinator: {} crashes at {} points, nothing left over or twice; slowest answer of \
-             the next one {:.1?} after the order",
-            stories.len(),
-            COORDINATOR.len(),
-            stage.slowest
-        ),
-    );
-}
-
-#[test]
-fn row_02_the_mounter_dies_at_every_step() {
-    let mut stage = Stage::new();
-    let stories = stories(MOUNTER);
-    for (point, story) in &stories {
-        stage.crash(Who::Mounter, point, *story);
-    }
-    e2e::measured(
-        2,
-        format!(
-            "mounter: {} crashes at {} points, nothing left over or half; slowest {:.1?} until \
-             another one served",
-            stories.len(),
-            MOUNTER.len(),
-            stage.slowest
-        ),
-    );
-}
-
-#[test]
-fn row_02_a_review_dies_at_every_step_and_nothing_else_does() {
-    let stage = Stage::new();
-    let instance = &stage.instance;
-    let stories = stories(REVIEWER);
-    let mounter = stage.victim(Who::Mounter);
-    for (point, story) in &stories {
-        println!("{point}: {story:?}");
-        let (actor, project) = (Actor::new(), Project::new());
-        let (name, folder) = (actor.name.as_str(), project.text());
-        stage.running(&actor, &["--isolation", "overlay", &folder], &CHANGES);
-        if *story != DiscardLive {
-            stage.stop(&actor);
-        }
-        audit(instance, WARM);
-        let id = instance.worker(name).unwrap()["id"].clone();
-        let changes = instance.state().join("workers").join(id.as_str().unwrap());
-        let orders = changes.join("changes/failpoints");
-        place(&orders, &format!("{point}=1*return\n"));
-        let ran = match story {
-            Apply => direct(instance, &["apply", name]),
-            _ => direct(instance, &["discard", "-y", name]),
-        };
-        let said = text(&ran.stderr);
-        assert!(!orders.exists(), "{point} was not reached: {said}");
-        assert!(
-            !ran.status.success() && said.contains("its process ended"),
-            "{point}: {said}"
-        );
-        assert_eq!(
-            stage.victim(Who::Mounter),
-            mounter,
-            "{point}: the mounter died"
-        );
-        stage.told_to_its_end(*story, &actor, &project, false);
-        stage.clear(&project);
-    }
-    e2e::measured(
-        2,
-        format!(
-            "reviews: {} crashes at {} points, nothing half",
-            stories.len(),
-            REVIEWER.len()
-        ),
-    );
-}
-
-#[test]
-fn row_02_an_agent_dies_at_every_step() {
-    let stage = Stage::new();
-    let instance = &stage.instance;
-    let stories = stories(AGENT);
-    for (point, story) in &stories {
-        println!("{point}: {story:?}");
-        let actor = Actor::new();
-        let name = actor.name.as_str();
-        let orders = format!("{point}=1*return\n");
-        if *story == Restart {
-            stage.running(&actor, &[], &SCRIPT);
-        }
-        // Whichever worker it will be.
-        let runs = instance.state().join("workers");
-        for entry in fs::read_dir(runs).unwrap().flatten() {
-            place(&entry.path().join("run/failpoints"), &orders);
-        }
-        let before: Vec<i32> = instance.warm().iter().map(|c| pid_of(c)).collect();
-        match story {
-            Restart => drop(direct(instance, &["restart", name])),
-            _ => drop(stage.spawn(&actor, &[], &SCRIPT)),
-        }
-        // The claim may have found a sound worker after the ones that died; a restart has not.
-        wait::until_true("the agents' death or another worker", SLOW, || {
-            let shown = instance.worker(name);
-            match story {
-                Restart => shown.is_some_and(|w| w["state"] == "lost"),
-                _ => !before
-                    .iter()
-                    .all(|pid| Path::new(&format!("/proc/{pid}")).exists()),
-            }
-        });
-        audit(instance, WARM);
-        let alive = actor.alive();
-        let shown = instance.worker(name);
-        let runs = shown.as_ref().is_some_and(|w| w["state"] == "running");
-        assert_eq!(runs, alive == 1, "{alive} processes, shown as {shown:?}");
-        if *story == Restart {
-            // A person may have it again; what it said is still there.
-            assert!(insist(instance, &["logs", name]).contains("said"));
-            insist(instance, &["restart", name]);
-            assert_eq!(actor.alive(), 0, "without its environment there is no mark");
-            instance.wait_state(name, "running");
-        }
-        stage.clear(&Project::new());
-        // A claim is not given to one worker after the other: those that were not used still have
-        // their orders.
-        for container in instance.warm() {
-            engine::docker(&["rm", "-f", &container]);
-        }
-        instance.wait_warm("default", WARM as u64);
-    }
-    e2e::measured(2, format!("agent: {} crashes, none half", stories.len()));
-}
-
-#[test]
-fn row_02_a_coordinator_that_dies_while_it_comes_up_is_followed_by_one_that_does() {
-    let instance = start(&instance::config(2, 2));
-    audit(&instance, WARM);
-    let actor = Actor::new();
-    let mut args = spawn_args(&actor.name, &actor.mark, &[]);
-    args.extend(SCRIPT);
-    insist(&instance, &args);
-    audit(&instance, WARM);
-    for _ in 0..e2e::times(10, 3) {
-        order(&instance, Who::Coordinator, "adopt.listed=1*return\n");
-        let former = kill_coordinator(&instance);
-        wait::until_true("the orders to be taken", SLOW, || {
-            taken(&instance, Who::Coordinator)
-        });
-        wait_other_coordinator(&instance, former);
-        instance.wait_state(&actor.name, "running");
-        assert_eq!(actor.alive(), 1);
-    }
-    audit(&instance, WARM);
 }
