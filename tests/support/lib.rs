@@ -10,22 +10,20 @@
     reason = "a helper that fails ends its test"
 )]
 
-pub mod cast;
 pub mod engine;
 pub mod instance;
 pub mod invariants;
-pub mod loopfs;
 mod measured;
 pub mod needs;
-pub mod private_engine;
 pub mod processes;
 pub mod programs;
 pub mod project;
-pub mod proxy;
 pub mod terminal;
 pub mod wait;
 
+pub use engine::{loopfs, private_engine, proxy};
 pub use measured::{folder as figures_folder, measured, promised, times};
+pub use terminal::cast;
 
 use std::path::PathBuf;
 

@@ -1,5 +1,9 @@
 //! The engine, through its own command line.
 
+pub mod loopfs;
+pub mod private_engine;
+pub mod proxy;
+
 use std::process::{Command, Output, Stdio};
 
 /// An engine: the machine's own, or one that a test started.

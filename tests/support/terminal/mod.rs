@@ -1,5 +1,7 @@
 //! A real program in a real terminal.
 
+pub mod cast;
+
 use crate::{cast::Cast, wait};
 use nix::{
     pty::{Winsize, openpty},
