@@ -67,6 +67,7 @@ fn files_keep_their_sizes() {
         println!("note: {path} has {lines} lines; which two things is it?");
     }
     keep("file sizes", files::sizes);
+    keep("folder sizes", files::folders);
     keep("main dispatches", files::short_main);
 }
 

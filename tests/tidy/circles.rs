@@ -6,11 +6,16 @@
 //! detour, and only what is written in a `mod.rs` itself is an edge to it. A `mod` declaration, what
 //! only tests have, and calls of methods are no edges.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "numbers of files, which the same function gave"
+)]
+
 use super::{
     paths::{self, Named, Source},
     tree::{File, Finding, Tree},
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque, btree_map::Entry};
 
 /// A module, from its crate's root.
 type Module<'a> = Vec<&'a str>;
@@ -170,8 +175,8 @@ fn circle(edges: &[BTreeMap<usize, usize>], first: usize) -> Vec<usize> {
                 way.reverse();
                 return way;
             }
-            if !from.contains_key(&next) {
-                from.insert(next, at);
+            if let Entry::Vacant(entry) = from.entry(next) {
+                entry.insert(at);
                 open.push_back(next);
             }
         }

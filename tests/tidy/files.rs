@@ -1,8 +1,9 @@
 //! Sizes, first lines, forbidden texts, shell scripts.
 
 use super::tree::{File, Finding, Tree};
+use std::collections::BTreeMap;
 
-const MAX_LINES: usize = 600;
+const MAX_LINES: usize = 500;
 const ASK_LINES: usize = 400;
 const MAX_MEDIAN: usize = 200;
 
@@ -27,6 +28,26 @@ pub fn sizes(tree: &Tree) -> Vec<Finding> {
         ));
     }
     found
+}
+
+/// Rust files directly in one folder.
+const MAX_FILES: usize = 15;
+
+/// No folder so full that nobody finds anything in it: what belongs together gets one of its own.
+pub fn folders(tree: &Tree) -> Vec<Finding> {
+    let mut count: BTreeMap<&str, usize> = BTreeMap::new();
+    for file in tree.rust() {
+        let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        *count.entry(folder).or_default() += 1;
+    }
+    count
+        .into_iter()
+        .filter(|(_, files)| *files > MAX_FILES)
+        .map(|(folder, files)| {
+            let why = format!("{files} Rust files; over {MAX_FILES} they are grouped in folders");
+            Finding::about(folder, why)
+        })
+        .collect()
 }
 
 /// The median length of what is not only for tests.
@@ -209,14 +230,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_of_601_lines_is_too_long() {
-        let lines = "x\n".repeat(601);
+    fn a_file_of_501_lines_is_too_long() {
+        let lines = "x\n".repeat(501);
         let tree = Tree::of(&[("a.rs", &lines), ("b.rs", ""), ("c.rs", "")]);
         assert_eq!(sizes(&tree).len(), 1);
-        let lines = "x\n".repeat(600);
+        let lines = "x\n".repeat(500);
         let tree = Tree::of(&[("a.rs", &lines), ("b.rs", ""), ("c.rs", "")]);
         assert!(sizes(&tree).is_empty());
-        assert_eq!(long(&tree), [("a.rs", 600)]);
+        assert_eq!(long(&tree), [("a.rs", 500)]);
+    }
+
+    #[test]
+    fn a_folder_of_16_files_is_too_full() {
+        let files = |folder: &str, count: usize| -> Vec<(String, &str)> {
+            let path = |n| (format!("{folder}/f{n}.rs"), "");
+            (0..count).map(path).collect()
+        };
+        let full = |all: &[(String, &str)]| {
+            let all: Vec<(&str, &str)> = all.iter().map(|(p, t)| (p.as_str(), *t)).collect();
+            let found = folders(&Tree::of(&all));
+            found
+                .into_iter()
+                .map(|found| found.place)
+                .collect::<Vec<_>>()
+        };
+        let fits = [
+            files("a", 15),
+            files("a/b", 15),
+            vec![("a/c.md".into(), "")],
+        ]
+        .concat();
+        assert_eq!(full(&fits), [""; 0]);
+        assert_eq!(full(&[fits, files("d", 16)].concat()), ["d"]);
     }
 
     #[test]
