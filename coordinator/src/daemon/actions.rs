@@ -2,7 +2,7 @@
 //!
 //! Never decides anything, and never waits: each action works in a task of its own.
 
-use super::Daemon;
+use super::{Daemon, wakes::Task};
 use crate::fleet::{Action, Event};
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl Daemon {
                 warm,
             } => self.assign(claim, worker, warm),
             Action::Reject { claim, reason } => self.reject(claim, reason),
-            Action::Relist => self.relist.notify_one(),
+            Action::Relist => self.wakes.wake(Task::Listing),
             Action::WorkerChanged(worker) => {
                 self.tell_worker(&worker);
                 self.perhaps_rehome(&worker);

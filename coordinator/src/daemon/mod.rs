@@ -19,6 +19,7 @@ mod state;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod wakes;
 mod workers;
 
 pub use claims::placed::Placed;

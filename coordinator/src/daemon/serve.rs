@@ -4,6 +4,7 @@ use super::{
     Daemon, Parts,
     observe::logging,
     outside::{Outside, ThisHost},
+    wakes::Task,
 };
 use crate::{
     agent::AgentHub,
@@ -196,7 +197,7 @@ impl Daemon {
                 self.lock().fleet.set_max_parallel(parallel);
                 let specs = self.pool_specs().await;
                 self.feed(crate::fleet::Event::Configured(specs));
-                self.weighing.notify_one();
+                self.wakes.wake(Task::Quotas);
                 tracing::info!("took a new configuration");
             }
             Err(error) => tracing::error!(error, "the new configuration is not used"),

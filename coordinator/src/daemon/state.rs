@@ -8,6 +8,7 @@ use super::{
     observe::{bus::Bus, change_counts::Counts, tells::Tells},
     outside::Outside,
     sessions::{exits::ExitLog, pending_execs::PendingExecs, readers::Readers},
+    wakes::Wakes,
     workers::{creation::parts::Parts as ContainerParts, record::Record},
 };
 use crate::{
@@ -25,7 +26,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, Semaphore, watch},
+    sync::{Semaphore, watch},
     time::Instant,
 };
 
@@ -51,8 +52,6 @@ pub struct Daemon {
     pub(super) keeping: tokio::sync::Mutex<()>,
     /// Seals the claim records that agents carry.
     pub(super) claim_key: ClaimKey,
-    /// Woken when a claim's record could not be written.
-    pub(super) unwritten: Notify,
     /// Who did what.
     pub(super) audit: AuditLog,
     /// Clients that read logs.
@@ -61,22 +60,10 @@ pub struct Daemon {
     pub(super) tells: Tells,
     /// Tells clients what changed.
     pub(super) bus: Bus,
-    /// Woken when a relist is wanted now.
-    pub(super) relist: Notify,
-    /// Woken when the engine is back after it was away.
-    pub(super) returned: Notify,
-    /// Woken when the engine's parts are to be looked at.
-    pub(super) doubt: Notify,
+    /// What wakes the tasks.
+    pub(super) wakes: Wakes,
     /// Whoever starts or removes helpers takes turns, so that none is left behind.
     pub(super) helper_turn: tokio::sync::Mutex<()>,
-    /// Woken when the mounter is to be looked at.
-    pub(super) mounter_hint: Notify,
-    /// Woken when a session ended or a worker went.
-    pub(super) ended: Notify,
-    /// Woken when changes may have to be counted.
-    pub(super) counting: Notify,
-    /// Woken when somebody may have to be paused, or may go on.
-    pub(super) weighing: Notify,
     /// Whoever pauses a worker or lets it go on takes turns.
     pub(super) holding: tokio::sync::Mutex<()>,
     /// How many containers may be recreated at a time.
@@ -204,19 +191,12 @@ impl Daemon {
             state: Mutex::new(State::new(Fleet::new(parts.seed, parallel))),
             keeping: tokio::sync::Mutex::new(()),
             claim_key: parts.claim_key,
-            unwritten: Notify::new(),
             audit: parts.audit,
             readers: Readers::default(),
             tells: Tells::default(),
             bus: Bus::new(),
-            relist: Notify::new(),
-            returned: Notify::new(),
-            doubt: Notify::new(),
+            wakes: Wakes::default(),
             helper_turn: tokio::sync::Mutex::new(()),
-            mounter_hint: Notify::new(),
-            ended: Notify::new(),
-            counting: Notify::new(),
-            weighing: Notify::new(),
             holding: tokio::sync::Mutex::new(()),
             recreations: Semaphore::new(MAX_RECREATIONS),
             pull: parts.pull,

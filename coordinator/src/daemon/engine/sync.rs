@@ -3,6 +3,7 @@
 use crate::daemon::{
     Daemon, Site,
     outside::Installed,
+    wakes::Task,
     workers::{
         adoption::adopt::{Container, of_container},
         record::Record,
@@ -125,8 +126,8 @@ impl Daemon {
         if news {
             tracing::info!("the engine is back");
             // A stream of events from before may never end and never tell.
-            self.returned.notify_one();
-            self.doubt.notify_one();
+            self.wakes.wake(Task::Events);
+            self.wakes.wake(Task::Parts);
             self.feed(Event::EngineBack);
             self.bus.send(EventBody::Engine {
                 reachable: true,

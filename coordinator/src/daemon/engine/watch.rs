@@ -6,6 +6,7 @@
 use crate::daemon::{
     Daemon, blocking,
     engine::sync::{FIRST_RETRY, LONGEST_RETRY},
+    wakes::Task,
 };
 use crate::{
     fleet::Event,
@@ -56,7 +57,7 @@ impl Daemon {
             tokio::select! {
                 biased;
                 () = sleep(interval) => {}
-                () = self.relist.notified() => sleep(GATHER).await,
+                () = self.wakes.woken(Task::Listing) => sleep(GATHER).await,
             }
         }
     }
@@ -72,7 +73,7 @@ impl Daemon {
                 let next = tokio::select! {
                     biased;
                     next = timeout(QUIET, events.next()) => next,
-                    () = self.returned.notified() => break true,
+                    () = self.wakes.woken(Task::Events) => break true,
                 };
                 match next {
                     Ok(Some(Ok(event))) => {
@@ -81,9 +82,9 @@ impl Daemon {
                             "die" | "destroy" | "oom" | "pause" | "unpause" | "start"
                         ) {
                             tracing::debug!(?event, "the engine hints");
-                            self.relist.notify_one();
+                            self.wakes.wake(Task::Listing);
                             if event.worker.is_none() {
-                                self.mounter_hint.notify_one();
+                                self.wakes.wake(Task::Mounter);
                             }
                         }
                     }
@@ -95,7 +96,7 @@ impl Daemon {
                     Err(_) => break true,
                 }
             };
-            self.relist.notify_one();
+            self.wakes.wake(Task::Listing);
             if began.elapsed() > SOUND {
                 wait = FIRST_RETRY;
             }
@@ -113,7 +114,7 @@ impl Daemon {
             tokio::select! {
                 biased;
                 () = sleep(PARTS_INTERVAL) => {}
-                () = self.doubt.notified() => sleep(DOUBT).await,
+                () = self.wakes.woken(Task::Parts) => sleep(DOUBT).await,
             }
             match self.outside.engine.missing_part().await {
                 Ok(missing) => self.engine_degraded(missing),

@@ -3,6 +3,7 @@
 use crate::daemon::{
     Daemon,
     helpers::{Pause, START_DEADLINE},
+    wakes::Task,
 };
 use crate::{
     runtime::Helper,
@@ -57,7 +58,7 @@ impl Daemon {
                     biased;
                     () = self.outside.mounter.missed() => {}
                     // Several in a row are one look.
-                    () = self.mounter_hint.notified() => tokio::time::sleep(HINT_PAUSE).await,
+                    () = self.wakes.woken(Task::Mounter) => tokio::time::sleep(HINT_PAUSE).await,
                 }
             };
             tokio::select! {

@@ -3,7 +3,9 @@
 //! Each report is taken in by the record of the worker that it comes from, and only where it is
 //! about a session that was started there.
 
-use crate::daemon::{Daemon, sessions::exits::ExitLog, unix_ms, workers::record::Record};
+use crate::daemon::{
+    Daemon, sessions::exits::ExitLog, unix_ms, wakes::Task, workers::record::Record,
+};
 use crate::{
     agent::{AgentNotice, FromWorker},
     fleet::Event,
@@ -82,13 +84,13 @@ impl Daemon {
             }
             Heard::Works => {
                 self.tell_program(&worker);
-                self.counting.notify_one();
+                self.wakes.wake(Task::Counts);
             }
             Heard::Ended(main) => self.after_end(&worker, main),
             Heard::Restarted(Ok(())) => self.follow_restart(&worker),
             Heard::Restarted(Err(error)) => {
                 tracing::warn!(%worker, error = error.message, "not started again");
-                self.ended.notify_waiters();
+                self.wakes.news();
             }
             Heard::Describe => self.describe_again(worker),
             Heard::Notification(name, text) => self.tell_notice(&worker, name, text),
@@ -97,7 +99,7 @@ impl Daemon {
 
     /// What follows a session's end; of the main one, `main` says whether the worker goes with it.
     fn after_end(self: &Arc<Self>, worker: &WorkerId, main: Option<bool>) {
-        self.ended.notify_waiters();
+        self.wakes.news();
         if let Some(remove) = main {
             self.feed(Event::SessionEnded {
                 worker: worker.clone(),

@@ -3,7 +3,7 @@
 //! One count is made at a time, when [`super::change_counts`] says so. Must never be on a claim's path.
 
 use super::change_counts::MAX_ENTRIES;
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, wakes::Task};
 use crate::{
     model::WorkerId,
     wire::ChangeCount,
@@ -17,7 +17,7 @@ impl Daemon {
     /// Asks for a count soon.
     pub(in crate::daemon) fn want_count(&self, id: &WorkerId) {
         self.lock().counts.want(id.clone());
-        self.counting.notify_one();
+        self.wakes.wake(Task::Counts);
     }
 
     /// Counts whatever is to be counted until the coordinator stops.
@@ -34,9 +34,9 @@ impl Daemon {
                 Some(wait) => tokio::select! {
                     biased;
                     () = tokio::time::sleep(wait) => {}
-                    () = self.counting.notified() => {}
+                    () = self.wakes.woken(Task::Counts) => {}
                 },
-                None => self.counting.notified().await,
+                None => self.wakes.woken(Task::Counts).await,
             }
         }
     }

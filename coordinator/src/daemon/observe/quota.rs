@@ -5,7 +5,7 @@
 //! its folder, so that the next coordinator knows that it was us. Must never be on a claim's path,
 //! and never end a session.
 
-use crate::daemon::{Daemon, blocking, engine::disk, workers::record::Record};
+use crate::daemon::{Daemon, blocking, engine::disk, wakes::Task, workers::record::Record};
 use crate::{
     fleet::{Held, Millis, Step, Subject},
     model::{Isolation, WorkerId},
@@ -47,7 +47,7 @@ impl Daemon {
             tokio::select! {
                 biased;
                 () = tokio::time::sleep(wait) => {}
-                () = self.weighing.notified() => {}
+                () = self.wakes.woken(Task::Quotas) => {}
             }
         }
     }
@@ -120,7 +120,7 @@ impl Daemon {
             Ok(used) => tracing::debug!(worker = %id, ?used, "measured"),
             Err(error) => tracing::debug!(worker = %id, %error, "cannot be measured"),
         }
-        self.weighing.notify_one();
+        self.wakes.wake(Task::Quotas);
     }
 
     fn next_step(&self) -> Option<Step> {
@@ -169,7 +169,7 @@ impl Daemon {
                 }
             }
         }
-        self.relist.notify_one();
+        self.wakes.wake(Task::Listing);
     }
 
     /// Lets it go on; the turn is the caller's.
@@ -198,7 +198,7 @@ impl Daemon {
                 self.engine_said(&error);
             }
         }
-        self.relist.notify_one();
+        self.wakes.wake(Task::Listing);
     }
 
     /// A worker is about to be stopped: it goes on if it is paused, and is not paused any more.
@@ -228,7 +228,7 @@ impl Daemon {
             };
             let now = self.now();
             self.lock().quotas.adopt(now, worker, held);
-            self.weighing.notify_one();
+            self.wakes.wake(Task::Quotas);
             return true;
         }
         if !paused && known && self.lock().quotas.seen_running(asked_at, worker) {
@@ -238,7 +238,7 @@ impl Daemon {
                 daemon.unmark(&worker).await;
                 daemon.tell_worker(&worker);
             });
-            self.weighing.notify_one();
+            self.wakes.wake(Task::Quotas);
             return false;
         }
         paused && known

@@ -282,27 +282,21 @@ impl Daemon {
     /// How the session of an ended stream stands. Waits a moment for the agent's word.
     pub async fn session_end(&self, attached_worker: &WorkerId, session: &str) -> SessionEnd {
         let deadline = Instant::now() + EXIT_DEADLINE;
-        loop {
-            let news = self.ended.notified();
-            tokio::pin!(news);
-            news.as_mut().enable();
-            {
-                let state = self.lock();
-                if let Some((status, oom)) = state.exits.get(attached_worker, session) {
-                    return SessionEnd::Exited { status, oom };
-                }
-                match state.records.get(attached_worker) {
-                    None => return SessionEnd::Gone("the worker was removed".to_owned()),
-                    Some(record) if record.underway.removes() => {
-                        return SessionEnd::Gone("the worker was stopped".to_owned());
-                    }
-                    Some(_) => {}
-                }
+        let ended = || {
+            let state = self.lock();
+            if let Some((status, oom)) = state.exits.get(attached_worker, session) {
+                return Some(SessionEnd::Exited { status, oom });
             }
-            if tokio::time::timeout_at(deadline, news).await.is_err() {
-                return SessionEnd::StillRunning;
+            match state.records.get(attached_worker) {
+                None => Some(SessionEnd::Gone("the worker was removed".to_owned())),
+                Some(record) if record.underway.removes() => {
+                    Some(SessionEnd::Gone("the worker was stopped".to_owned()))
+                }
+                Some(_) => None,
             }
-        }
+        };
+        let ended = self.wakes.until(deadline, ended).await;
+        ended.unwrap_or(SessionEnd::StillRunning)
     }
 
     /// Tells the agent a client's new size.

@@ -3,7 +3,7 @@
 //! Writes that fail are repeated, and until one succeeds the worker says so and nothing is applied to
 //! its project: the next coordinator would have to take the project from elsewhere.
 
-use crate::daemon::{Daemon, blocking};
+use crate::daemon::{Daemon, blocking, wakes::Task};
 use crate::{
     model::WorkerId,
     wire::{ApiError, ErrorKind},
@@ -51,7 +51,7 @@ impl Daemon {
                 }
             }
             self.tell_worker(id);
-            self.unwritten.notify_one();
+            self.wakes.wake(Task::Records);
         }
         written
     }
@@ -67,7 +67,7 @@ impl Daemon {
             };
             if late.is_empty() {
                 pause = FIRST_RETRY;
-                self.unwritten.notified().await;
+                self.wakes.woken(Task::Records).await;
                 continue;
             }
             tokio::time::sleep(pause).await;

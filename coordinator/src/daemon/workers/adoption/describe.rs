@@ -171,7 +171,7 @@ impl Daemon {
             self.lose(worker);
         }
         if ended {
-            self.ended.notify_waiters();
+            self.wakes.news();
             self.feed(Event::SessionEnded {
                 worker: worker.clone(),
                 remove,

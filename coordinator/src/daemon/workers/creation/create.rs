@@ -1,6 +1,6 @@
 //! Creating, probing and unpausing workers.
 
-use crate::daemon::{Daemon, blocking, random_id, unix_ms, workers::record::Record};
+use crate::daemon::{Daemon, blocking, random_id, unix_ms, wakes::Task, workers::record::Record};
 use crate::{
     config::Profile,
     fleet::{ClaimId, Event},
@@ -96,7 +96,7 @@ impl Daemon {
             .await
             .map_err(|e| {
                 self.engine_said(&e);
-                self.doubt.notify_one();
+                self.wakes.wake(Task::Parts);
                 e.to_string()
             })?;
         worker_agent::failpoint!("create.started");
@@ -225,7 +225,7 @@ impl Daemon {
                 if news {
                     tracing::warn!(%worker, error, "the worker's folder is left over");
                     // Once: what cannot be removed at all is tried at the mounter's own pace.
-                    self.mounter_hint.notify_one();
+                    self.wakes.wake(Task::Mounter);
                 }
             }
         }
@@ -281,7 +281,7 @@ impl Daemon {
                 daemon.engine_said(&error);
                 tracing::warn!(%worker, %error, "cannot unpause");
             }
-            daemon.relist.notify_one();
+            daemon.wakes.wake(Task::Listing);
         });
     }
 

@@ -206,7 +206,7 @@ impl Daemon {
             }
         }
         // A removal waits for this.
-        self.ended.notify_waiters();
+        self.wakes.news();
         self.feed(Event::Rehomed {
             worker: id.clone(),
             outcome: outcome

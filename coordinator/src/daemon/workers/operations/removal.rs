@@ -33,7 +33,7 @@ impl Daemon {
                     reason,
                 }),
             }
-            daemon.ended.notify_waiters();
+            daemon.wakes.news();
         });
     }
 
@@ -79,22 +79,13 @@ impl Daemon {
     /// the removal would be left over, under a uid that another worker may have by then.
     async fn await_move(&self, worker: &WorkerId) -> Result<(), String> {
         let deadline = Instant::now() + MOVE_DEADLINE;
-        loop {
-            let news = self.ended.notified();
-            tokio::pin!(news);
-            news.as_mut().enable();
-            if self
-                .lock()
-                .records
-                .get(worker)
-                .is_none_or(|r| !r.underway.recreates())
-            {
-                return Ok(());
-            }
-            if tokio::time::timeout_at(deadline, news).await.is_err() {
-                return Err("its container is still being recreated".to_owned());
-            }
-        }
+        let moved = || {
+            let state = self.lock();
+            let record = state.records.get(worker);
+            record.is_none_or(|r| !r.underway.recreates()).then_some(())
+        };
+        let moved = self.wakes.until(deadline, moved).await;
+        moved.ok_or_else(|| "its container is still being recreated".to_owned())
     }
 
     /// How the session ended, on disk before the container goes: nobody could tell afterwards, should

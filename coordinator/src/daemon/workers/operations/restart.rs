@@ -130,48 +130,49 @@ impl Daemon {
         deadline: Instant,
     ) -> Result<WorkerView, ApiError> {
         loop {
-            let news = self.ended.notified();
-            tokio::pin!(news);
-            news.as_mut().enable();
-            {
-                let mut state = self.lock();
-                let entry = state.fleet.worker(id);
-                let lost = entry.is_some_and(|entry| entry.state == WorkerState::Lost);
-                match state.records.get_mut(id) {
-                    Some(record) if record.is_main(next) => break,
-                    Some(record)
-                        if record.underway.restart().is_some()
-                            && !record.underway.removes()
-                            && !lost => {}
-                    other => {
-                        let failed = other.and_then(|record| {
-                            record.underway.end_restart();
-                            record.restart_failed.take()
-                        });
-                        return Err(failed.map_or_else(
-                            || conflict("its session ended before it was started again"),
-                            |error| {
-                                let kind = crate::agent::kind_of(error.code);
-                                let message =
-                                    format!("it was stopped and does not start: {}", error.message);
-                                ApiError::new(kind, message)
-                            },
-                        ));
-                    }
-                }
-            }
             // A worker that is lost meanwhile says nothing: its state is looked at now and then.
             let look = deadline.min(Instant::now() + LOOK);
-            if tokio::time::timeout_at(look, news).await.is_err() && look == deadline {
-                self.give_restart_up(id);
-                return Err(ApiError::new(
-                    ErrorKind::Timeout,
-                    "the worker's agent did not say in time what came of it",
-                )
-                .hint("`podbay ls` shows what the worker does now"));
+            match self.wakes.until(look, || self.restarted(id, next)).await {
+                Some(Ok(())) => return self.worker(id.as_str()),
+                Some(Err(error)) => return Err(error),
+                None if look == deadline => break,
+                None => {}
             }
         }
-        self.worker(id.as_str())
+        self.give_restart_up(id);
+        Err(ApiError::new(
+            ErrorKind::Timeout,
+            "the worker's agent did not report in time whether it restarted the session",
+        )
+        .hint("`podbay ls` shows what the worker does now"))
+    }
+
+    /// How the restart ended; `None`: it is under way.
+    fn restarted(&self, id: &WorkerId, next: &str) -> Option<Result<(), ApiError>> {
+        let mut state = self.lock();
+        let entry = state.fleet.worker(id);
+        let lost = entry.is_some_and(|entry| entry.state == WorkerState::Lost);
+        let record = state.records.get_mut(id);
+        if let Some(record) = &record {
+            if record.is_main(next) {
+                return Some(Ok(()));
+            }
+            if record.underway.restart().is_some() && !record.underway.removes() && !lost {
+                return None;
+            }
+        }
+        let failed = record.and_then(|record| {
+            record.underway.end_restart();
+            record.restart_failed.take()
+        });
+        Some(Err(failed.map_or_else(
+            || conflict("its session ended before it was started again"),
+            |error| {
+                let kind = crate::agent::kind_of(error.code);
+                let message = format!("it was stopped and does not start: {}", error.message);
+                ApiError::new(kind, message)
+            },
+        )))
     }
 
     fn give_restart_up(&self, id: &WorkerId) {
@@ -183,7 +184,7 @@ impl Daemon {
 
     /// All that follows a session's new start.
     pub(in crate::daemon) fn follow_restart(self: &Arc<Self>, id: &WorkerId) {
-        self.ended.notify_waiters();
+        self.wakes.news();
         self.tell_worker(id);
         let (daemon, id) = (self.clone(), id.clone());
         tokio::spawn(async move {

@@ -60,29 +60,21 @@ impl Daemon {
             self.feed(Event::Remove(worker.clone()));
         }
         let deadline = Instant::now() + REMOVAL_DEADLINE;
-        loop {
-            let news = self.ended.notified();
-            tokio::pin!(news);
-            news.as_mut().enable();
-            let left: Vec<String> = {
-                let state = self.lock();
-                let there = workers.iter().filter(|w| state.records.contains_key(*w));
-                there.map(ToString::to_string).collect()
-            };
-            if left.is_empty() {
-                return Ok(());
-            }
-            if tokio::time::timeout_at(deadline, news).await.is_err() {
-                return Err(ApiError::new(
-                    ErrorKind::Timeout,
-                    format!(
-                        "still there after {REMOVAL_DEADLINE:?}: {}",
-                        left.join(", ")
-                    ),
-                )
-                .hint("`podbay doctor` checks the engine; the removal is tried again"));
-            }
+        let left = || {
+            let state = self.lock();
+            let there = workers.iter().filter(|w| state.records.contains_key(*w));
+            there.map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let gone = || left().is_empty().then_some(());
+        if self.wakes.until(deadline, gone).await.is_some() {
+            return Ok(());
         }
+        let message = format!(
+            "still there after {REMOVAL_DEADLINE:?}: {}",
+            left().join(", ")
+        );
+        Err(ApiError::new(ErrorKind::Timeout, message)
+            .hint("`podbay doctor` checks the engine; the removal is tried again"))
     }
 
     /// The time between TERM and KILL: as asked for, or the profile's.
@@ -125,16 +117,8 @@ impl Daemon {
             return;
         }
         let deadline = Instant::now() + grace + REPORT_SLACK;
-        loop {
-            let news = self.ended.notified();
-            tokio::pin!(news);
-            news.as_mut().enable();
-            if self.lock().exits.get(worker, &session).is_some()
-                || tokio::time::timeout_at(deadline, news).await.is_err()
-            {
-                return;
-            }
-        }
+        let ended = || self.lock().exits.get(worker, &session).map(|_| ());
+        let _ = self.wakes.until(deadline, ended).await;
     }
 
     /// Stops every claimed worker and says their names.
