@@ -195,7 +195,7 @@ fn row_12_after_the_parent_was_made_again_workspaces_homes_and_names_are_kept() 
 }
 
 /// Failpoints of the move.
-pub const MOVES: [&str; 2] = ["rehome.container.gone", "rehome.started"];
+pub const MOVES: [&str; 2] = ["recreate.container.gone", "recreate.started"];
 
 /// Uids of all workers' containers, by their labels.
 fn uids(instance: &Instance) -> Vec<String> {

@@ -244,7 +244,7 @@ impl Socket {
     ///
     /// # Errors
     /// The first error of any of its messages.
-    pub fn carry_out(&self, batch: &Batch, last: u32) -> io::Result<()> {
+    pub fn execute(&self, batch: &Batch, last: u32) -> io::Result<()> {
         // What an earlier batch left is nobody's answer any more.
         while self.receive()?.is_some() {}
         self.send(batch.as_bytes())?;

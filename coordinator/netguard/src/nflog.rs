@@ -46,7 +46,7 @@ pub(super) fn open() -> io::Result<Socket> {
             a.bytes(kind, &value);
         });
     }
-    socket.carry_out(&batch, last)?;
+    socket.execute(&batch, last)?;
     Ok(socket)
 }
 

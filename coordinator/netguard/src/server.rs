@@ -7,7 +7,7 @@ use crate::{
     netlink::Socket,
     nflog,
     proxy::{self, Lists},
-    table::{self, Known},
+    table::{self, AppliedLists},
     wire::{GuardReport, GuardRequest, Guarded},
 };
 use podbay_helper::private_socket;
@@ -71,7 +71,7 @@ struct State {
     /// Uids whose connections the kernel would not forget: nobody else gets one before it does.
     remembered: BTreeSet<u32>,
     /// Lists with a chain of their own.
-    known: Known,
+    known: AppliedLists,
 }
 
 /// Serves until SIGTERM or SIGINT. `socket` is made anew, mode 0600. The rules stay.
@@ -173,7 +173,7 @@ impl Guard {
     }
 
     fn answer(&self, request: GuardRequest) -> GuardReport {
-        let done = self.carry_out(request);
+        let done = self.execute(request);
         let state = self.lock();
         GuardReport {
             boot: self.boot,
@@ -186,7 +186,7 @@ impl Guard {
         }
     }
 
-    fn carry_out(&self, request: GuardRequest) -> Result<(), String> {
+    fn execute(&self, request: GuardRequest) -> Result<(), String> {
         let mut state = self.lock();
         match request {
             GuardRequest::Report => Ok(()),
@@ -206,7 +206,7 @@ impl Guard {
                 }
                 if last {
                     drop(state);
-                    return self.carry_out(GuardRequest::Replace(all));
+                    return self.execute(GuardRequest::Replace(all));
                 }
                 state.gathered = Some(all);
                 Ok(())

@@ -42,19 +42,19 @@ fn a_kernel_that_does_not_forget_says_so_each_time_and_works_once_it_does() {
     in_a_namespace(|| {
         let mut guard = guard(cannot);
         let uid = FIRST_UID;
-        guard.carry_out(GuardRequest::Replace(Vec::new())).unwrap();
+        guard.execute(GuardRequest::Replace(Vec::new())).unwrap();
         let add = || GuardRequest::Add(worker(FIRST_UID, "none"));
-        guard.carry_out(add()).unwrap();
+        guard.execute(add()).unwrap();
         // Removed, but what the kernel remembers of it is not.
         for request in [GuardRequest::Remove { uid }, add(), add()] {
-            let error = guard.carry_out(request).unwrap_err();
+            let error = guard.execute(request).unwrap_err();
             assert!(error.contains("does not forget"), "{error}");
         }
         guard.forget = table::forget;
-        guard.carry_out(add()).unwrap();
-        guard.carry_out(GuardRequest::Remove { uid }).unwrap();
-        guard.carry_out(GuardRequest::Remove { uid }).unwrap();
-        guard.carry_out(add()).unwrap();
+        guard.execute(add()).unwrap();
+        guard.execute(GuardRequest::Remove { uid }).unwrap();
+        guard.execute(GuardRequest::Remove { uid }).unwrap();
+        guard.execute(add()).unwrap();
     });
 }
 
@@ -74,20 +74,17 @@ fn a_list_in_parts_is_in_effect_with_its_last_part() {
                 .as_ref()
                 .map(|w| w.keys().copied().collect::<Vec<_>>())
         };
-        assert!(
-            guard.carry_out(part(false, true, 9)).is_err(),
-            "no beginning"
-        );
-        guard.carry_out(part(true, false, 0)).unwrap();
+        assert!(guard.execute(part(false, true, 9)).is_err(), "no beginning");
+        guard.execute(part(true, false, 0)).unwrap();
         assert_eq!(known(), None);
         // Begun again: what was gathered before is void.
-        guard.carry_out(part(true, false, 1)).unwrap();
-        guard.carry_out(part(false, false, 2)).unwrap();
-        guard.carry_out(part(false, true, 3)).unwrap();
+        guard.execute(part(true, false, 1)).unwrap();
+        guard.execute(part(false, false, 2)).unwrap();
+        guard.execute(part(false, true, 3)).unwrap();
         assert_eq!(
             known(),
             Some(vec![FIRST_UID + 1, FIRST_UID + 2, FIRST_UID + 3])
         );
-        assert!(guard.carry_out(part(false, true, 4)).is_err());
+        assert!(guard.execute(part(false, true, 4)).is_err());
     });
 }

@@ -77,10 +77,10 @@ impl Change {
         self.0.message(kind, flags | NLM_F_ACK, INET, 0, fill);
     }
 
-    fn carry_out(mut self, socket: &Socket) -> io::Result<()> {
+    fn execute(mut self, socket: &Socket) -> io::Result<()> {
         let last = self.0.last();
         self.0.message(BATCH_END, 0, 0, SUBSYSTEM, |_| {});
-        socket.carry_out(&self.0, last)
+        socket.execute(&self.0, last)
     }
 
     fn table(&mut self, kind: u16) {
@@ -144,9 +144,9 @@ impl Change {
 /// Lists that have a chain in the table: workers of a profile share theirs. One that is not used any
 /// more stays until the table is made anew.
 #[derive(Debug, Default)]
-pub(super) struct Known(Vec<Egress>);
+pub(super) struct AppliedLists(Vec<Egress>);
 
-impl Known {
+impl AppliedLists {
     /// The chain of a list with addresses, and whether it is there already.
     fn chain(&mut self, egress: &Egress) -> (String, bool) {
         let place = self.0.iter().position(|known| known == egress);
@@ -160,8 +160,8 @@ impl Known {
 }
 
 /// Makes the table anew with these workers, in one step.
-pub(super) fn replace(socket: &Socket, workers: &[Guarded], log: bool) -> io::Result<Known> {
-    let mut known = Known::default();
+pub(super) fn replace(socket: &Socket, workers: &[Guarded], log: bool) -> io::Result<AppliedLists> {
+    let mut known = AppliedLists::default();
     let mut change = Change::new();
     // A table that is deleted has to be there.
     change.table(NEWTABLE);
@@ -171,16 +171,16 @@ pub(super) fn replace(socket: &Socket, workers: &[Guarded], log: bool) -> io::Re
     for worker in workers {
         add_to(&mut change, worker, &mut known);
     }
-    change.carry_out(socket)?;
+    change.execute(socket)?;
     Ok(known)
 }
 
 /// Adds a worker that has no entry.
-pub(super) fn add(socket: &Socket, worker: &Guarded, known: &mut Known) -> io::Result<()> {
+pub(super) fn add(socket: &Socket, worker: &Guarded, known: &mut AppliedLists) -> io::Result<()> {
     let mut change = Change::new();
     let before = known.0.len();
     add_to(&mut change, worker, known);
-    let added = change.carry_out(socket);
+    let added = change.execute(socket);
     if added.is_err() {
         known.0.truncate(before);
     }
@@ -199,7 +199,7 @@ pub(super) fn remove(socket: &Socket, worker: &Guarded) -> io::Result<()> {
     for (set, elements) in &entries {
         change.elements(DELSETELEM, set, elements);
     }
-    let Err(error) = change.carry_out(socket) else {
+    let Err(error) = change.execute(socket) else {
         return Ok(());
     };
     if error.kind() != io::ErrorKind::NotFound {
@@ -210,7 +210,7 @@ pub(super) fn remove(socket: &Socket, worker: &Guarded) -> io::Result<()> {
         for element in elements {
             let mut change = Change::new();
             change.elements(DELSETELEM, set, &[element]);
-            match change.carry_out(socket) {
+            match change.execute(socket) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
@@ -226,7 +226,7 @@ pub(super) fn forget(socket: &Socket, uid: u32) -> io::Result<()> {
     let seq = forget.message(CT_DELETE, NLM_F_ACK, 0, 0, |a| {
         a.be32(CTA_MARK, uid).be32(CTA_MARK_MASK, u32::MAX);
     });
-    match socket.carry_out(&forget, seq) {
+    match socket.execute(&forget, seq) {
         // Nothing to forget.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
@@ -238,7 +238,7 @@ pub(super) fn clear(socket: &Socket) -> io::Result<()> {
     let mut change = Change::new();
     change.table(NEWTABLE);
     change.table(DELTABLE);
-    change.carry_out(socket)
+    change.execute(socket)
 }
 
 fn one(uid: u32) -> Vec<u8> {
@@ -267,7 +267,7 @@ fn has_chain(egress: &Egress) -> bool {
         .any(|rule| matches!(rule.host, EgressHost::Net(..)))
 }
 
-fn add_to(change: &mut Change, worker: &Guarded, known: &mut Known) {
+fn add_to(change: &mut Change, worker: &Guarded, known: &mut AppliedLists) {
     let uid = worker.uid;
     let chain;
     let class = match &worker.egress {

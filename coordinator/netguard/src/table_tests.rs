@@ -128,7 +128,7 @@ fn a_worker_reaches_its_own_listeners_and_no_siblings() {
                 if let Err(kind) = got {
                     assert_eq!(kind, ErrorKind::ConnectionRefused);
                     assert!(took < Duration::from_secs(4), "{took:?}");
-                    // Known by now: refused at once.
+                    // AppliedLists by now: refused at once.
                     let begun = Instant::now();
                     assert!(connect(client, to).is_err());
                     // Sooner than a SYN is sent again.
@@ -321,7 +321,7 @@ fn datagrams_on_loopback_stay_within_a_workers_own_ports() {
         remove(socket, &all[0]).unwrap();
         remove(socket, &all[0]).unwrap();
         forget(socket, A).unwrap();
-        add(socket, &worker(A, "none"), &mut Known::default()).unwrap();
+        add(socket, &worker(A, "none"), &mut AppliedLists::default()).unwrap();
         let third = by(A, || UdpSocket::bind(("0.0.0.0", port)).unwrap());
         assert!(third.send_to(b"?", to).is_err());
     });

@@ -1,7 +1,7 @@
 //! One control connection: requests out, answers and events in.
 
 use super::{
-    handle::AgentHandle, notice::AgentNotice, said::FromWorker, sockets::Slot,
+    handle::AgentHandle, notice::ConnectionEvent, said::FromWorker, sockets::Slot,
     version::AgentVersion,
 };
 use crate::model::{Bucket, WorkerId};
@@ -29,7 +29,7 @@ pub(super) fn run(
     mut decoder: FrameDecoder,
     mut reader: OwnedReadHalf,
     writer: OwnedWriteHalf,
-    notices: mpsc::Sender<AgentNotice>,
+    notices: mpsc::Sender<ConnectionEvent>,
     slot: Slot,
 ) -> AgentHandle {
     let (handle, outgoing) = AgentHandle::new(worker.clone(), generation, version);
@@ -46,7 +46,7 @@ pub(super) fn run(
         drop((reader, slot));
         tracing::debug!(%worker, why, "agent connection ended");
         if notices
-            .send(AgentNotice::Gone { worker, generation })
+            .send(ConnectionEvent::Gone { worker, generation })
             .await
             .is_err()
         {
@@ -73,7 +73,7 @@ async fn read_frames(
     handle: &AgentHandle,
     decoder: &mut FrameDecoder,
     reader: &mut OwnedReadHalf,
-    notices: &mpsc::Sender<AgentNotice>,
+    notices: &mpsc::Sender<ConnectionEvent>,
 ) -> String {
     let mut buffer = vec![0; 16 * 1024];
     let unheard = Arc::new(Semaphore::new(MAX_UNHEARD));
@@ -99,7 +99,7 @@ async fn read_frames(
                         return "the coordinator is stopping".to_owned();
                     };
                     let said = FromWorker::new(worker.clone(), event);
-                    let notice = AgentNotice::Event { said, slot };
+                    let notice = ConnectionEvent::Event { said, slot };
                     if notices.send(notice).await.is_err() {
                         return "the coordinator is stopping".to_owned();
                     }

@@ -7,8 +7,8 @@
 mod bind;
 mod connection;
 mod handle;
-mod hub;
 mod notice;
+mod registry;
 mod request_error;
 mod said;
 mod sockets;
@@ -16,8 +16,8 @@ mod version;
 
 pub(crate) use bind::bind_private;
 pub use handle::AgentHandle;
-pub use hub::{AgentHub, RawStream};
-pub use notice::AgentNotice;
+pub use notice::ConnectionEvent;
+pub use registry::{AgentRegistry, RawStream};
 pub use request_error::AgentRequestError;
 pub(crate) use request_error::kind_of;
 pub use said::{FromWorker, Sessions};

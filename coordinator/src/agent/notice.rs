@@ -5,9 +5,9 @@ use crate::model::WorkerId;
 use podbay_protocol::AgentEvent;
 use tokio::sync::OwnedSemaphorePermit;
 
-/// What the hub tells the daemon.
+/// What the registry reports to the daemon.
 #[derive(Debug)]
-pub enum AgentNotice {
+pub enum ConnectionEvent {
     /// An agent is connected; ask it to describe itself.
     Connected {
         /// The worker.

@@ -1,9 +1,9 @@
 //! Attach WebSockets: bytes between a client and an agent's stream.
 
 use super::{
-    audit::Ticket,
-    edge,
+    audit::AuditScope,
     reply::{App, Failure},
+    security,
     uplink::Uplink,
 };
 use crate::{
@@ -48,7 +48,7 @@ pub(super) async fn attach(
     Path(name): Path<String>,
     Query(query): Query<AttachQuery>,
     Query(flow): Query<FlowQuery>,
-    Extension(ticket): Extension<Ticket>,
+    Extension(ticket): Extension<AuditScope>,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, Failure> {
     ticket.detail(match (&query.session, query.mode) {
@@ -71,13 +71,13 @@ pub(super) async fn attach(
 pub(super) async fn spawn(
     State(daemon): App,
     Query(flow): Query<FlowQuery>,
-    Extension(ticket): Extension<Ticket>,
+    Extension(ticket): Extension<AuditScope>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     ticket.defer();
     let most = daemon.config().api.max_body;
-    let upgrade = sized(&daemon, upgrade).max_message_size(most + edge::MAX_DISCARDED);
-    let upgrade = upgrade.max_frame_size(most + edge::MAX_DISCARDED);
+    let upgrade = sized(&daemon, upgrade).max_message_size(most + security::MAX_DISCARDED);
+    let upgrade = upgrade.max_frame_size(most + security::MAX_DISCARDED);
     upgrade.on_upgrade(move |socket| async move {
         let (mut to_client, mut from_client) = socket.split();
         let spawned = match read_request(&mut from_client, most).await {
@@ -141,7 +141,7 @@ async fn read_request(
     let invalid = |why: String| ApiError::new(ErrorKind::Invalid, why);
     match tokio::time::timeout(REQUEST_DEADLINE, from_client.next()).await {
         Ok(Some(Ok(Message::Text(text)))) if text.len() > most => {
-            Err(edge::too_large("the spawn request", most))
+            Err(security::too_large("the spawn request", most))
         }
         Ok(Some(Err(error))) => Err(invalid(format!(
             "the spawn request cannot be read: {error}"

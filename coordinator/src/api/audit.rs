@@ -32,7 +32,7 @@ const FLUSH_DEADLINE: Duration = Duration::from_secs(2);
 
 /// One entry in the making; written when it is told how it went, or dropped.
 #[derive(Debug, Clone)]
-pub(super) struct Ticket(Arc<Open>);
+pub(super) struct AuditScope(Arc<Open>);
 
 #[derive(Debug)]
 struct Open {
@@ -65,7 +65,7 @@ impl Open {
     }
 }
 
-impl Ticket {
+impl AuditScope {
     fn new(daemon: Arc<Daemon>, who: Who, what: String) -> Self {
         let entry = AuditEntry {
             time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
@@ -177,7 +177,7 @@ impl Ticket {
 
 /// Notes a refusal at the door.
 pub(super) fn refused(daemon: &Arc<Daemon>, who: Who, what: &str, kind: ErrorKind, lost: u64) {
-    let ticket = Ticket::new(daemon.clone(), who, what.to_owned());
+    let ticket = AuditScope::new(daemon.clone(), who, what.to_owned());
     if lost > 0 {
         ticket.detail(&format!("and {lost} more like it"));
     }
@@ -216,7 +216,7 @@ pub(super) async fn audited(
     let (Some(what), Some(route)) = (what, route) else {
         return next.run(request).await;
     };
-    let ticket = Ticket::new(daemon, who(&request), what);
+    let ticket = AuditScope::new(daemon, who(&request), what);
     if let Some(named) = route
         .as_str()
         .split('/')

@@ -1,6 +1,6 @@
 //! Serving one connection, over the socket or TCP.
 
-use super::{edge::Gate, peer::Peer};
+use super::{peer::Peer, security::ApiAuth};
 use crate::daemon::Daemon;
 use axum::Router;
 use hyper::{Request, body::Incoming, server::conn::http1::Builder, service::Service};
@@ -30,7 +30,7 @@ pub(super) async fn serve(
     http: &Builder,
     socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: Arc<Peer>,
-    gate: Option<Arc<Gate>>,
+    gate: Option<Arc<ApiAuth>>,
     router: Router,
     daemon: &Daemon,
 ) {

@@ -6,7 +6,6 @@
 mod attach;
 mod audit;
 mod connection;
-mod edge;
 mod events;
 mod listen;
 mod metrics;
@@ -15,6 +14,7 @@ mod projects;
 mod reply;
 mod review;
 mod routes;
+mod security;
 mod tcp;
 mod uplink;
 

@@ -1,7 +1,7 @@
 //! Review of copy-on-write changes: the mounter's text passes through as it comes.
 
 use super::{
-    audit::Ticket,
+    audit::AuditScope,
     projects::path_of,
     reply::{Answer, App, Body, Failure},
 };
@@ -80,7 +80,7 @@ pub(super) async fn diff(
 pub(super) async fn apply(
     State(daemon): App,
     Path(name): Path<String>,
-    Extension(ticket): Extension<Ticket>,
+    Extension(ticket): Extension<AuditScope>,
     Body(request): Body<ApplyRequest>,
 ) -> Text {
     ticket.paths(&request.paths);
@@ -96,7 +96,7 @@ pub(super) async fn apply(
 pub(super) async fn discard(
     State(daemon): App,
     Path(name): Path<String>,
-    Extension(ticket): Extension<Ticket>,
+    Extension(ticket): Extension<AuditScope>,
     Body(request): Body<DiscardRequest>,
 ) -> Text {
     ticket.paths(&request.paths);

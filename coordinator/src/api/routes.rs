@@ -2,10 +2,10 @@
 
 use super::{
     attach,
-    audit::{self, Ticket},
-    edge, events, metrics, projects,
+    audit::{self, AuditScope},
+    events, metrics, projects,
     reply::{Answer, App, Body, Failure},
-    review,
+    review, security,
 };
 use crate::{
     daemon::Daemon,
@@ -70,7 +70,10 @@ pub(super) fn router(daemon: Arc<Daemon>) -> Router {
             daemon.clone(),
             audit::audited,
         ))
-        .layer(middleware::from_fn_with_state(daemon.clone(), edge::guard))
+        .layer(middleware::from_fn_with_state(
+            daemon.clone(),
+            security::guard,
+        ))
         .layer(DefaultBodyLimit::max(limit))
         .with_state(daemon)
 }
@@ -108,7 +111,7 @@ async fn workers(State(daemon): App, Query(query): Query<ListQuery>) -> Json<Vec
 
 async fn spawn(
     State(daemon): App,
-    Extension(ticket): Extension<Ticket>,
+    Extension(ticket): Extension<AuditScope>,
     Body(request): Body<SpawnRequest>,
 ) -> Answer<SpawnResponse> {
     ticket.asked(&request);
@@ -155,7 +158,7 @@ async fn restart(
 async fn rename(
     State(daemon): App,
     Path(name): Path<String>,
-    Extension(ticket): Extension<Ticket>,
+    Extension(ticket): Extension<AuditScope>,
     Body(request): Body<RenameRequest>,
 ) -> Answer<WorkerView> {
     ticket.detail(&format!("to {}", request.name));
@@ -174,7 +177,7 @@ async fn stop_all(State(daemon): App, Body(request): Body<StopRequest>) -> Answe
 async fn exec(
     State(daemon): App,
     Path(name): Path<String>,
-    Extension(ticket): Extension<Ticket>,
+    Extension(ticket): Extension<AuditScope>,
     Body(request): Body<ExecRequest>,
 ) -> Answer<ExecResponse> {
     // The program alone: its arguments may be private.

@@ -3,7 +3,7 @@
 //! Owns: the certificate, the token's file, and what one connection may cost. All of it is read once,
 //! at the start; what cannot be used is an error there.
 
-use super::{connection, edge::Gate, peer::Peer};
+use super::{connection, peer::Peer, security::ApiAuth};
 use crate::{config::TcpConfig, daemon::Daemon};
 use anyhow::{Context, bail};
 use axum::Router;
@@ -38,7 +38,7 @@ const SILENCE_MS: u32 = 60_000;
 pub(super) struct Tcp {
     listener: TcpListener,
     acceptor: TlsAcceptor,
-    gate: Arc<Gate>,
+    gate: Arc<ApiAuth>,
 }
 
 impl Tcp {
@@ -64,7 +64,7 @@ impl Tcp {
         let listener = TcpListener::from_std(listener)?;
         let mut hosts = vec!["localhost".to_owned()];
         hosts.extend(config.hosts.iter().cloned());
-        let gate = Arc::new(Gate::new(token, config.origins.clone(), hosts));
+        let gate = Arc::new(ApiAuth::new(token, config.origins.clone(), hosts));
         tracing::info!(address = %listener.local_addr()?, token = gate.id(), "serving over TLS");
         Ok(Self {
             listener,

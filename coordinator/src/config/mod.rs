@@ -24,7 +24,9 @@ pub use sections::{
 };
 pub use sources::{Overrides, Sources};
 pub use values::{DetachKeysError, parse_detach_keys};
-pub use words::{LogFormat, Network, Notifications, Rehome, SORTS, SecurityProfile, ThemeChoice};
+pub use words::{
+    LogFormat, Network, Notifications, RecreatePolicy, SORTS, SecurityProfile, ThemeChoice,
+};
 
 use crate::model::ProfileName;
 use key::{At, Shown};

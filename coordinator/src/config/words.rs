@@ -47,7 +47,7 @@ words! {
     }
 
     /// Whether a session whose worker was lost (its network, its container) moves to a new container.
-    pub enum Rehome {
+    pub enum RecreatePolicy {
         /// When the user restarts it.
         Ask = "ask",
         /// Immediately.

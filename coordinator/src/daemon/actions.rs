@@ -12,12 +12,12 @@ impl Daemon {
         let now = self.now();
         let actions = self.lock().fleet.apply(now, event);
         for action in actions {
-            self.carry_out(action);
+            self.execute(action);
         }
     }
 
     /// The action of a decision; each returns at once and works in a task of its own.
-    pub(super) fn carry_out(self: &Arc<Self>, action: Action) {
+    pub(super) fn execute(self: &Arc<Self>, action: Action) {
         match action {
             Action::Create {
                 worker,
@@ -39,7 +39,7 @@ impl Daemon {
             Action::Relist => self.wakes.wake(Task::Listing),
             Action::WorkerChanged(worker) => {
                 self.tell_worker(&worker);
-                self.perhaps_rehome(&worker);
+                self.recreate_if_wanted(&worker);
             }
             Action::PoolChanged(profile) => self.tell_pool(&profile),
         }

@@ -36,5 +36,5 @@ pub(crate) use workers::view::version;
 
 use clock::{unix_ms, unix_ns};
 use random::random_id;
-use state::{Parts, Site, State};
+use state::{DaemonParts, Deployment, State};
 use tasks::{blocking, detached};

@@ -1,13 +1,13 @@
 //! `podbay serve`: from the arguments to the drain.
 
 use super::{
-    Daemon, Parts,
+    Daemon, DaemonParts,
     observe::logging,
     outside::{Outside, ThisHost},
     wakes::Task,
 };
 use crate::{
-    agent::AgentHub,
+    agent::AgentRegistry,
     config::Config,
     egress::GuardClient,
     runtime::{Docker, PullPolicy},
@@ -80,12 +80,12 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         config.engine.create_timeout,
     )?;
     let (notices, heard) = mpsc::channel(NOTICES);
-    let hub = AgentHub::new(state_dir.join("workers"), notices);
+    let registry = AgentRegistry::new(state_dir.join("workers"), notices);
     let mounter = MounterClient::connect(state_dir.join("run/mounter.sock"));
     let guard = GuardClient::connect(state_dir.join("run/netguard.sock"));
     let mut seed = [0u8; 8];
     getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("no random numbers: {e}"))?;
-    let daemon = Daemon::new(Parts {
+    let daemon = Daemon::new(DaemonParts {
         outside: Outside {
             engine: Arc::new(docker),
             mounter: Arc::new(mounter.clone()),
@@ -94,7 +94,7 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
             store: Arc::new(state_dir.clone()),
             host: Arc::new(ThisHost),
         },
-        hub,
+        registry,
         claim_key: claim_key(&state_dir)?,
         audit: AuditLog::open(state_dir.join("logs")).context("starting the audit log")?,
         config: options.config.clone(),
@@ -107,7 +107,7 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     tracing::info!(socket = %socket.display(), version = env!("CARGO_PKG_VERSION"), "serving");
     daemon.background(
         "come up",
-        daemon.clone().come_up(options.agent_binary, heard),
+        daemon.clone().startup(options.agent_binary, heard),
     );
     wait_for_signals(&daemon, &options.reload, &options.watched).await?;
     tracing::info!("stopping; workers and their sessions go on");

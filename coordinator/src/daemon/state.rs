@@ -9,10 +9,10 @@ use super::{
     outside::Outside,
     sessions::{exits::ExitLog, pending_execs::PendingExecs, readers::Readers},
     wakes::Wakes,
-    workers::{creation::parts::Parts as ContainerParts, record::Record},
+    workers::{creation::parts::ContainerInputs, record::Record},
 };
 use crate::{
-    agent::AgentHub,
+    agent::AgentRegistry,
     config::Config,
     fleet::{ClaimId, Fleet, Millis, Quotas},
     model::WorkerId,
@@ -40,16 +40,16 @@ pub struct Daemon {
     /// Everything that it works with.
     pub(super) outside: Outside,
     /// Connections to the workers' agents.
-    pub(super) hub: AgentHub,
+    pub(super) registry: AgentRegistry,
     /// Whoever tells the guard something takes turns, so that what it knows is what there is.
-    pub(super) guard_turn: tokio::sync::Mutex<()>,
+    pub(super) guard_lock: tokio::sync::Mutex<()>,
     /// What is known once the engine has answered.
-    pub(super) site: OnceLock<Site>,
+    pub(super) deployment: OnceLock<Deployment>,
     /// All that changes.
     pub(super) state: Mutex<State>,
     /// Whoever writes or removes finished sessions' records takes turns, so that none that was
     /// removed comes back.
-    pub(super) keeping: tokio::sync::Mutex<()>,
+    pub(super) finished_lock: tokio::sync::Mutex<()>,
     /// Seals the claim records that agents carry.
     pub(super) claim_key: ClaimKey,
     /// Who did what.
@@ -63,9 +63,9 @@ pub struct Daemon {
     /// What wakes the tasks.
     pub(super) wakes: Wakes,
     /// Whoever starts or removes helpers takes turns, so that none is left behind.
-    pub(super) helper_turn: tokio::sync::Mutex<()>,
+    pub(super) helpers_lock: tokio::sync::Mutex<()>,
     /// Whoever pauses a worker or lets it go on takes turns.
-    pub(super) holding: tokio::sync::Mutex<()>,
+    pub(super) pause_lock: tokio::sync::Mutex<()>,
     /// How many containers may be recreated at a time.
     pub(super) recreations: Semaphore,
     /// When images are pulled.
@@ -85,7 +85,7 @@ const COMING_UP: Duration = Duration::from_secs(10);
 
 /// What is known of the place the coordinator runs in.
 #[derive(Debug, Clone)]
-pub(super) struct Site {
+pub(super) struct Deployment {
     pub(super) own: Own,
     pub(super) host: HostFolders,
     /// File name of the agent under `bin/`.
@@ -133,7 +133,7 @@ pub(super) struct State {
     /// Claim times by profile.
     pub(super) times: BTreeMap<String, ClaimTimes>,
     /// What containers are made of.
-    pub(super) parts: ContainerParts,
+    pub(super) parts: ContainerInputs,
     /// Whose changes are to be counted.
     pub(super) counts: Counts,
     /// Next claim's number.
@@ -160,7 +160,7 @@ impl State {
             guard_boot: None,
             images: BTreeMap::new(),
             times: BTreeMap::new(),
-            parts: ContainerParts::default(),
+            parts: ContainerInputs::default(),
             counts: Counts::default(),
             next_claim: 0,
         }
@@ -168,9 +168,9 @@ impl State {
 }
 
 /// What a daemon is made of.
-pub(super) struct Parts {
+pub(super) struct DaemonParts {
     pub(super) outside: Outside,
-    pub(super) hub: AgentHub,
+    pub(super) registry: AgentRegistry,
     pub(super) state_dir: StateDir,
     pub(super) claim_key: ClaimKey,
     pub(super) audit: AuditLog,
@@ -181,23 +181,23 @@ pub(super) struct Parts {
 }
 
 impl Daemon {
-    pub(super) fn new(parts: Parts) -> Arc<Self> {
+    pub(super) fn new(parts: DaemonParts) -> Arc<Self> {
         let parallel = parts.config.engine.max_parallel;
         Arc::new(Self {
-            hub: parts.hub,
+            registry: parts.registry,
             outside: parts.outside,
-            guard_turn: tokio::sync::Mutex::default(),
-            site: OnceLock::new(),
+            guard_lock: tokio::sync::Mutex::default(),
+            deployment: OnceLock::new(),
             state: Mutex::new(State::new(Fleet::new(parts.seed, parallel))),
-            keeping: tokio::sync::Mutex::new(()),
+            finished_lock: tokio::sync::Mutex::new(()),
             claim_key: parts.claim_key,
             audit: parts.audit,
             readers: Readers::default(),
             tells: Tells::default(),
             bus: Bus::new(),
             wakes: Wakes::default(),
-            helper_turn: tokio::sync::Mutex::new(()),
-            holding: tokio::sync::Mutex::new(()),
+            helpers_lock: tokio::sync::Mutex::new(()),
+            pause_lock: tokio::sync::Mutex::new(()),
             recreations: Semaphore::new(MAX_RECREATIONS),
             pull: parts.pull,
             up: watch::channel(false).0,
@@ -238,8 +238,8 @@ impl Daemon {
         &self.bus
     }
 
-    pub(super) fn site(&self) -> Result<&Site, ApiError> {
-        self.site.get().ok_or_else(|| {
+    pub(super) fn deployment(&self) -> Result<&Deployment, ApiError> {
+        self.deployment.get().ok_or_else(|| {
             let engine = self.lock().engine.clone();
             let reason = engine
                 .error

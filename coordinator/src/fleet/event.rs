@@ -65,7 +65,7 @@ pub struct Observed {
 
 /// Why a claim's session was not started, and what that means for the claim and the worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PlaceFault {
+pub enum StartFault {
     /// The request is at fault; the daemon has answered it. Nothing of it is left in the worker: a
     /// warm one serves other claims.
     Request,
@@ -83,7 +83,7 @@ pub enum PlaceFault {
     Unknown,
 }
 
-impl PlaceFault {
+impl StartFault {
     /// Whether another worker may serve the claim.
     #[must_use]
     pub fn may_repeat(self) -> bool {
@@ -179,7 +179,7 @@ pub enum Event {
         /// The claim.
         claim: ClaimId,
         /// What that means for the claim and the worker.
-        fault: PlaceFault,
+        fault: StartFault,
         /// For people.
         reason: String,
     },
@@ -199,9 +199,9 @@ pub enum Event {
     },
     /// A lost worker's container is to be made anew; until the answer nothing that the engine or
     /// an agent shows of it changes its state.
-    Rehome(WorkerId),
-    /// Answer to `Rehome`: its session runs again, or why not: it is lost again.
-    Rehomed {
+    Recreate(WorkerId),
+    /// Answer to `RecreatePolicy`: its session runs again, or why not: it is lost again.
+    Recreated {
         /// The worker.
         worker: WorkerId,
         /// What came of it.

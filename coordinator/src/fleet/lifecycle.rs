@@ -278,7 +278,7 @@ impl Fleet {
     pub(super) fn session_ended(&mut self, id: &WorkerId, remove: bool) {
         self.with(id, |w, now| {
             let being_made = w.state == WorkerState::Creating && w.adopted.is_none();
-            if w.removal.is_some() || w.rehoming || being_made {
+            if w.removal.is_some() || w.recreating || being_made {
                 return;
             }
             if remove {

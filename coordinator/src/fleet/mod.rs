@@ -17,8 +17,8 @@ mod pool;
 mod queue;
 mod quota;
 mod reconcile;
+mod recreation;
 mod refill;
-mod rehome;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -27,8 +27,8 @@ mod worker;
 
 pub use backoff::Failure;
 pub use event::{
-    Action, ClaimId, ClaimSpec, Event, Millis, Observed, PlaceFault, PoolSpec, RejectReason,
-    RemoveCause,
+    Action, ClaimId, ClaimSpec, Event, Millis, Observed, PoolSpec, RejectReason, RemoveCause,
+    StartFault,
 };
 pub use pool::PoolNumbers;
 pub use quota::{Held, Quotas, Space, Step, Subject};

@@ -6,7 +6,7 @@
 
 use super::Fleet;
 use super::claim::{Claim, Phase};
-use super::event::{Action, ClaimId, ClaimSpec, Millis, PlaceFault, RejectReason, RemoveCause};
+use super::event::{Action, ClaimId, ClaimSpec, Millis, RejectReason, RemoveCause, StartFault};
 use super::worker::{Container, WorkerEntry};
 use crate::model::{WorkerId, WorkerName, WorkerState};
 use crate::wire::WhenEmpty;
@@ -153,7 +153,7 @@ impl Fleet {
         }
     }
 
-    pub(super) fn place_failed(&mut self, id: ClaimId, fault: PlaceFault, reason: String) {
+    pub(super) fn place_failed(&mut self, id: ClaimId, fault: StartFault, reason: String) {
         let worker_at_fault = fault.may_repeat();
         let Some(at) = self.claims.iter().position(|c| c.spec.claim == id) else {
             return;
@@ -168,7 +168,7 @@ impl Fleet {
         if retry {
             claim.phase = Phase::Waiting;
             claim.trouble = Some(reason.clone());
-            if fault == PlaceFault::Agent && claim.spec.when_empty != WhenEmpty::Fail {
+            if fault == StartFault::Agent && claim.spec.when_empty != WhenEmpty::Fail {
                 claim.spec.force_cold = Some(reason.clone());
             }
         } else {

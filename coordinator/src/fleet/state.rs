@@ -206,15 +206,15 @@ impl Fleet {
                     self.with(&worker, |w, _| w.name = Some(name));
                 }
             }
-            Event::Rehome(worker) => self.rehome(&worker),
-            Event::Rehomed { worker, outcome } => self.rehomed(&worker, outcome),
+            Event::Recreate(worker) => self.recreate(&worker),
+            Event::Recreated { worker, outcome } => self.recreated(&worker, outcome),
             Event::LeftBehind {
                 worker,
                 profile,
                 name,
                 uid,
                 reason,
-            } => self.left_behind(worker, profile, name, uid, &reason),
+            } => self.interrupted_recreation(worker, profile, name, uid, &reason),
             Event::Reserve(uids) => self.uids.reserve(uids),
             Event::Release(worker) => self.uids.release(&worker, self.now),
             Event::Remove(worker) => self.remove(&worker),

@@ -1,6 +1,6 @@
 //! One worker as the fleet knows it.
 
-use super::event::{ClaimId, Millis, PlaceFault, RemoveCause};
+use super::event::{ClaimId, Millis, RemoveCause, StartFault};
 use crate::model::{WorkerId, WorkerName, WorkerState};
 
 /// How long the pool waits for the outcome of a claim before it replaces the claim's worker.
@@ -51,7 +51,7 @@ pub struct WorkerEntry {
     pub(super) proven: bool,
     pub(super) removal: Option<Removal>,
     /// Its container is being made anew.
-    pub(super) rehoming: bool,
+    pub(super) recreating: bool,
 }
 
 /// What the engine has of it.
@@ -108,7 +108,7 @@ impl WorkerEntry {
             next_probe: Millis::MAX,
             proven: false,
             removal: None,
-            rehoming: false,
+            recreating: false,
         }
     }
 
@@ -177,7 +177,7 @@ impl WorkerEntry {
         };
         self.go(now, state, why);
         self.lost_at = None;
-        self.rehoming = false;
+        self.recreating = false;
         self.removal = Some(Removal {
             cause,
             in_flight: false,
@@ -187,33 +187,33 @@ impl WorkerEntry {
     }
 
     /// The claim it was given to came to nothing.
-    pub(super) fn claim_failed(&mut self, now: Millis, fault: PlaceFault, reason: String) {
+    pub(super) fn claim_failed(&mut self, now: Millis, fault: StartFault, reason: String) {
         self.claim = None;
         if self.removal.is_some() {
             return;
         }
-        let untouched = fault == PlaceFault::Request
+        let untouched = fault == StartFault::Request
             && self.state == WorkerState::Claiming
             && !self.cold
             && self.agent
             && matches!(self.container, Container::Present(_));
         match fault {
-            PlaceFault::Request if untouched => {
+            StartFault::Request if untouched => {
                 self.name = None;
                 self.lost_at = None;
                 self.go(now, WorkerState::Warm, None);
             }
-            PlaceFault::Unknown => {
+            StartFault::Unknown => {
                 // Its end, or the agent's word that it runs, may have come already.
                 if self.state == WorkerState::Claiming {
                     self.lose(now, &reason);
                 }
             }
-            PlaceFault::Worker | PlaceFault::Agent => {
+            StartFault::Worker | StartFault::Agent => {
                 self.name = None;
                 self.remove(now, RemoveCause::Unhealthy(reason));
             }
-            PlaceFault::Request | PlaceFault::Tainted => {
+            StartFault::Request | StartFault::Tainted => {
                 self.name = None;
                 self.remove(now, RemoveCause::Released);
             }

@@ -12,7 +12,7 @@ const MAX_SUBJECT: usize = 64;
 
 /// Whether a line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum LogDecision {
     /// Write it.
     Write {
         /// Lines of the same kind and subject that were left out since the last one written.
@@ -72,7 +72,7 @@ impl LogLimit {
     }
 
     /// Asks for one line; counts it when it is to be left out.
-    pub fn ask(&mut self, kind: &'static str, subject: &str, now: Instant) -> Verdict {
+    pub fn ask(&mut self, kind: &'static str, subject: &str, now: Instant) -> LogDecision {
         let mut key = (kind, cut(subject, MAX_SUBJECT).to_owned());
         if !self.seen.contains_key(&key) && self.seen.len() >= self.max_entries {
             let (window, most) = (self.window, self.max_entries);
@@ -95,10 +95,10 @@ impl LogLimit {
         if window.written < self.most {
             window.written += 1;
             let left_out = std::mem::take(&mut window.left_out);
-            return Verdict::Write { left_out };
+            return LogDecision::Write { left_out };
         }
         window.left_out = window.left_out.saturating_add(1);
-        Verdict::LeaveOut
+        LogDecision::LeaveOut
     }
 
     /// What was left out in windows that are over, each told once; forgets those windows.
@@ -138,16 +138,19 @@ mod tests {
     fn one_line_a_minute_and_the_next_says_how_many_were_left_out() {
         let mut limit = LogLimit::per_worker();
         let began = Instant::now();
-        let write = |left_out| Verdict::Write { left_out };
+        let write = |left_out| LogDecision::Write { left_out };
         assert_eq!(limit.ask("refused", "a", began), write(0));
         for n in 0..1000 {
             let at = began + Duration::from_millis(n);
-            assert_eq!(limit.ask("refused", "a", at), Verdict::LeaveOut);
+            assert_eq!(limit.ask("refused", "a", at), LogDecision::LeaveOut);
         }
         assert_eq!(limit.ask("refused", "b", began), write(0), "another worker");
         assert_eq!(limit.ask("rebuilt", "a", began), write(0), "another kind");
         assert_eq!(limit.ask("refused", "a", began + MINUTE), write(1000));
-        assert_eq!(limit.ask("refused", "a", began + MINUTE), Verdict::LeaveOut);
+        assert_eq!(
+            limit.ask("refused", "a", began + MINUTE),
+            LogDecision::LeaveOut
+        );
     }
 
     #[test]
@@ -183,7 +186,7 @@ mod tests {
             for (kind, subject, step) in &asked {
                 at += step;
                 let now = began + Duration::from_millis(at);
-                if let Verdict::Write { left_out } = limit.ask(KINDS[*kind], subject, now) {
+                if let LogDecision::Write { left_out } = limit.ask(KINDS[*kind], subject, now) {
                     written += 1;
                     told += left_out;
                 }

@@ -122,7 +122,7 @@ pub fn review() -> io::Result<()> {
     }
     let mut send = |frame: &[u8]| stream.write_all(frame);
     let id = job.request.id;
-    match carry_out(&job, changes, project, &mut send) {
+    match execute(&job, changes, project, &mut send) {
         Ok(()) => Ok(()),
         Err(error) => send_response(id, &MounterResponse::Failed(error), send),
     }
@@ -151,7 +151,7 @@ fn faults(changes: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-fn carry_out(
+fn execute(
     job: &Job,
     changes: OwnedFd,
     project: OwnedFd,

@@ -8,7 +8,7 @@ use super::super::{
     },
     section::{Section, section},
     values,
-    words::{Network, Rehome, SecurityProfile},
+    words::{Network, RecreatePolicy, SecurityProfile},
 };
 use crate::model::{Egress, Isolation, Limits, parse_bytes, parse_cpus, parse_disk, parse_pids};
 use serde_json::json;
@@ -66,7 +66,7 @@ section! {
         //! A session whose worker lost its network or its container (the parent or the engine was started
         //! again) moves to a new container with its home and its changes: "ask" (`podbay restart` moves it),
         //! "auto", "never".
-        rehome: Rehome = word(Rehome::ALL, Rehome::as_str);
+        rehome: RecreatePolicy = word(RecreatePolicy::ALL, RecreatePolicy::as_str);
         /// What is run in place of the session's command when its container was made anew.
         //! What such a session runs, where its own command would begin anew; [] for its own.
         resume: Vec<String> = strings(values::argument).checked(program_if_any), [];

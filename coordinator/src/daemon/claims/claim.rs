@@ -6,12 +6,12 @@ use crate::daemon::{
         name_generator,
         placed::Placed,
         resolved::Resolved,
-        waiting::{Verdict, Waiting},
+        waiting::{ClaimOutcome, Waiting},
     },
     detached, random_id,
 };
 use crate::{
-    fleet::{ClaimId, ClaimSpec, Event, PlaceFault, RejectReason},
+    fleet::{ClaimId, ClaimSpec, Event, RejectReason, StartFault},
     model::{WorkerId, WorkerName, WorkerState},
     wire::{ApiError, ErrorKind, SpawnRequest},
 };
@@ -75,7 +75,7 @@ impl Daemon {
         let mut last_fault: Option<ApiError> = None;
         loop {
             match verdicts.recv().await {
-                Some(Verdict::Assigned { worker, warm }) => {
+                Some(ClaimOutcome::Assigned { worker, warm }) => {
                     // From here on the work is finished even if the client goes away.
                     cancel.armed = false;
                     let (daemon, resolved, name) = (self.clone(), resolved.clone(), name.clone());
@@ -100,7 +100,7 @@ impl Daemon {
                         Err(fault) => return Err(fault.error),
                     }
                 }
-                Some(Verdict::Rejected(error)) => {
+                Some(ClaimOutcome::Rejected(error)) => {
                     cancel.armed = false;
                     return Err(last_fault.unwrap_or(error));
                 }
@@ -117,7 +117,7 @@ impl Daemon {
     fn register(
         &self,
         resolved: &Arc<Resolved>,
-    ) -> Result<(ClaimId, WorkerName, mpsc::Receiver<Verdict>), ApiError> {
+    ) -> Result<(ClaimId, WorkerName, mpsc::Receiver<ClaimOutcome>), ApiError> {
         let seed =
             u64::from_str_radix(random_id()?.get(..15).unwrap_or("0"), 16).unwrap_or_default();
         let (verdict, verdicts) = mpsc::channel(4);
@@ -167,7 +167,7 @@ impl Daemon {
         warm: bool,
     ) {
         let told = self.lock().waiting.get(&claim).is_some_and(|waiting| {
-            let verdict = Verdict::Assigned {
+            let verdict = ClaimOutcome::Assigned {
                 worker: worker.clone(),
                 warm,
             };
@@ -177,7 +177,7 @@ impl Daemon {
             // The client went away at this very moment; its worker is untouched but spoken for.
             self.feed(Event::PlaceFailed {
                 claim,
-                fault: PlaceFault::Request,
+                fault: StartFault::Request,
                 reason: "the claimant went away".to_owned(),
             });
         }
@@ -189,7 +189,10 @@ impl Daemon {
         let name = waiting.as_ref().and_then(|w| w.resolved.name.clone());
         let error = explain(reason, name.as_ref().map_or("it", WorkerName::as_str));
         if let Some(waiting) = waiting
-            && waiting.verdict.try_send(Verdict::Rejected(error)).is_err()
+            && waiting
+                .verdict
+                .try_send(ClaimOutcome::Rejected(error))
+                .is_err()
         {
             tracing::debug!(claim = claim.0, "rejected a claim whose client has gone");
         }

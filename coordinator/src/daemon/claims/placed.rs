@@ -2,7 +2,7 @@
 
 use crate::{
     daemon::sessions::attached::Attached,
-    fleet::PlaceFault,
+    fleet::StartFault,
     wire::{ApiError, ErrorKind, SpawnResponse},
 };
 
@@ -17,18 +17,18 @@ pub struct Placed {
 
 /// Why a worker does not run the command.
 #[derive(Debug)]
-pub(in crate::daemon) struct Fault {
+pub(in crate::daemon) struct StartError {
     pub error: ApiError,
     /// What that means for the claim and the worker.
-    pub whose: PlaceFault,
+    pub whose: StartFault,
 }
 
-impl Fault {
+impl StartError {
     /// The default: the claim fails, and nothing of it is in the worker.
     pub(in crate::daemon) fn request(error: ApiError) -> Self {
         Self {
             error,
-            whose: PlaceFault::Request,
+            whose: StartFault::Request,
         }
     }
 
@@ -36,7 +36,7 @@ impl Fault {
     pub(in crate::daemon) fn tainted(error: ApiError) -> Self {
         Self {
             error,
-            whose: PlaceFault::Tainted,
+            whose: StartFault::Tainted,
         }
     }
 
@@ -44,7 +44,7 @@ impl Fault {
     pub(in crate::daemon) fn worker(message: impl Into<String>) -> Self {
         Self {
             error: ApiError::new(ErrorKind::Internal, message),
-            whose: PlaceFault::Worker,
+            whose: StartFault::Worker,
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::daemon::{
     Daemon,
-    claims::placed::Fault,
+    claims::placed::StartError,
     random_id,
     sessions::{
         attach::{AGENT_DEADLINE, STREAM_DEADLINE, agent_error},
@@ -14,7 +14,7 @@ use crate::daemon::{
 };
 use crate::{
     agent::{AgentHandle, AgentRequestError},
-    fleet::PlaceFault,
+    fleet::StartFault,
     model::WorkerId,
     wire::{ApiError, ErrorKind},
 };
@@ -49,7 +49,7 @@ impl Daemon {
         let deadline = Instant::now() + ASK_DEADLINE;
         let mut reason = "its agent is not connected".to_owned();
         loop {
-            if let Some(agent) = self.hub.handle(worker) {
+            if let Some(agent) = self.registry.handle(worker) {
                 let asked = agent.request(ToAgentBody::Describe, AGENT_DEADLINE).await;
                 match asked.and_then(|said| said.of(worker)) {
                     Ok(Reply::Described(described)) => {
@@ -78,11 +78,11 @@ impl Daemon {
         worker: &WorkerId,
         mut start: StartSession,
         attach: Option<AttachMode>,
-    ) -> Result<Option<Attached>, Fault> {
+    ) -> Result<Option<Attached>, StartError> {
         let agent = self
-            .hub
+            .registry
             .handle(worker)
-            .ok_or_else(|| Fault::worker("its agent is not connected"))?;
+            .ok_or_else(|| StartError::worker("its agent is not connected"))?;
         let (session, primary) = (start.session.clone(), start.primary);
         let (size, pipes) = match start.io {
             SessionIo::Pty { size } => (Some(size), false),
@@ -90,16 +90,16 @@ impl Daemon {
         };
         let mut expected = None;
         if let Some(mode) = attach {
-            let stream = random_id().map_err(Fault::request)?;
+            let stream = random_id().map_err(StartError::request)?;
             let error_stream = if pipes {
-                Some(random_id().map_err(Fault::request)?)
+                Some(random_id().map_err(StartError::request)?)
             } else {
                 None
             };
-            let out = self.hub.expect_stream(worker, &stream);
+            let out = self.registry.expect_stream(worker, &stream);
             let err = error_stream
                 .as_deref()
-                .map(|id| self.hub.expect_stream(worker, id));
+                .map(|id| self.registry.expect_stream(worker, id));
             start.attach = Some(Attach {
                 session: session.clone(),
                 stream: stream.clone(),
@@ -159,7 +159,7 @@ impl Daemon {
         worker: &WorkerId,
         start: StartSession,
         primary: bool,
-    ) -> Result<i32, Fault> {
+    ) -> Result<i32, StartError> {
         let session = start.session.clone();
         let body = if start.secrets.is_empty() {
             ToAgentBody::Start(Box::new(start))
@@ -173,15 +173,15 @@ impl Daemon {
                 let error = ApiError::new(crate::agent::kind_of(refused.code), refused.message);
                 return Err(match refused.code {
                     // The system's refusals come at any point of a start.
-                    ErrorCode::System => Fault::tainted(error),
-                    _ => Fault::request(error),
+                    ErrorCode::System => StartError::tainted(error),
+                    _ => StartError::request(error),
                 });
             }
             Err(error @ AgentRequestError::TooLarge(_)) => {
-                return Err(Fault::request(agent_error(error)));
+                return Err(StartError::request(agent_error(error)));
             }
             Err(AgentRequestError::NotSent) => {
-                return Err(Fault::worker("its agent is not connected"));
+                return Err(StartError::worker("its agent is not connected"));
             }
             Ok(other) => ApiError::new(
                 ErrorKind::Internal,
@@ -195,9 +195,9 @@ impl Daemon {
                 let error = agent_error(error);
                 return match self.find_out(worker, &session).await {
                     Found::Started(info) => Ok(info.pid),
-                    Found::Absent | Found::OtherVersion => Err(Fault {
+                    Found::Absent | Found::OtherVersion => Err(StartError {
                         error,
-                        whose: PlaceFault::Agent,
+                        whose: StartFault::Agent,
                     }),
                     Found::Silent(reason) => Err(self.unknown(worker, &reason)),
                 };
@@ -209,7 +209,7 @@ impl Daemon {
             Found::Absent if primary => {
                 let message = format!("the command was not started: {}", trouble.message);
                 let error = ApiError::new(ErrorKind::Internal, message);
-                Err(Fault::tainted(error.hint(
+                Err(StartError::tainted(error.hint(
                     "the worker's agent confirms that nothing of it runs: try again",
                 )))
             }
@@ -221,7 +221,7 @@ impl Daemon {
         }
     }
 
-    fn unknown(&self, worker: &WorkerId, reason: &str) -> Fault {
+    fn unknown(&self, worker: &WorkerId, reason: &str) -> StartError {
         let name = self.claim_of(worker).map(|claim| claim.name.to_string());
         let name = name.unwrap_or_else(|| worker.to_string());
         let message = format!(
@@ -231,9 +231,9 @@ impl Daemon {
             "`podbay ls` shows the worker and `podbay logs {name}` what it printed; \
              `podbay rm --force {name}` removes it"
         );
-        Fault {
+        StartError {
             error: ApiError::new(ErrorKind::Timeout, message).hint(hint),
-            whose: PlaceFault::Unknown,
+            whose: StartFault::Unknown,
         }
     }
 }

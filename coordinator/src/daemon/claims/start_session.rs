@@ -6,7 +6,7 @@
 use crate::daemon::{
     Daemon,
     claims::{
-        placed::{Fault, Placed},
+        placed::{Placed, StartError},
         resolve::no_root,
         resolved::Resolved,
     },
@@ -16,7 +16,7 @@ use crate::daemon::{
     unix_ns,
 };
 use crate::{
-    fleet::{ClaimId, Event, PlaceFault},
+    fleet::{ClaimId, Event, StartFault},
     model::{Isolation, WorkerId, WorkerName},
     runtime::allows_root,
     store::ClaimRecord,
@@ -38,7 +38,7 @@ impl Daemon {
         name: WorkerName,
         attach: Option<AttachMode>,
         began: Instant,
-    ) -> Result<Placed, Fault> {
+    ) -> Result<Placed, StartError> {
         let wait_us = micros(began);
         let result = self.try_place(&worker, warm, resolved, name, attach).await;
         match result {
@@ -49,7 +49,7 @@ impl Daemon {
                 Ok(self.placed(&record, mounted, attached, timings, warm, resolved))
             }
             Err(fault) => {
-                if fault.whose == PlaceFault::Unknown {
+                if fault.whose == StartFault::Unknown {
                     self.keep_unknown(&worker);
                 } else if let Some(record) = self.lock().records.get_mut(&worker) {
                     record.claim = None;
@@ -71,7 +71,7 @@ impl Daemon {
         resolved: &Resolved,
         name: WorkerName,
         attach: Option<AttachMode>,
-    ) -> Result<(ClaimRecord, Option<Mounted>, Option<Attached>, Timings), Fault> {
+    ) -> Result<(ClaimRecord, Option<Mounted>, Option<Attached>, Timings), StartError> {
         let mut timings = Timings::default();
         worker_agent::failpoint!("claim.assigned");
         let mounting = Instant::now();
@@ -86,9 +86,9 @@ impl Daemon {
         match started {
             Ok((record, attached)) => Ok((record, mounted, attached, timings)),
             Err(mut fault) => {
-                let clean = fault.whose == PlaceFault::Request;
+                let clean = fault.whose == StartFault::Request;
                 if clean && warm && mounted.is_some() && !self.empty_again(worker).await {
-                    fault.whose = PlaceFault::Tainted;
+                    fault.whose = StartFault::Tainted;
                 }
                 Err(fault)
             }
@@ -103,11 +103,11 @@ impl Daemon {
         name: WorkerName,
         mounted: Option<&Mounted>,
         attach: Option<AttachMode>,
-    ) -> Result<(ClaimRecord, Option<Attached>), Fault> {
+    ) -> Result<(ClaimRecord, Option<Attached>), StartError> {
         let record = self.record_of(worker, warm, resolved, name, mounted)?;
         let start = self
             .start_message(&record, resolved)
-            .map_err(Fault::request)?;
+            .map_err(StartError::request)?;
         worker_agent::failpoint!("claim.starting");
         let attached = self.start_session(worker, start, attach).await?;
         worker_agent::failpoint!("claim.started");
@@ -139,8 +139,8 @@ impl Daemon {
             if let Err(error) = daemon.write_claim(&id).await {
                 tracing::error!(worker = %id, %error, "the claim's record is not on disk");
             }
-            if let Some(handle) = daemon.hub.handle(&id) {
-                daemon.greet(id, handle).await;
+            if let Some(handle) = daemon.registry.handle(&id) {
+                daemon.describe_and_adopt(id, handle).await;
             }
         });
     }
@@ -150,7 +150,7 @@ impl Daemon {
         &self,
         worker: &WorkerId,
         resolved: &Resolved,
-    ) -> Result<Option<Mounted>, Fault> {
+    ) -> Result<Option<Mounted>, StartError> {
         let Some(project) = &resolved.project else {
             return Ok(None);
         };
@@ -159,13 +159,13 @@ impl Daemon {
             let record = state
                 .records
                 .get(worker)
-                .ok_or_else(|| Fault::worker("the worker is gone"))?;
+                .ok_or_else(|| StartError::worker("the worker is gone"))?;
             if record.engine_mounted {
                 return Ok(None);
             }
             let pid = record
                 .pid
-                .ok_or_else(|| Fault::worker("the worker's process is not known"))?;
+                .ok_or_else(|| StartError::worker("the worker's process is not known"))?;
             (pid, if resolved.root { 0 } else { record.uid })
         };
         let request = MountRequest {
@@ -198,12 +198,12 @@ impl Daemon {
         resolved: &Resolved,
         name: WorkerName,
         mounted: Option<&Mounted>,
-    ) -> Result<ClaimRecord, Fault> {
+    ) -> Result<ClaimRecord, StartError> {
         let mut state = self.lock();
         let record = state
             .records
             .get_mut(worker)
-            .ok_or_else(|| Fault::worker("the worker is gone"))?;
+            .ok_or_else(|| StartError::worker("the worker is gone"))?;
         let own = (record.uid, record.uid);
         let (uid, gid) = match (resolved.root, mounted, record.engine_mounted) {
             (true, _, _) => (0, 0),
@@ -212,10 +212,10 @@ impl Daemon {
             (_, None, false) => own,
         };
         if uid == 0 && !record.security.is_none_or(allows_root) {
-            return Err(Fault::request(no_root()));
+            return Err(StartError::request(no_root()));
         }
-        netguard::holds(&record.egress, record.uid, uid).map_err(Fault::request)?;
-        let session = random_id().map_err(Fault::request)?;
+        netguard::holds(&record.egress, record.uid, uid).map_err(StartError::request)?;
+        let session = random_id().map_err(StartError::request)?;
         let mut claim = ClaimRecord {
             image: record.image.clone(),
             warm_start: warm,
@@ -279,7 +279,7 @@ impl Daemon {
         };
         let daemon = self.clone();
         let following = record.clone();
-        tokio::spawn(async move { daemon.follow_up(following, limits_differ).await });
+        tokio::spawn(async move { daemon.after_claim(following, limits_differ).await });
         let cold_reason = (!warm).then(|| {
             resolved
                 .force_cold
@@ -304,10 +304,10 @@ impl Daemon {
         let made_with = config.profiles.get(&claim.profile).map(|p| p.limits);
         let limits_differ = made_with != Some(claim.limits);
         let daemon = self.clone();
-        tokio::spawn(async move { daemon.follow_up(claim, limits_differ).await });
+        tokio::spawn(async move { daemon.after_claim(claim, limits_differ).await });
     }
 
-    async fn follow_up(self: Arc<Self>, record: ClaimRecord, limits_differ: bool) {
+    async fn after_claim(self: Arc<Self>, record: ClaimRecord, limits_differ: bool) {
         worker_agent::failpoint!("claim.placed");
         if self.write_claim(&record.id).await.is_err() {
             tracing::debug!(worker = %record.id, "the claim's record is tried again");
@@ -343,21 +343,23 @@ fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
-fn mount_fault(error: MounterError) -> Fault {
+fn mount_fault(error: MounterError) -> StartError {
     match error.kind {
         MounterErrorKind::NotAFolder | MounterErrorKind::NoChange => {
-            Fault::request(ApiError::new(ErrorKind::Invalid, error.message))
+            StartError::request(ApiError::new(ErrorKind::Invalid, error.message))
         }
         MounterErrorKind::Refused | MounterErrorKind::Unsupported => {
-            Fault::request(ApiError::new(ErrorKind::Refused, error.message))
+            StartError::request(ApiError::new(ErrorKind::Refused, error.message))
         }
         MounterErrorKind::Busy => {
-            Fault::request(ApiError::new(ErrorKind::Exhausted, error.message))
+            StartError::request(ApiError::new(ErrorKind::Exhausted, error.message))
         }
         // The mount itself may have failed half-way.
         MounterErrorKind::System | MounterErrorKind::TooMany => {
-            Fault::tainted(ApiError::new(ErrorKind::Internal, error.message))
+            StartError::tainted(ApiError::new(ErrorKind::Internal, error.message))
         }
-        MounterErrorKind::BadTarget | MounterErrorKind::Unreachable => Fault::worker(error.message),
+        MounterErrorKind::BadTarget | MounterErrorKind::Unreachable => {
+            StartError::worker(error.message)
+        }
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 /// What a claim hears from the fleet. A worker at fault is followed by another assignment.
 #[derive(Debug)]
-pub(in crate::daemon) enum Verdict {
+pub(in crate::daemon) enum ClaimOutcome {
     Assigned { worker: WorkerId, warm: bool },
     Rejected(ApiError),
 }
@@ -21,5 +21,5 @@ pub(in crate::daemon) struct Waiting {
     pub resolved: Arc<Resolved>,
     /// The name it is to have, given or made up.
     pub name: WorkerName,
-    pub verdict: mpsc::Sender<Verdict>,
+    pub verdict: mpsc::Sender<ClaimOutcome>,
 }

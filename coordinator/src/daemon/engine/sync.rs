@@ -1,7 +1,7 @@
 //! Keeping in step with the engine: reaching it, taking stock, images, the spec hash.
 
 use crate::daemon::{
-    Daemon, Site,
+    Daemon, Deployment,
     outside::Installed,
     wakes::Task,
     workers::{
@@ -34,10 +34,10 @@ impl Daemon {
     pub(in crate::daemon) async fn reach(self: &Arc<Self>, agent_binary: &Path) {
         let mut wait = FIRST_RETRY;
         loop {
-            match self.look_around(agent_binary).await {
-                Ok(site) => {
-                    if self.site.set(site).is_err() {
-                        tracing::debug!("the site was known already");
+            match self.discover_deployment(agent_binary).await {
+                Ok(deployment) => {
+                    if self.deployment.set(deployment).is_err() {
+                        tracing::debug!("the deployment was known already");
                     }
                     let was_lost = {
                         let engine = &mut self.lock().engine;
@@ -61,7 +61,7 @@ impl Daemon {
         }
     }
 
-    async fn look_around(&self, agent_binary: &Path) -> Result<Site, RuntimeError> {
+    async fn discover_deployment(&self, agent_binary: &Path) -> Result<Deployment, RuntimeError> {
         let (name, version, api) = self.outside.engine.version().await?;
         let own = self.outside.engine.own(self.state_dir.path()).await?;
         let data_root = self.outside.engine.data_root().await?;
@@ -85,7 +85,7 @@ impl Daemon {
         let host = HostFolders {
             state: own.state_on_host.clone(),
         };
-        Ok(Site {
+        Ok(Deployment {
             own,
             host,
             agent,
@@ -137,11 +137,11 @@ impl Daemon {
     }
 
     pub(in crate::daemon) async fn list_once(self: &Arc<Self>) -> Result<(), RuntimeError> {
-        let Some(site) = self.site.get() else {
+        let Some(deployment) = self.deployment.get() else {
             return Ok(());
         };
         let asked_at = self.now();
-        let listed = self.outside.engine.list(&site.own.name).await?;
+        let listed = self.outside.engine.list(&deployment.own.name).await?;
         let mut containers = Vec::new();
         for container in &listed {
             if let Some(observed) = self.observe(container, asked_at) {
@@ -265,7 +265,7 @@ impl Daemon {
     /// An adopted worker: its agent is listened for, its host pid is looked up.
     fn welcome_back(self: &Arc<Self>, id: &WorkerId, running: bool) {
         if let Some(token) = self.outside.store.token(id)
-            && let Err(error) = self.hub.listen(id, token)
+            && let Err(error) = self.registry.listen(id, token)
         {
             tracing::warn!(worker = %id, %error, "cannot listen for the worker's agent");
         }
@@ -403,10 +403,10 @@ impl Daemon {
                 .collect::<Vec<_>>()
         };
         let mut refuse = Vec::new();
-        if let Some(site) = self.site.get() {
-            let state = crate::model::HostPath::new(&site.host.state);
+        if let Some(deployment) = self.deployment.get() {
+            let state = crate::model::HostPath::new(&deployment.host.state);
             refuse.push((state, "the state volume".to_owned()));
-            if let Some(root) = &site.data_root {
+            if let Some(root) = &deployment.data_root {
                 refuse.push((
                     crate::model::HostPath::new(root),
                     "the engine's data root".to_owned(),

@@ -66,9 +66,11 @@ impl Daemon {
     pub(in crate::daemon) async fn follow_events(self: Arc<Self>) {
         let mut wait = FIRST_RETRY;
         loop {
-            let Some(site) = self.site.get() else { return };
+            let Some(deployment) = self.deployment.get() else {
+                return;
+            };
             let began = Instant::now();
-            let mut events = Box::pin(self.outside.engine.events(&site.own.name));
+            let mut events = Box::pin(self.outside.engine.events(&deployment.own.name));
             let quiet = loop {
                 let next = tokio::select! {
                     biased;

@@ -38,14 +38,14 @@ impl Pause {
 
 impl Daemon {
     pub(in crate::daemon) fn helper_spec(&self, helper: Helper) -> Result<HelperSpec, ApiError> {
-        let site = self.site()?;
+        let deployment = self.deployment()?;
         Ok(HelperSpec {
             helper,
-            instance: site.own.name.clone(),
-            image: site.own.image.clone(),
-            parent: site.own.id.clone(),
-            podbay: site.podbay.clone(),
-            state_on_host: site.own.state_on_host.clone(),
+            instance: deployment.own.name.clone(),
+            image: deployment.own.image.clone(),
+            parent: deployment.own.id.clone(),
+            podbay: deployment.podbay.clone(),
+            state_on_host: deployment.own.state_on_host.clone(),
             state_dir: self.state_dir.path().to_owned(),
         })
     }
@@ -65,7 +65,7 @@ impl Daemon {
         let role = helper.role();
         let spec = self.helper_spec(helper).map_err(|e| e.message)?;
         {
-            let _turn = self.helper_turn.lock().await;
+            let _turn = self.helpers_lock.lock().await;
             if self.lock().fleet.stopping() {
                 return Err("everything is being stopped".to_owned());
             }
@@ -94,8 +94,8 @@ impl Daemon {
 
     /// Removes a helper's container: a step of `down`.
     pub(in crate::daemon) async fn remove_helper(&self, helper: Helper) -> Result<(), ApiError> {
-        let instance = &self.site()?.own.name;
-        let _turn = self.helper_turn.lock().await;
+        let instance = &self.deployment()?.own.name;
+        let _turn = self.helpers_lock.lock().await;
         let removed = self
             .outside
             .engine

@@ -32,12 +32,12 @@ impl Daemon {
 
     /// A mounter of another version goes: it may not know what it is asked for.
     async fn replace_old_mounter(&self) -> Result<(), String> {
-        let site = self.site().map_err(|e| e.message)?;
-        let keep = Some(site.podbay.as_str());
-        let removed = self
-            .outside
-            .engine
-            .remove_helpers(&site.own.name, Helper::Mounter, keep);
+        let deployment = self.deployment().map_err(|e| e.message)?;
+        let keep = Some(deployment.podbay.as_str());
+        let removed =
+            self.outside
+                .engine
+                .remove_helpers(&deployment.own.name, Helper::Mounter, keep);
         if removed.await.map_err(|e| e.to_string())? > 0 {
             tracing::info!("the mounter of another version is replaced");
         }

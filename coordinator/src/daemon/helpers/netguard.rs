@@ -165,7 +165,7 @@ impl Daemon {
     }
 
     async fn tell_all(self: &Arc<Self>) -> Result<GuardReport, String> {
-        let _turn = self.guard_turn.lock().await;
+        let _turn = self.guard_lock.lock().await;
         let workers = {
             let state = self.lock();
             state.records.values().filter_map(guarded).collect()
@@ -185,7 +185,7 @@ impl Daemon {
         id: &WorkerId,
     ) -> Result<(), String> {
         let added = {
-            let _turn = self.guard_turn.lock().await;
+            let _turn = self.guard_lock.lock().await;
             let worker = {
                 let state = self.lock();
                 state.records.get(id).and_then(guarded)
@@ -221,7 +221,7 @@ impl Daemon {
 
     /// Takes a worker's rules away, once it has no process any more and before its uid is given on.
     pub(in crate::daemon) async fn unguard(&self, id: &WorkerId) {
-        let _turn = self.guard_turn.lock().await;
+        let _turn = self.guard_lock.lock().await;
         let uid = {
             let state = self.lock();
             state.records.get(id).and_then(guarded).map(|g| g.uid)

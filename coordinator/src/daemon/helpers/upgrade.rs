@@ -32,7 +32,7 @@ impl Daemon {
     /// [`ErrorKind::NotFound`] for no such image, [`ErrorKind::Refused`] for one that is no parent's
     /// or refuses the configuration, [`ErrorKind::Conflict`] without the supervisor.
     pub async fn upgrade(self: &Arc<Self>, image: &str) -> Result<UpgradeView, ApiError> {
-        let site = self.site()?.clone();
+        let deployment = self.deployment()?.clone();
         let supervisor = nix::unistd::getppid();
         if supervisor.as_raw() != 1 {
             return Err(failed(
@@ -49,13 +49,13 @@ impl Daemon {
         .map_err(|e| failed(ErrorKind::Internal, format!("the state volume: {e}")))?;
         self.install_from(image).await?;
         let (store, image) = (self.state_dir.clone(), image.to_owned());
-        let running = site.podbay.clone();
+        let running = deployment.podbay.clone();
         let upgrade = blocking(move || store.take_next(&image, &running)).await;
         let upgrade = upgrade.map_err(|e| {
             let message = format!("{NEXT} is not there or not readable: {e}");
             failed(ErrorKind::Refused, message).hint("the image is not a parent's of this kind")
         })?;
-        let changed = upgrade.podbay != site.podbay;
+        let changed = upgrade.podbay != deployment.podbay;
         if changed {
             tracing::info!(binary = upgrade.podbay, image = upgrade.image, "upgrading");
             tokio::spawn(async move {
@@ -96,7 +96,10 @@ impl Daemon {
         let Some(mut upgrade) = self.state_dir.upgrade().filter(|u| !u.confirmed) else {
             return;
         };
-        let ours = self.site.get().is_some_and(|s| s.podbay == upgrade.podbay);
+        let ours = self
+            .deployment
+            .get()
+            .is_some_and(|s| s.podbay == upgrade.podbay);
         if !ours {
             return;
         }

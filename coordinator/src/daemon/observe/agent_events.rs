@@ -7,7 +7,7 @@ use crate::daemon::{
     Daemon, sessions::exits::ExitLog, unix_ms, wakes::Task, workers::record::Record,
 };
 use crate::{
-    agent::{AgentNotice, FromWorker},
+    agent::{ConnectionEvent, FromWorker},
     fleet::Event,
     model::WorkerId,
 };
@@ -38,22 +38,22 @@ enum Heard {
 
 impl Daemon {
     /// Follows the agents' words until the coordinator stops.
-    pub(in crate::daemon) async fn hear_agents(
+    pub(in crate::daemon) async fn run_agent_events(
         self: Arc<Self>,
-        mut notices: mpsc::Receiver<AgentNotice>,
+        mut notices: mpsc::Receiver<ConnectionEvent>,
     ) {
         while let Some(notice) = notices.recv().await {
             match notice {
-                AgentNotice::Connected { worker, handle } => {
+                ConnectionEvent::Connected { worker, handle } => {
                     let daemon = self.clone();
-                    tokio::spawn(async move { daemon.greet(worker, handle).await });
+                    tokio::spawn(async move { daemon.describe_and_adopt(worker, handle).await });
                 }
-                AgentNotice::Gone { worker, generation } => {
-                    if self.hub.ended(&worker, generation) {
+                ConnectionEvent::Gone { worker, generation } => {
+                    if self.registry.ended(&worker, generation) {
                         self.feed(Event::AgentGone(worker));
                     }
                 }
-                AgentNotice::Event { said, slot } => {
+                ConnectionEvent::Event { said, slot } => {
                     self.hear(said);
                     drop(slot);
                 }
@@ -111,11 +111,14 @@ impl Daemon {
     }
 
     fn describe_again(self: &Arc<Self>, worker: WorkerId) {
-        let handle = self.hub.handle(&worker);
+        let handle = self.registry.handle(&worker);
         let daemon = self.clone();
         tokio::spawn(async move {
             if let Some(handle) = handle {
-                daemon.clone().greet(worker.clone(), handle).await;
+                daemon
+                    .clone()
+                    .describe_and_adopt(worker.clone(), handle)
+                    .await;
             }
             let main = {
                 let mut guard = daemon.lock();

@@ -6,7 +6,7 @@
 
 use crate::{
     config::{LogConfig, LogFormat},
-    model::{LeftOut, LogLimit, Verdict},
+    model::{LeftOut, LogDecision, LogLimit},
     store::{LogFile, StateDir},
 };
 use anyhow::Context as _;
@@ -167,9 +167,9 @@ impl Limits {
             None => counted.general.ask(kind, "", now),
         };
         match verdict {
-            Verdict::LeaveOut => false,
-            Verdict::Write { left_out: 0 } => true,
-            Verdict::Write { left_out } => {
+            LogDecision::LeaveOut => false,
+            LogDecision::Write { left_out: 0 } => true,
+            LogDecision::Write { left_out } => {
                 counted.owed.push(LeftOut {
                     kind,
                     subject: worker.unwrap_or_default(),

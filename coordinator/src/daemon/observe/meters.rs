@@ -41,7 +41,7 @@ impl Daemon {
         };
         let agents = claimed
             .into_iter()
-            .filter_map(|worker| Some((self.hub.handle(&worker)?, worker)));
+            .filter_map(|worker| Some((self.registry.handle(&worker)?, worker)));
         let ask = |(agent, worker): (AgentHandle, WorkerId)| async move {
             let asked = agent.request(ToAgentBody::Readings, INTERVAL).await;
             if let Ok(Reply::Readings(readings)) = asked.and_then(|said| said.of(&worker))

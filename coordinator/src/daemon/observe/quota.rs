@@ -129,7 +129,7 @@ impl Daemon {
     }
 
     async fn take(self: &Arc<Self>, step: Step) {
-        let _turn = self.holding.lock().await;
+        let _turn = self.pause_lock.lock().await;
         // It may be being stopped by now.
         if self.next_step().as_ref() != Some(&step) {
             return;
@@ -189,7 +189,7 @@ impl Daemon {
                 self.tell_worker(worker);
                 // It may have got another name meanwhile.
                 let (daemon, worker) = (self.clone(), worker.clone());
-                tokio::spawn(async move { daemon.carry_claim(&worker).await });
+                tokio::spawn(async move { daemon.sync_claim(&worker).await });
             }
             Err(error) => {
                 let now = self.now();
@@ -203,7 +203,7 @@ impl Daemon {
 
     /// A worker is about to be stopped: it goes on if it is paused, and is not paused any more.
     pub(in crate::daemon) async fn let_go(self: &Arc<Self>, worker: &WorkerId) {
-        let turn = self.holding.lock().await;
+        let turn = self.pause_lock.lock().await;
         let held = self.lock().quotas.exempt(worker);
         if held {
             self.release(worker).await;

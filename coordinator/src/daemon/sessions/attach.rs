@@ -35,7 +35,7 @@ const EXIT_DEADLINE: Duration = Duration::from_secs(5);
 impl Daemon {
     pub(in crate::daemon) fn agent(&self, worker: &WorkerId) -> Result<AgentHandle, ApiError> {
         self.not_held(worker)?;
-        self.hub.handle(worker).ok_or_else(|| {
+        self.registry.handle(worker).ok_or_else(|| {
             ApiError::new(ErrorKind::Conflict, "the worker's agent is not connected").hint(
                 "`podbay ls` shows the worker's state; a lost agent calls again within a second",
             )
@@ -53,7 +53,9 @@ impl Daemon {
                     r.claim.is_some() && r.session.exit.is_none() && !r.underway.removes()
                 };
                 let record = state.records.get(worker).filter(live);
-                record.is_some_and(|r| r.session.pid.is_none() || self.hub.handle(worker).is_none())
+                record.is_some_and(|r| {
+                    r.session.pid.is_none() || self.registry.handle(worker).is_none()
+                })
             };
             if !waits || Instant::now() >= deadline {
                 return;
@@ -125,7 +127,7 @@ impl Daemon {
     ) -> Result<Attached, ApiError> {
         let stream = random_id()?;
         let error_stream = random_id()?;
-        let out = self.hub.expect_stream(&worker, &stream);
+        let out = self.registry.expect_stream(&worker, &stream);
         let pipes = {
             let state = self.lock();
             state
@@ -133,7 +135,7 @@ impl Daemon {
                 .get(&worker)
                 .is_some_and(|r| r.is_main(&session) && r.session.size.is_none())
         };
-        let err = pipes.then(|| self.hub.expect_stream(&worker, &error_stream));
+        let err = pipes.then(|| self.registry.expect_stream(&worker, &error_stream));
         let body = ToAgentBody::Attach(Attach {
             session: session.clone(),
             stream: stream.clone(),

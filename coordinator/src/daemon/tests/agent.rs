@@ -1,4 +1,4 @@
-//! Agents: they dial the real sockets of the real hub and speak real frames.
+//! Agents: they dial the real sockets of the real registry and speak real frames.
 //!
 //! What an agent knows is in the world, so that it outlives the coordinator; its connection and its
 //! timers are of one life.
@@ -214,7 +214,7 @@ async fn answer(
     unless_down(world).await;
     let result = match fate {
         AgentFate::Refuse => Err(refuse(ErrorCode::System, "chance")),
-        _ => carry_out(world, container, request.body),
+        _ => execute(world, container, request.body),
     };
     match fate {
         AgentFate::DropAfter => return false,
@@ -237,7 +237,7 @@ pub(super) fn refuse(code: ErrorCode, message: &str) -> AgentError {
     }
 }
 
-fn carry_out(world: &Arc<World>, container: &str, body: ToAgentBody) -> Result<Reply, AgentError> {
+fn execute(world: &Arc<World>, container: &str, body: ToAgentBody) -> Result<Reply, AgentError> {
     let mut guard = world.lock();
     let inner = &mut *guard;
     let none = || refuse(ErrorCode::NoSuchSession, "no such session");

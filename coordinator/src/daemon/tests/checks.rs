@@ -111,7 +111,7 @@ fn untrue(
 
 /// Once all that was broken is mended, and some minutes have passed.
 pub fn settled(world: &World, daemon: &Daemon, waiting: bool) {
-    let listening = daemon.hub.listening();
+    let listening = daemon.registry.listening();
     let state = daemon.lock();
     let mut inner = world.lock();
     let mut found = Vec::new();
@@ -246,7 +246,7 @@ fn worker(daemon: &Daemon, state: &State, inner: &Inner, record: &Record) -> Opt
         }
         _ => return reason("for minutes"),
     }
-    if container.running && daemon.hub.handle(id).is_none() {
+    if container.running && daemon.registry.handle(id).is_none() {
         return reason("its agent is not connected");
     }
     None

@@ -15,9 +15,9 @@ mod mounter;
 mod operations;
 mod state;
 
-use super::{Daemon, Parts, outside::Outside};
+use super::{Daemon, DaemonParts, outside::Outside};
 use crate::{
-    agent::AgentHub,
+    agent::AgentRegistry,
     config::Config,
     runtime::PullPolicy,
     store::{AuditLog, ClaimKey, StateDir},
@@ -127,7 +127,7 @@ fn start(world: &Arc<World>) -> Arc<Daemon> {
     let state_dir = StateDir::open(&world.dir).unwrap();
     let (notices, heard) = tokio::sync::mpsc::channel(1024);
     let reviews = MounterClient::connect(world.dir.join("run/mounter.sock"));
-    let daemon = Daemon::new(Parts {
+    let daemon = Daemon::new(DaemonParts {
         outside: Outside {
             engine: Arc::new(engine::FakeEngine(world.clone())),
             mounter: Arc::new(mounter::FakeMounter(world.clone())),
@@ -136,7 +136,7 @@ fn start(world: &Arc<World>) -> Arc<Daemon> {
             store: Arc::new(mounter::FakeStore(world.clone(), state_dir.clone())),
             host: Arc::new(mounter::FakeHost),
         },
-        hub: AgentHub::new(state_dir.join("workers"), notices),
+        registry: AgentRegistry::new(state_dir.join("workers"), notices),
         claim_key: ClaimKey::open(&state_dir).unwrap(),
         audit: AuditLog::open(state_dir.join("logs")).unwrap(),
         config: config(100),
@@ -144,7 +144,7 @@ fn start(world: &Arc<World>) -> Arc<Daemon> {
         seed: world.lock().dice.next(),
         state_dir,
     });
-    daemon.background("come up", daemon.clone().come_up("agent".into(), heard));
+    daemon.background("come up", daemon.clone().startup("agent".into(), heard));
     daemon
 }
 

@@ -104,7 +104,7 @@ impl Daemon {
     }
 
     /// Has the agent carry the claim's record as it is now.
-    pub(in crate::daemon) async fn carry_claim(&self, id: &WorkerId) {
+    pub(in crate::daemon) async fn sync_claim(&self, id: &WorkerId) {
         let claim = {
             let state = self.lock();
             state.records.get(id).and_then(|r| r.claim.clone())
@@ -140,11 +140,11 @@ impl Daemon {
             let found = state.records.get(id).filter(|r| !r.underway.removes());
             found.and_then(|r| Some((r.container.clone()?, r.claim.as_ref()?.name.clone())))
         };
-        let (Some((container, name)), Ok(site)) = (named, self.site()) else {
+        let (Some((container, name)), Ok(deployment)) = (named, self.deployment()) else {
             return;
         };
         // A name space of their own: no worker's name is a helper's or a warm worker's.
-        let name = format!("{}.w.{name}", site.own.name);
+        let name = format!("{}.w.{name}", deployment.own.name);
         if let Err(error) = self.outside.engine.rename(&container, &name).await
             && !error.is_gone()
         {

@@ -29,7 +29,7 @@ impl Daemon {
             view.network = format!("{}; {words}", view.network);
         }
         view.agent = self
-            .hub
+            .registry
             .handle(id)
             .and_then(|agent| agent.version().difference());
         let security = record.security.or_else(|| {
@@ -195,9 +195,12 @@ impl Daemon {
         for entry in state.fleet.workers() {
             *workers.entry(entry.state.as_str().to_owned()).or_insert(0) += 1;
         }
-        let own = self.site.get().map(|site| site.own.clone());
+        let own = self
+            .deployment
+            .get()
+            .map(|deployment| deployment.own.clone());
         let mut warnings = Vec::new();
-        if !state.hot.available && self.site.get().is_some() {
+        if !state.hot.available && self.deployment.get().is_some() {
             let why = state
                 .hot
                 .reason
@@ -232,7 +235,7 @@ impl Daemon {
             instance: own.as_ref().map(|own| own.name.clone()).unwrap_or_default(),
             parent: own.map(|own| own.id),
             binary: self
-                .site
+                .deployment
                 .get()
                 .map(|s| s.podbay.clone())
                 .unwrap_or_default(),

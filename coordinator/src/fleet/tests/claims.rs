@@ -135,7 +135,7 @@ fn a_worker_at_fault_is_replaced_by_another_one_twice_and_then_the_claim_fails()
         let (claim, worker) = assigned(&actions)[0].clone();
         actions = bench.tell(Event::PlaceFailed {
             claim,
-            fault: PlaceFault::Worker,
+            fault: StartFault::Worker,
             reason: "mount refused".into(),
         });
         let expected = RemoveCause::Unhealthy("mount refused".into());
@@ -153,7 +153,7 @@ fn an_agent_of_another_version_sends_the_claim_to_a_worker_that_is_made_for_it()
         let (claim, worker) = assigned(&bench.claim("a", when_empty))[0].clone();
         let actions = bench.tell(Event::PlaceFailed {
             claim,
-            fault: PlaceFault::Agent,
+            fault: StartFault::Agent,
             reason: "takes no secrets".into(),
         });
         let expected = RemoveCause::Unhealthy("takes no secrets".into());
@@ -177,7 +177,7 @@ fn a_claim_that_takes_only_warm_workers_is_refused_once_none_will_do() {
         let (claim, _) = assigned(&actions)[0].clone();
         actions = bench.tell(Event::PlaceFailed {
             claim,
-            fault: PlaceFault::Agent,
+            fault: StartFault::Agent,
             reason: "takes no secrets".into(),
         });
     }
@@ -191,7 +191,7 @@ fn a_request_at_fault_is_not_tried_again_and_not_answered_twice() {
     let (claim, worker) = assigned(&bench.claim("a", WhenEmpty::Cold))[0].clone();
     let actions = bench.tell(Event::PlaceFailed {
         claim,
-        fault: PlaceFault::Request,
+        fault: StartFault::Request,
         reason: "no such program".into(),
     });
     assert!(rejected(&actions).is_empty() && assigned(&actions).is_empty());
@@ -214,7 +214,7 @@ fn twenty_bad_requests_cost_no_warm_worker() {
         let (claim, _) = assigned(&actions)[0].clone();
         let actions = bench.tell(Event::PlaceFailed {
             claim,
-            fault: PlaceFault::Request,
+            fault: StartFault::Request,
             reason: "no such folder".into(),
         });
         assert!(removed(&actions).is_empty() && created(&actions).is_empty());
@@ -224,7 +224,7 @@ fn twenty_bad_requests_cost_no_warm_worker() {
 
 #[test]
 fn a_failed_claims_worker_goes_when_something_may_be_left_in_it_or_its_agent_went() {
-    for (fault, agent_goes) in [(PlaceFault::Tainted, false), (PlaceFault::Request, true)] {
+    for (fault, agent_goes) in [(StartFault::Tainted, false), (StartFault::Request, true)] {
         let mut bench = Bench::warm(1);
         let (claim, worker) = assigned(&bench.claim("a", WhenEmpty::Cold))[0].clone();
         if agent_goes {
@@ -245,7 +245,7 @@ fn a_start_that_is_not_known_keeps_its_worker_and_is_not_repeated() {
     let (claim, worker) = assigned(&bench.claim("a", WhenEmpty::Cold))[0].clone();
     let actions = bench.tell(Event::PlaceFailed {
         claim,
-        fault: PlaceFault::Unknown,
+        fault: StartFault::Unknown,
         reason: "no answer".into(),
     });
     assert!(rejected(&actions).is_empty() && assigned(&actions).is_empty());

@@ -346,14 +346,14 @@ fn an_image_whose_agent_dies_right_away_does_not_become_a_storm() {
 fn a_lost_worker_is_made_anew_and_nothing_seen_meanwhile_counts() {
     let mut bench = Bench::warm(1);
     let worker = bench.running("mine");
-    bench.tell(Event::Rehome(worker.clone()));
+    bench.tell(Event::Recreate(worker.clone()));
     assert_eq!(bench.state(&worker), Some(WorkerState::Running), "not lost");
     let reason = "its network is gone".to_owned();
     bench.tell(Event::Lost {
         worker: worker.clone(),
         reason,
     });
-    bench.tell(Event::Rehome(worker.clone()));
+    bench.tell(Event::Recreate(worker.clone()));
     assert_eq!(bench.state(&worker), Some(WorkerState::Claiming));
     // The old container goes, its agent too, and the new one calls without a session.
     bench.tell(Event::AgentGone(worker.clone()));
@@ -370,7 +370,7 @@ fn a_lost_worker_is_made_anew_and_nothing_seen_meanwhile_counts() {
         remove: true,
     });
     assert_eq!(bench.state(&worker), Some(WorkerState::Claiming));
-    bench.tell(Event::Rehomed {
+    bench.tell(Event::Recreated {
         worker: worker.clone(),
         outcome: Ok(()),
     });
@@ -389,17 +389,17 @@ fn a_worker_that_cannot_be_made_anew_is_lost_again_with_the_reason() {
         reason: "cut short".to_owned(),
     });
     assert_eq!(bench.state(&id(7)), Some(WorkerState::Lost));
-    bench.tell(Event::Rehome(id(7)));
-    bench.tell(Event::Rehomed {
+    bench.tell(Event::Recreate(id(7)));
+    bench.tell(Event::Recreated {
         worker: id(7),
         outcome: Err("no image".to_owned()),
     });
     assert_eq!(bench.state(&id(7)), Some(WorkerState::Lost));
     assert_eq!(bench.why(&id(7)), "no image");
-    bench.tell(Event::Rehome(id(7)));
+    bench.tell(Event::Recreate(id(7)));
     let gone = removed(&bench.tell(Event::Remove(id(7))));
     assert_eq!(gone[0].0, id(7));
-    bench.tell(Event::Rehomed {
+    bench.tell(Event::Recreated {
         worker: id(7),
         outcome: Ok(()),
     });

@@ -118,7 +118,7 @@ impl World {
             if let Action::WorkerChanged(id) = &action {
                 assert!(told.insert(id.clone()), "told twice of {id}");
             }
-            self.carry_out(action);
+            self.execute(action);
         }
         let after = self.shown();
         for id in before.keys().chain(after.keys()) {
@@ -135,7 +135,7 @@ impl World {
             .collect()
     }
 
-    fn carry_out(&mut self, action: Action) {
+    fn execute(&mut self, action: Action) {
         match action {
             Action::Create {
                 worker,
@@ -346,17 +346,17 @@ impl World {
                         self.answer(claim);
                     }
                     let fault = match (worker_at_fault, claim.0 % 3) {
-                        (false, 0) => PlaceFault::Request,
-                        (false, 1) => PlaceFault::Tainted,
-                        (false, _) => PlaceFault::Unknown,
-                        (true, 0) => PlaceFault::Agent,
-                        (true, _) => PlaceFault::Worker,
+                        (false, 0) => StartFault::Request,
+                        (false, 1) => StartFault::Tainted,
+                        (false, _) => StartFault::Unknown,
+                        (true, 0) => StartFault::Agent,
+                        (true, _) => StartFault::Worker,
                     };
                     match fault {
-                        PlaceFault::Request => {
+                        StartFault::Request => {
                             self.ever_assigned.remove(&worker);
                         }
-                        PlaceFault::Unknown => {
+                        StartFault::Unknown => {
                             if let Some(real) = self.containers.get_mut(&worker) {
                                 real.claimed = true;
                                 real.session = name.map(|name| (name, false));

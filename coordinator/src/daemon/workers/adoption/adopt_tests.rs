@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     daemon::workers::{
-        adoption::unproven::{Known, claim_of},
+        adoption::unproven::{ListedFacts, claim_of},
         underway::Underway,
     },
     model::{HostPath, WorkerId},
@@ -18,7 +18,7 @@ fn id() -> WorkerId {
 }
 
 fn claim(session: &str) -> ClaimRecord {
-    let mut claim = claim_of(&id(), Known::default(), None).unwrap();
+    let mut claim = claim_of(&id(), ListedFacts::default(), None).unwrap();
     session.clone_into(&mut claim.session);
     claim.unproven = None;
     claim
@@ -174,7 +174,7 @@ fn without_a_record_only_what_is_sealed_or_noted_is_taken() {
         gid: 200_001,
         claimed_ns: 5,
     };
-    let missing = claim_of(&id(), Known::default(), Some(facts));
+    let missing = claim_of(&id(), ListedFacts::default(), Some(facts));
     let noted = adopted(&none, "s1", None, missing).unwrap().claim;
     assert_eq!(noted.session, "s1");
     assert_eq!(noted.project, Some(HostPath::new("/p")));
@@ -183,7 +183,7 @@ fn without_a_record_only_what_is_sealed_or_noted_is_taken() {
     assert_eq!(ids, (200_000, 200_001, 5));
     assert!(noted.unproven.is_none() && noted.argv.is_empty() && noted.may_have_changes());
 
-    let missing = claim_of(&id(), Known::default(), None);
+    let missing = claim_of(&id(), ListedFacts::default(), None);
     let nothing = adopted(&none, "s1", None, missing.clone()).unwrap().claim;
     assert!(nothing.unproven.is_some() && nothing.project.is_none() && nothing.may_have_changes());
 

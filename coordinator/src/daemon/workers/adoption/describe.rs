@@ -31,7 +31,11 @@ const CUT_OFF: &str =
 impl Daemon {
     /// Asks a new connection who it is and what it has, again and again as long as it lives: an
     /// agent may be paused or busy, and what it runs is not lost for that.
-    pub(in crate::daemon) async fn greet(self: Arc<Self>, worker: WorkerId, handle: AgentHandle) {
+    pub(in crate::daemon) async fn describe_and_adopt(
+        self: Arc<Self>,
+        worker: WorkerId,
+        handle: AgentHandle,
+    ) {
         self.feed(Event::Connected(worker.clone()));
         let mut pause = FIRST_DESCRIBE_PAUSE;
         loop {
@@ -159,7 +163,7 @@ impl Daemon {
         if claimed.carry {
             // From a former version, or under another key: it gets a copy that proves itself.
             let (daemon, worker) = (self.clone(), worker.clone());
-            tokio::spawn(async move { daemon.carry_claim(&worker).await });
+            tokio::spawn(async move { daemon.sync_claim(&worker).await });
         }
         let ended = info.exit.is_some();
         self.feed(Event::Ready {

@@ -13,10 +13,10 @@ use std::{path::PathBuf, sync::Arc};
 
 impl Daemon {
     /// Brings the coordinator to life behind its API: engine, mounter, pools, adoption.
-    pub(in crate::daemon) async fn come_up(
+    pub(in crate::daemon) async fn startup(
         self: Arc<Self>,
         agent_binary: PathBuf,
-        notices: tokio::sync::mpsc::Receiver<crate::agent::AgentNotice>,
+        notices: tokio::sync::mpsc::Receiver<crate::agent::ConnectionEvent>,
     ) {
         if let Err(error) = self.outside.store.sweep() {
             tracing::warn!(%error, "half-written files of the former coordinator are left over");
@@ -34,7 +34,7 @@ impl Daemon {
         self.feed(Event::Configured(specs));
         self.up.send_replace(true);
         self.confirm_upgrade().await;
-        self.background("agents", self.clone().hear_agents(notices));
+        self.background("agents", self.clone().run_agent_events(notices));
         self.background("listing", self.clone().keep_listing());
         self.background("events", self.clone().follow_events());
         self.background("parts", self.clone().keep_checking());
@@ -112,7 +112,7 @@ impl Daemon {
             let Folder::Lost(claim) = of_folder(self.outside.store.claim(&worker)) else {
                 continue;
             };
-            if let Err(error) = self.left_behind(*claim) {
+            if let Err(error) = self.resume_interrupted_recreation(*claim) {
                 tracing::warn!(%worker, error, "it ends here");
             }
         }
@@ -139,7 +139,8 @@ impl Daemon {
         for worker in self.unlisted() {
             worker_agent::failpoint!("adopt.leftover");
             let reason = "its container was gone when the coordinator started".to_owned();
-            self.settle(&worker, &RemoveCause::Unhealthy(reason)).await;
+            self.finalize(&worker, &RemoveCause::Unhealthy(reason))
+                .await;
             if !self.lock().leftovers.contains(&worker) {
                 self.feed(Event::Release(worker));
             }

@@ -22,7 +22,7 @@ const UNKNOWN: &str = "its record was missing when the coordinator started, and 
 
 /// What is known of the worker itself.
 #[derive(Debug, Clone, Default)]
-pub(in crate::daemon) struct Known {
+pub(in crate::daemon) struct ListedFacts {
     pub profile: String,
     pub image: String,
     pub uid: u32,
@@ -33,7 +33,7 @@ pub(in crate::daemon) struct Known {
 /// The claim of a worker that has one, without its record; its session is to be filled in.
 pub(in crate::daemon) fn claim_of(
     worker: &WorkerId,
-    known: Known,
+    known: ListedFacts,
     facts: Option<MountFacts>,
 ) -> Option<ClaimRecord> {
     let unproven = facts.is_none().then(|| UNKNOWN.to_owned());
@@ -96,7 +96,7 @@ impl Daemon {
             if record.claim.is_some() {
                 return None;
             }
-            Known {
+            ListedFacts {
                 profile: record.profile.clone(),
                 image: record.image.clone(),
                 uid: record.uid,

@@ -43,7 +43,7 @@ impl Daemon {
         let profile = config.profiles.get(profile_name).ok_or_else(|| {
             format!("the profile {profile_name:?} is gone from the configuration")
         })?;
-        self.site().map_err(|e| e.message)?;
+        self.deployment().map_err(|e| e.message)?;
         let token = random_id().map_err(|e| e.message)?;
         self.enter(worker, profile_name, profile, uid);
         worker_agent::failpoint!("create.entered");
@@ -53,7 +53,7 @@ impl Daemon {
             .map_err(|e| e.to_string())?;
         self.make_folder(worker, uid, &token).await?;
         worker_agent::failpoint!("create.prepared");
-        self.hub
+        self.registry
             .listen(worker, token)
             .map_err(|e| format!("cannot listen for the worker's agent: {e}"))?;
         let (project, limits) = self.claims_part(cold_for, profile);
@@ -71,7 +71,7 @@ impl Daemon {
         limits: crate::model::Limits,
         project: Option<ProjectMount>,
     ) -> Result<(), String> {
-        let site = self.site().map_err(|e| e.message)?.clone();
+        let deployment = self.deployment().map_err(|e| e.message)?.clone();
         let engine_mounted = project.is_some();
         let uid = {
             let mut state = self.lock();
@@ -92,7 +92,7 @@ impl Daemon {
         let started = self
             .outside
             .engine
-            .create_worker(&spec, &site.host)
+            .create_worker(&spec, &deployment.host)
             .await
             .map_err(|e| {
                 self.engine_said(&e);
@@ -186,7 +186,7 @@ impl Daemon {
 
     /// Forgets a worker that never came to be, and its folder.
     async fn forget(self: &Arc<Self>, worker: &WorkerId) {
-        self.hub.forget(worker);
+        self.registry.forget(worker);
         self.unguard(worker).await;
         self.lock().records.remove(worker);
         self.remove_folder(worker).await;
@@ -242,7 +242,7 @@ impl Daemon {
     pub(in crate::daemon) fn start_probe(self: &Arc<Self>, worker: WorkerId) {
         let daemon = self.clone();
         tokio::spawn(async move {
-            let probed = match daemon.hub.handle(&worker) {
+            let probed = match daemon.registry.handle(&worker) {
                 Some(agent) => agent
                     .request(
                         ToAgentBody::Readings,

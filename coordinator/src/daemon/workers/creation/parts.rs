@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 
 /// What was read for containers to be made of.
 #[derive(Debug, Default)]
-pub(in crate::daemon) struct Parts {
+pub(in crate::daemon) struct ContainerInputs {
     /// By security profile, as last read.
     pub(super) seccomp: HashMap<SecurityProfile, Result<Seccomp, SeccompError>>,
     /// By image id.

@@ -47,30 +47,35 @@ impl Daemon {
         project: Option<ProjectMount>,
         limits: Limits,
     ) -> Result<WorkerSpec, String> {
-        let site = self.site().map_err(|e| e.message)?.clone();
+        let deployment = self.deployment().map_err(|e| e.message)?.clone();
         self.read_seccomp().await;
         let seccomp = self.seccomp_of(profile.security)?;
         if profile.read_only {
-            self.place_accounts(worker, &image, &site.own.name).await?;
+            self.place_accounts(worker, &image, &deployment.own.name)
+                .await?;
         }
         let bridge = if profile.network == Network::Isolated {
             // One at a time: an engine makes two networks of one name without a word.
             let turn = self.lock().parts.turn.clone();
             let _turn = turn.lock().await;
-            let id = self.outside.engine.isolated_network(&site.own.name).await;
+            let id = self
+                .outside
+                .engine
+                .isolated_network(&deployment.own.name)
+                .await;
             Some(id.map_err(|e| e.to_string())?)
         } else {
             None
         };
         Ok(WorkerSpec {
             id: worker.clone(),
-            instance: site.own.name.clone(),
-            parent: site.own.id.clone(),
+            instance: deployment.own.name.clone(),
+            parent: deployment.own.id.clone(),
             profile: name.to_owned(),
             spec: self.spec_hash(profile, &image),
             confinement: self.confinement(profile),
             image,
-            agent: site.agent.clone(),
+            agent: deployment.agent.clone(),
             uid,
             limits,
             security: profile.security,
@@ -130,9 +135,9 @@ impl Daemon {
         image.hash(&mut hasher);
         profile.limits.hash(&mut hasher);
         self.hash_confinement(profile, &mut hasher);
-        if let Some(site) = self.site.get() {
-            site.agent.hash(&mut hasher);
-            site.own.id.hash(&mut hasher);
+        if let Some(deployment) = self.deployment.get() {
+            deployment.agent.hash(&mut hasher);
+            deployment.own.id.hash(&mut hasher);
         }
         format!("{:016x}", hasher.finish())
     }

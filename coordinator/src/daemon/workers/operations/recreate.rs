@@ -23,7 +23,7 @@ use crate::daemon::{
     },
 };
 use crate::{
-    config::{Profile, Rehome},
+    config::{Profile, RecreatePolicy},
     fleet::Event,
     model::{WorkerId, WorkerState},
     store::ClaimRecord,
@@ -55,7 +55,7 @@ impl Daemon {
     /// # Errors
     /// [`ErrorKind::Conflict`] where the profile says `rehome = "never"`, or where its session may
     /// be alive and cannot be asked; what a claim refuses.
-    pub(in crate::daemon) async fn rehome_lost(
+    pub(in crate::daemon) async fn recreate_lost(
         self: &Arc<Self>,
         id: &WorkerId,
         grace_ms: Option<u64>,
@@ -81,7 +81,7 @@ impl Daemon {
                 }
             }
         }
-        if self.rehome_policy(&claim.profile) == Rehome::Never {
+        if self.recreate_policy(&claim.profile) == RecreatePolicy::Never {
             let message = format!(
                 "profile {} has rehome = \"never\": {} stays lost",
                 claim.profile, claim.name
@@ -90,7 +90,7 @@ impl Daemon {
                 "`podbay rm --force` removes it; the key is profiles.NAME.rehome of the configuration",
             ));
         }
-        self.rehome(id).await?;
+        self.recreate(id).await?;
         self.worker(id.as_str())
     }
 
@@ -100,22 +100,22 @@ impl Daemon {
         id: &WorkerId,
         grace_ms: Option<u64>,
     ) -> Result<WorkerView, ApiError> {
-        if let Some(handle) = self.hub.handle(id) {
-            self.clone().greet(id.clone(), handle).await;
+        if let Some(handle) = self.registry.handle(id) {
+            self.clone().describe_and_adopt(id.clone(), handle).await;
         }
         self.restart_in_place(id, grace_ms).await
     }
 
-    fn rehome_policy(&self, profile: &str) -> Rehome {
+    fn recreate_policy(&self, profile: &str) -> RecreatePolicy {
         let config = self.config();
         config
             .profiles
             .get(profile)
-            .map_or(Rehome::Ask, |p| p.rehome)
+            .map_or(RecreatePolicy::Ask, |p| p.rehome)
     }
 
     /// A worker's state changed: one that is lost comes back by itself where its profile says so.
-    pub(in crate::daemon) fn perhaps_rehome(self: &Arc<Self>, id: &WorkerId) {
+    pub(in crate::daemon) fn recreate_if_wanted(self: &Arc<Self>, id: &WorkerId) {
         let tries = {
             let mut state = self.lock();
             let lost = state
@@ -132,7 +132,8 @@ impl Daemon {
             let Some(profile) = record.claim.as_ref().map(|c| c.profile.clone()) else {
                 return;
             };
-            if self.rehome_policy(&profile) != Rehome::Auto || record.underway.recreates() {
+            if self.recreate_policy(&profile) != RecreatePolicy::Auto || record.underway.recreates()
+            {
                 return;
             }
             record.recreate_tries += 1;
@@ -151,7 +152,7 @@ impl Daemon {
                 }
                 return;
             }
-            if let Err(error) = daemon.rehome(&id).await {
+            if let Err(error) = daemon.recreate(&id).await {
                 tracing::warn!(worker = %id, %error, "its container cannot be made anew");
             }
         });
@@ -182,7 +183,7 @@ impl Daemon {
         }
     }
 
-    async fn rehome(self: &Arc<Self>, id: &WorkerId) -> Result<(), ApiError> {
+    async fn recreate(self: &Arc<Self>, id: &WorkerId) -> Result<(), ApiError> {
         let gone = || ApiError::new(ErrorKind::Conflict, "the worker is not lost any more");
         {
             let mut state = self.lock();
@@ -195,9 +196,9 @@ impl Daemon {
                 return Err(gone());
             }
         }
-        self.feed(Event::Rehome(id.clone()));
+        self.feed(Event::Recreate(id.clone()));
         let turn = self.recreations.acquire().await;
-        let outcome = self.make_anew(id).await;
+        let outcome = self.recreate_container(id).await;
         drop(turn);
         if let Some(record) = self.lock().records.get_mut(id) {
             record.underway.end_recreation();
@@ -207,7 +208,7 @@ impl Daemon {
         }
         // A removal waits for this.
         self.wakes.news();
-        self.feed(Event::Rehomed {
+        self.feed(Event::Recreated {
             worker: id.clone(),
             outcome: outcome
                 .as_ref()
@@ -222,7 +223,7 @@ impl Daemon {
         outcome
     }
 
-    async fn make_anew(self: &Arc<Self>, id: &WorkerId) -> Result<(), ApiError> {
+    async fn recreate_container(self: &Arc<Self>, id: &WorkerId) -> Result<(), ApiError> {
         let former = self
             .claim_of(id)
             .ok_or_else(|| ApiError::new(ErrorKind::Conflict, "the worker is gone"))?;
@@ -237,17 +238,17 @@ impl Daemon {
         // All that can be known is checked before anything is ended.
         self.check_replacement(&former, &resolved).await?;
         self.check_size(&resolved)?;
-        let origin = self.origin_of(id, &former.session).await;
+        let origin = self.start_request_of(id, &former.session).await;
         let then = self.own_variables(&former, former.uid);
         self.note_moving(id, true).await?;
         self.end_session(id, None).await;
         self.remove_container(id).await?;
-        worker_agent::failpoint!("rehome.container.gone");
+        worker_agent::failpoint!("recreate.container.gone");
         self.make_container(id, &former, profile, &resolved).await?;
         self.await_agent(id, profile.ready_timeout).await?;
-        self.start_anew(id, &former, &resolved, origin, &then)
+        self.restart_session(id, &former, &resolved, origin, &then)
             .await?;
-        worker_agent::failpoint!("rehome.started");
+        worker_agent::failpoint!("recreate.started");
         if let Some(record) = self.lock().records.get_mut(id) {
             record.origin = None;
         }
@@ -256,7 +257,7 @@ impl Daemon {
 
     /// What the session was started with: as its agent says, or as it said before a try that
     /// failed. Kept in memory until the session runs again.
-    async fn origin_of(&self, id: &WorkerId, session: &str) -> Option<Box<StartSession>> {
+    async fn start_request_of(&self, id: &WorkerId, session: &str) -> Option<Box<StartSession>> {
         let told = self.ask_origin(id, session).await;
         let mut state = self.lock();
         let record = state.records.get_mut(id)?;
@@ -271,7 +272,11 @@ impl Daemon {
         let body = ToAgentBody::Origin {
             session: session.to_owned(),
         };
-        let asked = self.hub.handle(id)?.request(body, ORIGIN_DEADLINE).await;
+        let asked = self
+            .registry
+            .handle(id)?
+            .request(body, ORIGIN_DEADLINE)
+            .await;
         match asked.and_then(|said| said.of(id)) {
             Ok(Reply::Origin(start)) => Some(start),
             Ok(other) => {
@@ -302,7 +307,7 @@ impl Daemon {
 
     /// The former container goes, its session having had its time to end.
     async fn remove_container(&self, id: &WorkerId) -> Result<(), ApiError> {
-        self.hub.forget(id);
+        self.registry.forget(id);
         let container = {
             let state = self.lock();
             state.records.get(id).and_then(|r| r.container.clone())
@@ -351,7 +356,7 @@ impl Daemon {
             .await
             .map_err(|e| ApiError::new(ErrorKind::Internal, format!("the worker's folder: {e}")))?;
         self.prepare_folder(id, uid).await.map_err(engine)?;
-        self.hub
+        self.registry
             .listen(id, token)
             .map_err(|e| engine(format!("cannot listen for the worker's agent: {e}")))?;
         self.start_container(
@@ -368,7 +373,7 @@ impl Daemon {
 
     async fn await_agent(&self, id: &WorkerId, patience: Duration) -> Result<(), ApiError> {
         let deadline = Instant::now() + patience;
-        while self.hub.handle(id).is_none() {
+        while self.registry.handle(id).is_none() {
             if self
                 .lock()
                 .records
@@ -386,7 +391,7 @@ impl Daemon {
         Ok(())
     }
 
-    async fn start_anew(
+    async fn restart_session(
         self: &Arc<Self>,
         id: &WorkerId,
         former: &ClaimRecord,
@@ -438,7 +443,7 @@ impl Daemon {
     }
 
     /// A folder whose record says that its container was being made anew, and there is none.
-    pub(in crate::daemon) fn left_behind(
+    pub(in crate::daemon) fn resume_interrupted_recreation(
         self: &Arc<Self>,
         claim: ClaimRecord,
     ) -> Result<(), String> {

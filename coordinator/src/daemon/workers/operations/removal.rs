@@ -47,12 +47,12 @@ impl Daemon {
             let state = self.lock();
             state.records.get(worker).and_then(|r| r.container.clone())
         };
-        let container = match (container, self.site.get()) {
-            (None, Some(site)) => {
+        let container = match (container, self.deployment.get()) {
+            (None, Some(deployment)) => {
                 let found = self
                     .outside
                     .engine
-                    .find_worker(&site.own.name, worker.as_str());
+                    .find_worker(&deployment.own.name, worker.as_str());
                 found.await.map_err(|error| {
                     self.engine_said(&error);
                     error.to_string()
@@ -69,8 +69,8 @@ impl Daemon {
             return Err(error.to_string());
         }
         worker_agent::failpoint!("finish.removed");
-        self.hub.forget(worker);
-        self.settle(worker, cause).await;
+        self.registry.forget(worker);
+        self.finalize(worker, cause).await;
         worker_agent::failpoint!("finish.settled");
         Ok(())
     }
@@ -115,7 +115,7 @@ impl Daemon {
     }
 
     /// What is left of a worker whose container is gone: its record and recording, its changes.
-    pub(in crate::daemon) async fn settle(
+    pub(in crate::daemon) async fn finalize(
         self: &Arc<Self>,
         worker: &WorkerId,
         cause: &RemoveCause,
@@ -171,7 +171,7 @@ impl Daemon {
 
     /// Writes a finished session's record as it is now, unless it was removed meanwhile.
     pub(in crate::daemon) async fn keep_changed(&self, id: &WorkerId) -> std::io::Result<()> {
-        let _turn = self.keeping.lock().await;
+        let _turn = self.finished_lock.lock().await;
         let Some(finished) = self.lock().finished.get(id).cloned() else {
             return Ok(());
         };
@@ -182,7 +182,7 @@ impl Daemon {
     async fn keep(self: &Arc<Self>, finished: FinishedRecord) {
         let store = self.outside.store.clone();
         let written = finished.clone();
-        let turn = self.keeping.lock().await;
+        let turn = self.finished_lock.lock().await;
         if let Err(error) = blocking(move || store.write_finished(&written)).await {
             tracing::error!(worker = %finished.claim.id, %error, "the session's record is not on disk");
         }
@@ -224,7 +224,7 @@ impl Daemon {
         self.lock().finished.remove(id);
         self.remove_folder(id).await;
         worker_agent::failpoint!("drop.folder");
-        let _turn = self.keeping.lock().await;
+        let _turn = self.finished_lock.lock().await;
         let (store, id) = (self.outside.store.clone(), id.clone());
         blocking(move || store.remove_finished(&id)).await
     }

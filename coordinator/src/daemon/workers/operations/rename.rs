@@ -65,7 +65,7 @@ impl Daemon {
         if live {
             let (daemon, id) = (self.clone(), id.clone());
             tokio::spawn(async move {
-                daemon.carry_claim(&id).await;
+                daemon.sync_claim(&id).await;
                 daemon.name_container(&id).await;
             });
         }
@@ -109,7 +109,7 @@ impl Daemon {
             actions
         };
         for action in actions {
-            self.carry_out(action);
+            self.execute(action);
         }
         Ok(())
     }

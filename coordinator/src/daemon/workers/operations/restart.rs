@@ -54,7 +54,7 @@ impl Daemon {
                 {
                     Err(unproven_error(&view.name, daemon.unproven(&id)))
                 }
-                WorkerState::Lost => daemon.rehome_lost(&id, grace_ms).await,
+                WorkerState::Lost => daemon.recreate_lost(&id, grace_ms).await,
                 WorkerState::Exited | WorkerState::Failed => daemon.claim_again(&id, &view).await,
                 state @ (WorkerState::Creating
                 | WorkerState::Warm
@@ -193,7 +193,7 @@ impl Daemon {
                 tracing::debug!(worker = %id, "the claim's record is tried again");
             }
             // It may have got another name meanwhile.
-            daemon.carry_claim(&id).await;
+            daemon.sync_claim(&id).await;
         });
     }
 

@@ -4,7 +4,7 @@
 
 use crate::daemon::{
     Daemon,
-    workers::adoption::unproven::{self, Known, unproven_error},
+    workers::adoption::unproven::{self, ListedFacts, unproven_error},
 };
 use crate::{
     model::{Isolation, WorkerId},
@@ -81,7 +81,7 @@ impl Daemon {
         worker: &WorkerId,
     ) -> Option<ClaimRecord> {
         let facts = self.outside.store.mount_facts(worker)?;
-        let mut claim = unproven::claim_of(worker, Known::default(), Some(facts))?;
+        let mut claim = unproven::claim_of(worker, ListedFacts::default(), Some(facts))?;
         claim.session = worker.to_string();
         let target = self.target(&claim)?;
         // Whether there are any cannot be told: they are kept.

@@ -195,14 +195,14 @@ impl World {
         let Some(name) = name.filter(|_| self.folders.contains_key(&id)) else {
             return;
         };
-        self.tell(Event::Rehome(id.clone()));
+        self.tell(Event::Recreate(id.clone()));
         self.pending.push(Pending::Move(id, Step::Note, name));
     }
 
     pub(super) fn moves(&mut self, worker: WorkerId, step: Step, name: WorkerName, badly: bool) {
         let fails = |world: &mut Self, worker: WorkerId| {
             let outcome = Err("no image".to_owned());
-            world.tell(Event::Rehomed { worker, outcome });
+            world.tell(Event::Recreated { worker, outcome });
         };
         let removed = self
             .fleet
@@ -243,7 +243,7 @@ impl World {
                     real.session = Some((name, false));
                 }
                 let outcome = Ok(());
-                return self.tell(Event::Rehomed { worker, outcome });
+                return self.tell(Event::Recreated { worker, outcome });
             }
         };
         self.check();

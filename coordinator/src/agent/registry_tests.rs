@@ -1,22 +1,22 @@
-//! A hub, and sockets that dial it.
+//! A registry, and sockets that dial it.
 
 use super::*;
 use podbay_protocol::AgentEvent;
 use std::path::Path;
 
-fn hub() -> (
+fn registry() -> (
     tempfile::TempDir,
-    AgentHub,
-    mpsc::Receiver<AgentNotice>,
+    AgentRegistry,
+    mpsc::Receiver<ConnectionEvent>,
     WorkerId,
 ) {
     let dir = tempfile::tempdir().unwrap();
     let worker = WorkerId::from_bits(7);
     std::fs::create_dir_all(dir.path().join(worker.as_str()).join("run")).unwrap();
     let (notices, receiver) = mpsc::channel(8);
-    let hub = AgentHub::new(dir.path().to_owned(), notices);
-    hub.listen(&worker, "secret".to_owned()).unwrap();
-    (dir, hub, receiver, worker)
+    let registry = AgentRegistry::new(dir.path().to_owned(), notices);
+    registry.listen(&worker, "secret".to_owned()).unwrap();
+    (dir, registry, receiver, worker)
 }
 
 async fn dial(dir: &Path, worker: &WorkerId, token: &str, purpose: Purpose) -> UnixStream {
@@ -38,15 +38,15 @@ async fn dial(dir: &Path, worker: &WorkerId, token: &str, purpose: Purpose) -> U
 
 #[tokio::test]
 async fn a_wrong_token_is_cut_off() {
-    let (dir, _hub, _notices, worker) = hub();
+    let (dir, _registry, _notices, worker) = registry();
     let mut socket = dial(dir.path(), &worker, "guess", Purpose::Control).await;
     assert_eq!(socket.read(&mut [0; 8]).await.unwrap_or(0), 0);
 }
 
 #[tokio::test]
 async fn a_stream_reaches_the_one_who_expects_it_with_its_first_bytes() {
-    let (dir, hub, _notices, worker) = hub();
-    let expected = hub.expect_stream(&worker, "s1");
+    let (dir, registry, _notices, worker) = registry();
+    let expected = registry.expect_stream(&worker, "s1");
     let purpose = Purpose::Stream {
         stream: "s1".to_owned(),
     };
@@ -61,7 +61,7 @@ async fn a_stream_reaches_the_one_who_expects_it_with_its_first_bytes() {
 
 #[tokio::test]
 async fn a_stream_nobody_expects_is_refused() {
-    let (dir, _hub, _notices, worker) = hub();
+    let (dir, _registry, _notices, worker) = registry();
     let purpose = Purpose::Stream {
         stream: "nope".to_owned(),
     };
@@ -71,9 +71,9 @@ async fn a_stream_nobody_expects_is_refused() {
 
 #[tokio::test]
 async fn a_request_is_answered_and_an_end_is_told() {
-    let (dir, _hub, mut notices, worker) = hub();
+    let (dir, _registry, mut notices, worker) = registry();
     let mut socket = dial(dir.path(), &worker, "secret", Purpose::Control).await;
-    let Some(AgentNotice::Connected { handle, .. }) = notices.recv().await else {
+    let Some(ConnectionEvent::Connected { handle, .. }) = notices.recv().await else {
         panic!("no connection")
     };
     let asking = tokio::spawn(async move {
@@ -108,7 +108,7 @@ async fn a_request_is_answered_and_an_end_is_told() {
     drop(socket);
     assert!(matches!(
         notices.recv().await,
-        Some(AgentNotice::Gone { .. })
+        Some(ConnectionEvent::Gone { .. })
     ));
 }
 
@@ -130,7 +130,7 @@ async fn next<T: serde::de::DeserializeOwned>(
 async fn an_agent_of_the_next_version_is_served_as_far_as_it_is_understood() {
     use podbay_protocol::{Reply, ToAgent, ToAgentBody};
     use serde_json::{Value, json};
-    let (dir, _hub, mut notices, worker) = hub();
+    let (dir, _registry, mut notices, worker) = registry();
     let path = dir
         .path()
         .join(worker.as_str())
@@ -145,7 +145,7 @@ async fn an_agent_of_the_next_version_is_served_as_far_as_it_is_understood() {
     let mut decoder = FrameDecoder::new();
     let welcome: Welcome = next(&mut socket, &mut decoder).await;
     assert_eq!(welcome.protocol, PROTOCOL_VERSION);
-    let Some(AgentNotice::Connected { handle, .. }) = notices.recv().await else {
+    let Some(ConnectionEvent::Connected { handle, .. }) = notices.recv().await else {
         panic!("no connection")
     };
     // News of a kind that nobody knows, frames of another kind, more fields than are known.
@@ -156,7 +156,7 @@ async fn an_agent_of_the_next_version_is_served_as_far_as_it_is_understood() {
     ] {
         socket.write_all(&encode(&unknown).unwrap()).await.unwrap();
     }
-    let Some(AgentNotice::Event { said, .. }) = notices.recv().await else {
+    let Some(ConnectionEvent::Event { said, .. }) = notices.recv().await else {
         panic!("no event")
     };
     let event = said.of(&worker).unwrap();
@@ -205,9 +205,9 @@ async fn an_agent_of_the_next_version_is_served_as_far_as_it_is_understood() {
 
 #[tokio::test]
 async fn a_worker_has_one_control_connection_the_newest() {
-    let (dir, hub, mut notices, worker) = hub();
+    let (dir, registry, mut notices, worker) = registry();
     let mut former = dial(dir.path(), &worker, "secret", Purpose::Control).await;
-    let Some(AgentNotice::Connected { handle: first, .. }) = notices.recv().await else {
+    let Some(ConnectionEvent::Connected { handle: first, .. }) = notices.recv().await else {
         panic!("no connection")
     };
     let asking = {
@@ -228,30 +228,31 @@ async fn a_worker_has_one_control_connection_the_newest() {
     let mut current = None;
     for _ in 0..2 {
         match notices.recv().await {
-            Some(AgentNotice::Connected { handle, .. }) => current = Some(handle),
-            Some(AgentNotice::Gone { generation, .. }) => {
-                assert!(!hub.ended(&worker, generation));
+            Some(ConnectionEvent::Connected { handle, .. }) => current = Some(handle),
+            Some(ConnectionEvent::Gone { generation, .. }) => {
+                assert!(!registry.ended(&worker, generation));
             }
             other => panic!("{other:?}"),
         }
     }
     assert!(current.is_some_and(|c| c.generation > first.generation));
     assert!(
-        hub.handle(&worker)
+        registry
+            .handle(&worker)
             .is_some_and(|h| h.generation > first.generation)
     );
     // A worker that is forgotten has none.
-    hub.forget(&worker);
+    registry.forget(&worker);
     newer.read_to_end(&mut rest).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_storm_of_control_connections_is_cut_short_and_passes() {
-    let (dir, hub, mut notices, worker) = hub();
+    let (dir, registry, mut notices, worker) = registry();
     let counted = tokio::spawn(async move {
         let mut connected = 0;
         while let Some(notice) = notices.recv().await {
-            connected += usize::from(matches!(notice, AgentNotice::Connected { .. }));
+            connected += usize::from(matches!(notice, ConnectionEvent::Connected { .. }));
         }
         connected
     });
@@ -259,7 +260,7 @@ async fn a_storm_of_control_connections_is_cut_short_and_passes() {
     for _ in 0..400 {
         open.push(dial(dir.path(), &worker, "secret", Purpose::Control).await);
     }
-    // All but one of them are closed by the hub.
+    // All but one of them are closed by the registry.
     let mut held = 0;
     for mut socket in open {
         let mut all = Vec::new();
@@ -267,19 +268,19 @@ async fn a_storm_of_control_connections_is_cut_short_and_passes() {
         held += usize::from(ended.await.is_err());
     }
     assert!(held <= 1, "{held} are open");
-    hub.forget(&worker);
-    drop(hub);
+    registry.forget(&worker);
+    drop(registry);
     let connected = counted.await.unwrap();
     assert!((1..=12).contains(&connected), "{connected} were welcomed");
 }
 
 #[tokio::test]
 async fn a_stream_that_another_worker_asks_for_stays_expected() {
-    let (dir, hub, _notices, worker) = hub();
+    let (dir, registry, _notices, worker) = registry();
     let other = WorkerId::from_bits(8);
     std::fs::create_dir_all(dir.path().join(other.as_str()).join("run")).unwrap();
-    hub.listen(&other, "other".to_owned()).unwrap();
-    let expected = hub.expect_stream(&worker, "s1");
+    registry.listen(&other, "other".to_owned()).unwrap();
+    let expected = registry.expect_stream(&worker, "s1");
     let purpose = || Purpose::Stream {
         stream: "s1".to_owned(),
     };
@@ -291,7 +292,7 @@ async fn a_stream_that_another_worker_asks_for_stays_expected() {
 
 #[tokio::test]
 async fn who_says_too_much_before_it_is_known_is_cut_off() {
-    let (dir, _hub, _notices, worker) = hub();
+    let (dir, _registry, _notices, worker) = registry();
     let path = dir
         .path()
         .join(worker.as_str())

@@ -9,19 +9,19 @@ use crate::model::{WorkerId, WorkerName, WorkerState};
 const UNDER_WAY: &str = "its container is being made anew";
 
 impl Fleet {
-    pub(super) fn rehome(&mut self, id: &WorkerId) {
+    pub(super) fn recreate(&mut self, id: &WorkerId) {
         self.with(id, |w, now| {
             if w.state == WorkerState::Lost && w.removal.is_none() {
                 w.lost_at = None;
-                w.rehoming = true;
+                w.recreating = true;
                 w.go(now, WorkerState::Claiming, Some(UNDER_WAY.to_owned()));
             }
         });
     }
 
-    pub(super) fn rehomed(&mut self, id: &WorkerId, outcome: Result<(), String>) {
+    pub(super) fn recreated(&mut self, id: &WorkerId, outcome: Result<(), String>) {
         self.with(id, |w, now| {
-            if !std::mem::take(&mut w.rehoming) {
+            if !std::mem::take(&mut w.recreating) {
                 // It was removed meanwhile.
                 return;
             }
@@ -38,7 +38,7 @@ impl Fleet {
         self.ask_for_list();
     }
 
-    pub(super) fn left_behind(
+    pub(super) fn interrupted_recreation(
         &mut self,
         id: WorkerId,
         profile: String,

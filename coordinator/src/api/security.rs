@@ -42,7 +42,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 const ADDRESSES: usize = 1024;
 
 /// What a request over TCP is checked against.
-pub(super) struct Gate {
+pub(super) struct ApiAuth {
     token: String,
     id: String,
     origins: Vec<String>,
@@ -50,15 +50,15 @@ pub(super) struct Gate {
     failures: Mutex<HashMap<IpAddr, (Instant, u32)>>,
 }
 
-impl std::fmt::Debug for Gate {
+impl std::fmt::Debug for ApiAuth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gate")
+        f.debug_struct("ApiAuth")
             .field("id", &self.id)
             .finish_non_exhaustive()
     }
 }
 
-impl Gate {
+impl ApiAuth {
     /// A gate for that token.
     pub(super) fn new(token: String, origins: Vec<String>, hosts: Vec<String>) -> Self {
         let digest = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
@@ -149,7 +149,7 @@ async fn check(daemon: &Arc<Daemon>, request: &mut Request) -> Result<(), ApiErr
             &format!("send at most {MOST_HEADERS} bytes of headers and address"),
         ));
     }
-    let gate = request.extensions().get::<Arc<Gate>>().cloned();
+    let gate = request.extensions().get::<Arc<ApiAuth>>().cloned();
     let allowed = gate.as_ref().map_or(&[][..], |gate| &gate.origins);
     if let Some(error) = foreign(headers, allowed) {
         return Err(error);
@@ -178,7 +178,7 @@ async fn check(daemon: &Arc<Daemon>, request: &mut Request) -> Result<(), ApiErr
     Ok(())
 }
 
-fn noted(gate: &Gate, request: &Request) -> Option<u64> {
+fn noted(gate: &ApiAuth, request: &Request) -> Option<u64> {
     match request.extensions().get::<Arc<Peer>>().map(Arc::as_ref) {
         Some(Peer::Tcp { address }) => gate.failed(address.ip()),
         _ => Some(0),
@@ -287,8 +287,8 @@ async fn collect(mut body: Body, most: usize) -> Result<Option<BytesMut>, axum::
 mod tests {
     use super::*;
 
-    fn gate() -> Gate {
-        Gate::new(
+    fn gate() -> ApiAuth {
+        ApiAuth::new(
             "ab".repeat(32),
             vec!["https://ok".into()],
             vec!["127.0.0.1".into()],

@@ -4,7 +4,7 @@ use super::{
     bind::bind_private,
     connection,
     handle::AgentHandle,
-    notice::AgentNotice,
+    notice::ConnectionEvent,
     sockets::{AllSockets, Slot, Unidentified, WorkerSockets},
     version::AgentVersion,
 };
@@ -64,18 +64,18 @@ struct Inner {
 
 /// All agent connections. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct AgentHub {
+pub struct AgentRegistry {
     workers_dir: PathBuf,
     inner: Arc<Mutex<Inner>>,
-    notices: mpsc::Sender<AgentNotice>,
+    notices: mpsc::Sender<ConnectionEvent>,
     generations: Arc<AtomicU64>,
     sockets: AllSockets,
 }
 
-impl AgentHub {
+impl AgentRegistry {
     /// A hub for the workers below `workers_dir`; what happens goes to `notices`.
     #[must_use]
-    pub fn new(workers_dir: PathBuf, notices: mpsc::Sender<AgentNotice>) -> Self {
+    pub fn new(workers_dir: PathBuf, notices: mpsc::Sender<ConnectionEvent>) -> Self {
         Self {
             workers_dir,
             inner: Arc::new(Mutex::new(Inner::default())),
@@ -96,9 +96,9 @@ impl AgentHub {
             .join("run")
             .join(paths::SOCKET_NAME);
         let listener = bind_private(&path)?;
-        let hub = self.clone();
+        let registry = self.clone();
         let id = worker.clone();
-        let task = tokio::spawn(async move { hub.accept(id, listener, token).await });
+        let task = tokio::spawn(async move { registry.accept(id, listener, token).await });
         let listening = Listening { task, handle: None };
         if let Some(former) = self.lock().workers.insert(worker.clone(), listening) {
             former.end();
@@ -155,7 +155,7 @@ impl AgentHub {
             .streams
             .insert(stream.to_owned(), (worker.clone(), found));
         ExpectedStream {
-            hub: self.clone(),
+            registry: self.clone(),
             stream: stream.to_owned(),
             arrival,
         }
@@ -174,10 +174,12 @@ impl AgentHub {
             };
             match listener.accept().await {
                 Ok((socket, _)) => {
-                    let (hub, worker, token) = (self.clone(), worker.clone(), token.clone());
+                    let (registry, worker, token) = (self.clone(), worker.clone(), token.clone());
                     let sockets = sockets.clone();
                     tokio::spawn(async move {
-                        let known = hub.identify(&worker, socket, &token, &sockets, slot).await;
+                        let known = registry
+                            .identify(&worker, socket, &token, &sockets, slot)
+                            .await;
                         if let Err(why) = known {
                             tracing::warn!(%worker, why, "refused a connection on a worker's socket");
                         }
@@ -286,7 +288,7 @@ impl AgentHub {
         if let Some(former) = former {
             former.close();
         }
-        let notice = AgentNotice::Connected {
+        let notice = ConnectionEvent::Connected {
             worker: worker.clone(),
             handle,
         };
@@ -300,7 +302,7 @@ impl AgentHub {
 /// A stream that the agent was told to dial.
 #[derive(Debug)]
 pub struct ExpectedStream {
-    hub: AgentHub,
+    registry: AgentRegistry,
     stream: String,
     arrival: oneshot::Receiver<RawStream>,
 }
@@ -317,7 +319,7 @@ impl ExpectedStream {
 
 impl Drop for ExpectedStream {
     fn drop(&mut self) {
-        self.hub.lock().streams.remove(&self.stream);
+        self.registry.lock().streams.remove(&self.stream);
     }
 }
 
@@ -341,5 +343,5 @@ async fn read_hello(socket: &mut UnixStream, decoder: &mut FrameDecoder) -> Resu
 }
 
 #[cfg(test)]
-#[path = "hub_tests.rs"]
+#[path = "registry_tests.rs"]
 mod tests;
