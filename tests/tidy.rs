@@ -88,6 +88,11 @@ fn no_test_passes_without_having_run() {
 }
 
 #[test]
+fn every_property_can_be_repeated() {
+    keep("seeds", passes::seeded);
+}
+
+#[test]
 fn scripts_are_strict() {
     keep("shell scripts", files::shell);
 }

@@ -161,6 +161,31 @@ fn words(file: &File) -> Vec<Finding> {
     found
 }
 
+/// Properties print their seed and the command that repeats them (`tests/support/seeds.rs`).
+pub fn seeded(tree: &Tree) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for file in tree.rust() {
+        let mut opened = None;
+        for (number, line) in file.lines() {
+            match opened {
+                Some(at) if !line.trim().is_empty() => {
+                    if !line.contains("seeds::") {
+                        let message = "properties without `#![proptest_config(seeds::config())]`: \
+                                       a failure could not be repeated";
+                        found.push(Finding::at(file, at, message));
+                    }
+                    opened = None;
+                }
+                _ => {}
+            }
+            if line.trim_start().starts_with("proptest! {") {
+                opened = Some(number);
+            }
+        }
+    }
+    found
+}
+
 const SAID: [&str; 5] = [
     "skipped",
     "skipping",
@@ -202,6 +227,15 @@ mod tests {
             silent(&Tree::of(&[("coordinator/tests/a.rs", hidden)])).len(),
             1
         );
+    }
+
+    #[test]
+    fn a_property_without_a_seed_is_found() {
+        let bad = "proptest! {\n\n    #[test]\n    fn a(b in 0..2) {}\n}";
+        let good = "proptest! {\n    #![proptest_config(crate::seeds::cases(9))]\n}";
+        let tree = |text| Tree::of(&[("coordinator/src/a.rs", text)]);
+        assert_eq!(seeded(&tree(bad)).len(), 1);
+        assert!(seeded(&tree(good)).is_empty());
     }
 
     #[test]

@@ -18,5 +18,8 @@ mod session;
 pub mod supervisor;
 mod version_skew;
 
-pub use podbay_failpoints::{self as faults, failpoint};
+#[cfg(test)]
+#[path = "../../tests/support/seeds.rs"]
+mod seeds;
+
 pub use recording::playback;

@@ -1,5 +1,8 @@
 //! The output filter, the reset sequence and log escaping.
 
+#[path = "../../tests/support/seeds.rs"]
+mod seeds;
+
 use std::borrow::Cow;
 
 use proptest::prelude::*;
@@ -195,6 +198,8 @@ fn streams() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    #![proptest_config(seeds::config())]
+
     #[test]
     fn any_chunking_gives_the_same(
         bytes in streams(),

@@ -1,5 +1,7 @@
 //! A restored screen equals the original, at every cut, and stays equal.
 
+#[path = "../../tests/support/seeds.rs"]
+mod seeds;
 mod streams;
 
 use proptest::prelude::*;
@@ -144,6 +146,8 @@ fn run(parts: &[(Vec<u8>, Option<Size>)], start: Size, scrollback: usize, rest: 
 }
 
 proptest! {
+    #![proptest_config(seeds::config())]
+
     // Without REP after the restore: what it repeats is lost if no cell is free.
     #[test]
     fn random_sequences_restore(

@@ -227,6 +227,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::config())]
+
         /// Whatever the clock does, seen or not, no change after the claim is passed over.
         #[test]
         fn no_change_is_passed_over(

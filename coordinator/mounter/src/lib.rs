@@ -25,6 +25,9 @@ mod wire;
 #[cfg(test)]
 #[path = "../../../tests/support/needs.rs"]
 mod needs;
+#[cfg(test)]
+#[path = "../../../tests/support/seeds.rs"]
+mod seeds;
 
 pub use changes::review;
 pub use rpc::{MounterRequest, MounterResponse};

@@ -142,6 +142,8 @@ fn path() -> impl Strategy<Value = PathBuf> {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::config())]
+
     #[test]
     fn hard_rules_hold_whatever_is_allowed(
         project in path(), allow in prop::collection::vec(path(), 0..4), roots in prop::collection::vec(path(), 0..3),
@@ -230,6 +232,8 @@ fn what_leads_to_a_project_is_listed_and_what_cannot_hold_one_is_not() {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::config())]
+
     #[test]
     fn what_may_be_a_project_is_listed_with_all_that_leads_to_it(project in path()) {
         let rules = rules();

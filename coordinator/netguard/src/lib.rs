@@ -19,6 +19,9 @@ mod wire;
 #[cfg(test)]
 #[path = "../../../tests/support/needs.rs"]
 mod needs;
+#[cfg(test)]
+#[path = "../../../tests/support/seeds.rs"]
+mod seeds;
 
 pub use server::{ServeError, serve};
 pub use wire::{Denied, GuardReport, GuardRequest, Guarded, PROXY_MARK, PROXY_PORT};

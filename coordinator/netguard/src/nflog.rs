@@ -143,6 +143,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::config())]
+
         #[test]
         fn no_packet_panics(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
             drop(target(&bytes));

@@ -78,7 +78,7 @@ fn everything(daemon: &Arc<Daemon>) -> Bytes {
 
 /// An [`ApiEvent`](crate::wire::ApiEvent), whose body is written already.
 fn line(seq: u64, body: &[u8]) -> Bytes {
-    let at = worker_agent::faults::wall_clock()
+    let at = podbay_failpoints::wall_clock()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let Some(fields) = body.strip_prefix(b"{") else {

@@ -87,7 +87,7 @@ pub(super) async fn apply(
     let (id, target) = daemon.apply_target(&name).await?;
     let answer = daemon.reviewer().carry_over(target, request).await;
     let answer = answer.map_err(ApiError::from)?;
-    worker_agent::failpoint!("review.applied");
+    podbay_failpoints::failpoint!("review.applied");
     ticket.applied(answer.refused());
     daemon.reviewed(&id, answer.left() > 0).await;
     Ok(pass(answer))
@@ -103,7 +103,7 @@ pub(super) async fn discard(
     let (id, target) = daemon.review_target(&name)?;
     let answer = daemon.reviewer().throw_away(target, request).await;
     let answer = answer.map_err(ApiError::from)?;
-    worker_agent::failpoint!("review.discarded");
+    podbay_failpoints::failpoint!("review.discarded");
     daemon.reviewed(&id, answer.left() > 0).await;
     Ok(pass(answer))
 }

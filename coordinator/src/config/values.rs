@@ -471,6 +471,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::config())]
+
         #[test]
         fn no_text_panics(text in ".{0,40}") {
             for refused in [

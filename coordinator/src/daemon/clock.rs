@@ -8,7 +8,7 @@ pub(super) fn unix_ns() -> i64 {
     if let Some(now) = super::tests::wall_clock() {
         return now;
     }
-    let since = worker_agent::faults::wall_clock()
+    let since = podbay_failpoints::wall_clock()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)

@@ -67,7 +67,7 @@ pub(super) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let state_dir = StateDir::open(&options.state_dir)
         .with_context(|| format!("opening the state volume {}", options.state_dir.display()))?;
     #[cfg(feature = "faults")]
-    worker_agent::faults::begin(&options.state_dir);
+    podbay_failpoints::begin(&options.state_dir);
     state_dir
         .seed(&options.seeds)
         .context("seeding the state volume")?;

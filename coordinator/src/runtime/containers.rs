@@ -135,7 +135,7 @@ impl Docker {
                 return Err(error);
             }
         };
-        worker_agent::failpoint!("create.container");
+        podbay_failpoints::failpoint!("create.container");
         let start = self
             .api
             .start_container(&created, None::<StartContainerOptions>);

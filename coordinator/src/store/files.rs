@@ -57,14 +57,14 @@ pub(super) fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<
         .create_new(true)
         .mode(mode)
         .open(&temporary)?;
-    worker_agent::failpoint!("store.opened");
+    podbay_failpoints::failpoint!("store.opened");
     let written = file.write_all(content).and_then(|()| file.sync_all());
-    worker_agent::failpoint!("store.synced");
+    podbay_failpoints::failpoint!("store.synced");
     if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
         absent_is_fine(fs::remove_file(&temporary))?;
         return Err(error);
     }
-    worker_agent::failpoint!("store.renamed");
+    podbay_failpoints::failpoint!("store.renamed");
     match path.parent() {
         Some(parent) => fs::File::open(parent)?.sync_all(),
         None => Ok(()),

@@ -96,6 +96,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #![proptest_config(crate::seeds::config())]
+
         #[test]
         fn frames_survive_any_chunking(ids in prop::collection::vec(any::<u64>(), 1..20), cut in 1usize..9) {
             let mut wire = Vec::new();

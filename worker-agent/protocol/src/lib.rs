@@ -29,6 +29,10 @@ mod name;
 mod secret;
 mod size;
 
+#[cfg(test)]
+#[path = "../../../tests/support/seeds.rs"]
+mod seeds;
+
 pub use bounds::{MAX_ID, MAX_NOTICE, MAX_REASON, MAX_TITLE, cut, shorten};
 pub use description::*;
 pub use event::*;

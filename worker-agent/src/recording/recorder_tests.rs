@@ -22,6 +22,8 @@ fn replay(text: &str, codes: [&str; 2]) -> Vec<u8> {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::config())]
+
     #[test]
     fn every_byte_comes_back(chunks in prop::collection::vec(
         prop_oneof![

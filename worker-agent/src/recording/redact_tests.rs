@@ -91,6 +91,8 @@ fn short_values_are_left_alone_and_endless_overlaps_end() {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::config())]
+
     #[test]
     fn nothing_of_a_value_comes_through(
         value in "[ab]{8,12}",
@@ -142,6 +144,8 @@ fn plainly(values: &[String], bytes: &[u8]) -> Vec<u8> {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::config())]
+
     #[test]
     fn many_values_that_overlap_are_found_as_by_looking_for_each(
         values in prop::collection::vec("[ab]{8,10}", 1..40),

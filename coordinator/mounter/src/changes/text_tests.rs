@@ -145,7 +145,7 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(crate::seeds::cases(24))]
     #[test]
     fn any_text_becomes_any_other(old in text(), new in text()) {
         let found = diff("f", Some(&file(&old)), Some(&file(&new)));

@@ -178,6 +178,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::config())]
+
         #[test]
         fn no_id_is_used_twice(from in 0..=LAST, to in 0..=LAST, root: bool) {
             let mut inside = Vec::new();

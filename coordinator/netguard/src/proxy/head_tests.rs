@@ -95,6 +95,8 @@ fn what_is_no_request_to_a_proxy_is_told_so() {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::config())]
+
     #[test]
     fn a_head_ends_at_its_blank_line_whatever_comes_before_and_behind(
         parts in prop::collection::vec(

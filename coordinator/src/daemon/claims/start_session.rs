@@ -73,11 +73,11 @@ impl Daemon {
         attach: Option<AttachMode>,
     ) -> Result<(ClaimRecord, Option<Mounted>, Option<Attached>, Timings), StartError> {
         let mut timings = Timings::default();
-        worker_agent::failpoint!("claim.assigned");
+        podbay_failpoints::failpoint!("claim.assigned");
         let mounting = Instant::now();
         let mounted = self.mount(worker, resolved).await?;
         timings.mount_us = micros(mounting);
-        worker_agent::failpoint!("claim.mounted");
+        podbay_failpoints::failpoint!("claim.mounted");
         let starting = Instant::now();
         let started = self
             .try_start(worker, warm, resolved, name, mounted.as_ref(), attach)
@@ -108,9 +108,9 @@ impl Daemon {
         let start = self
             .start_message(&record, resolved)
             .map_err(StartError::request)?;
-        worker_agent::failpoint!("claim.starting");
+        podbay_failpoints::failpoint!("claim.starting");
         let attached = self.start_session(worker, start, attach).await?;
-        worker_agent::failpoint!("claim.started");
+        podbay_failpoints::failpoint!("claim.started");
         Ok((record, attached))
     }
 
@@ -308,11 +308,11 @@ impl Daemon {
     }
 
     async fn after_claim(self: Arc<Self>, record: ClaimRecord, limits_differ: bool) {
-        worker_agent::failpoint!("claim.placed");
+        podbay_failpoints::failpoint!("claim.placed");
         if self.write_claim(&record.id).await.is_err() {
             tracing::debug!(worker = %record.id, "the claim's record is tried again");
         }
-        worker_agent::failpoint!("claim.written");
+        podbay_failpoints::failpoint!("claim.written");
         let container = {
             let state = self.lock();
             let found = state
@@ -333,9 +333,9 @@ impl Daemon {
             tracing::warn!(worker = %record.id, %error, "the limits asked for are not in force");
             self.note_limits_failure(&record.id, &error);
         }
-        worker_agent::failpoint!("claim.limited");
+        podbay_failpoints::failpoint!("claim.limited");
         self.name_container(&record.id).await;
-        worker_agent::failpoint!("claim.named");
+        podbay_failpoints::failpoint!("claim.named");
     }
 }
 

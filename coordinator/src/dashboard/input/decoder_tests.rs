@@ -260,6 +260,8 @@ fn streams() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::config())]
+
     #[test]
     fn how_the_bytes_come_makes_no_difference(
         bytes in streams(),

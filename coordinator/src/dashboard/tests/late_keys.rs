@@ -306,7 +306,7 @@ fn a_step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(crate::seeds::cases(256))]
 
     /// Someone types into one worker, with less than a second between the keys and no Esc, and
     /// whatever happens meanwhile: no key has any effect but as input of that worker.

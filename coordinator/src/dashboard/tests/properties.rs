@@ -118,7 +118,7 @@ fn a_msg() -> impl Strategy<Value = Msg> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #![proptest_config(crate::seeds::cases(128))]
 
     #[test]
     fn any_messages_in_any_order(msgs in prop::collection::vec(a_msg(), 0..60)) {

@@ -361,7 +361,7 @@ fn a_step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(crate::seeds::cases(96))]
 
     #[test]
     fn whatever_comes_the_selection_is_a_listed_file(steps in prop::collection::vec(a_step(), 0..40)) {

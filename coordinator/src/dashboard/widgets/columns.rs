@@ -233,6 +233,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::config())]
+
         #[test]
         fn a_window_is_never_wider_and_the_whole_is_in_it(
             line in "\\PC{0,20}|[a-z\t日\u{301}\u{7}]{0,30}", first in 0usize..30, columns in 0usize..30

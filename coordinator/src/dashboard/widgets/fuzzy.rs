@@ -76,6 +76,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::config())]
+
         #[test]
         fn places_are_in_the_text(needle in ".{0,6}", text in ".{0,40}") {
             if let Some((_, places)) = score(&needle, &text) {

@@ -307,6 +307,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::config())]
+
         #[test]
         fn fitted_text_never_is_wider_and_never_controls(text in "\\PC*|.{0,40}", columns in 0usize..40) {
             for fitted in [fit(&text, columns), pad_left(&text, columns)] {

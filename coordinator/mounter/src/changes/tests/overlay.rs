@@ -115,7 +115,7 @@ fn snapshot(root: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(crate::seeds::cases(48))]
     #[test]
     fn applying_makes_the_project_what_the_overlay_showed(
         before in prop::collection::vec(op(), 0..25), after in prop::collection::vec(op(), 0..25),

@@ -30,7 +30,7 @@ impl Daemon {
         self.adopt_listed().await;
         self.adopt_moving().await;
         self.brief_guard().await;
-        worker_agent::failpoint!("adopt.listed");
+        podbay_failpoints::failpoint!("adopt.listed");
         self.feed(Event::Configured(specs));
         self.up.send_replace(true);
         self.confirm_upgrade().await;
@@ -137,7 +137,7 @@ impl Daemon {
     /// others go.
     async fn settle_leftovers(self: &Arc<Self>) {
         for worker in self.unlisted() {
-            worker_agent::failpoint!("adopt.leftover");
+            podbay_failpoints::failpoint!("adopt.leftover");
             let reason = "its container was gone when the coordinator started".to_owned();
             self.finalize(&worker, &RemoveCause::Unhealthy(reason))
                 .await;

@@ -46,13 +46,13 @@ impl Daemon {
         self.deployment().map_err(|e| e.message)?;
         let token = random_id().map_err(|e| e.message)?;
         self.enter(worker, profile_name, profile, uid);
-        worker_agent::failpoint!("create.entered");
+        podbay_failpoints::failpoint!("create.entered");
         let image = self
             .image_for(profile_name, profile)
             .await
             .map_err(|e| e.to_string())?;
         self.make_folder(worker, uid, &token).await?;
-        worker_agent::failpoint!("create.prepared");
+        podbay_failpoints::failpoint!("create.prepared");
         self.registry
             .listen(worker, token)
             .map_err(|e| format!("cannot listen for the worker's agent: {e}"))?;
@@ -85,7 +85,7 @@ impl Daemon {
             record.uid
         };
         self.guard_worker(worker).await?;
-        worker_agent::failpoint!("create.guarded");
+        podbay_failpoints::failpoint!("create.guarded");
         let spec = self
             .spec_of(worker, profile_name, profile, uid, image, project, limits)
             .await?;
@@ -99,7 +99,7 @@ impl Daemon {
                 self.wakes.wake(Task::Parts);
                 e.to_string()
             })?;
-        worker_agent::failpoint!("create.started");
+        podbay_failpoints::failpoint!("create.started");
         let wanted = {
             let mut state = self.lock();
             let record = state
@@ -146,7 +146,7 @@ impl Daemon {
         let made = blocking(move || store.create(&id, &token, !hot));
         made.await
             .map_err(|e| format!("cannot make the worker's folder: {e}"))?;
-        worker_agent::failpoint!("create.folder");
+        podbay_failpoints::failpoint!("create.folder");
         self.prepare_folder(worker, uid).await
     }
 

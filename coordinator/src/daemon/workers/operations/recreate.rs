@@ -243,12 +243,12 @@ impl Daemon {
         self.note_moving(id, true).await?;
         self.end_session(id, None).await;
         self.remove_container(id).await?;
-        worker_agent::failpoint!("recreate.container.gone");
+        podbay_failpoints::failpoint!("recreate.container.gone");
         self.make_container(id, &former, profile, &resolved).await?;
         self.await_agent(id, profile.ready_timeout).await?;
         self.restart_session(id, &former, &resolved, origin, &then)
             .await?;
-        worker_agent::failpoint!("recreate.started");
+        podbay_failpoints::failpoint!("recreate.started");
         if let Some(record) = self.lock().records.get_mut(id) {
             record.origin = None;
         }

@@ -61,17 +61,17 @@ impl Daemon {
             (known, _) => known,
         };
         self.note_end(worker).await;
-        worker_agent::failpoint!("finish.noted");
+        podbay_failpoints::failpoint!("finish.noted");
         if let Some(container) = container
             && let Err(error) = self.outside.engine.remove(&container).await
         {
             self.engine_said(&error);
             return Err(error.to_string());
         }
-        worker_agent::failpoint!("finish.removed");
+        podbay_failpoints::failpoint!("finish.removed");
         self.registry.forget(worker);
         self.finalize(worker, cause).await;
-        worker_agent::failpoint!("finish.settled");
+        podbay_failpoints::failpoint!("finish.settled");
         Ok(())
     }
 
@@ -164,7 +164,7 @@ impl Daemon {
             changes,
             claim,
         };
-        worker_agent::failpoint!("finish.reviewed");
+        podbay_failpoints::failpoint!("finish.reviewed");
         self.keep(finished).await;
         self.tell_worker(worker);
     }
@@ -223,7 +223,7 @@ impl Daemon {
     ) -> std::io::Result<()> {
         self.lock().finished.remove(id);
         self.remove_folder(id).await;
-        worker_agent::failpoint!("drop.folder");
+        podbay_failpoints::failpoint!("drop.folder");
         let _turn = self.finished_lock.lock().await;
         let (store, id) = (self.outside.store.clone(), id.clone());
         blocking(move || store.remove_finished(&id)).await

@@ -48,7 +48,7 @@ impl Daemon {
         let live = self.lock().records.contains_key(id);
         let kept = if live {
             self.rename_live(id, name)?;
-            worker_agent::failpoint!("rename.noted");
+            podbay_failpoints::failpoint!("rename.noted");
             self.write_claim(id).await
         } else {
             self.rename_finished(id, name).await?
@@ -61,7 +61,7 @@ impl Daemon {
             )
             .hint("make room in the state volume and rename it again")
         })?;
-        worker_agent::failpoint!("rename.written");
+        podbay_failpoints::failpoint!("rename.written");
         if live {
             let (daemon, id) = (self.clone(), id.clone());
             tokio::spawn(async move {

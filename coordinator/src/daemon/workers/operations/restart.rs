@@ -118,7 +118,7 @@ impl Daemon {
             self.give_restart_up(id);
             return Err(refused(error));
         }
-        worker_agent::failpoint!("restart.asked");
+        podbay_failpoints::failpoint!("restart.asked");
         let deadline = Instant::now() + grace + START_DEADLINE;
         self.await_restart(id, &next, deadline).await
     }
@@ -188,7 +188,7 @@ impl Daemon {
         self.tell_worker(id);
         let (daemon, id) = (self.clone(), id.clone());
         tokio::spawn(async move {
-            worker_agent::failpoint!("restart.told");
+            podbay_failpoints::failpoint!("restart.told");
             if daemon.write_claim(&id).await.is_err() {
                 tracing::debug!(worker = %id, "the claim's record is tried again");
             }
@@ -234,7 +234,7 @@ impl Daemon {
             self.stop_ids(vec![id.clone()], Some(0)).await?;
         }
         let placed = self.claim(resolved, None, began).await?;
-        worker_agent::failpoint!("restart.claimed");
+        podbay_failpoints::failpoint!("restart.claimed");
         // The former record goes only now: a claim that fails leaves it.
         if self.lock().finished.contains_key(id) {
             if let Err(error) = self.drop_finished(id).await {

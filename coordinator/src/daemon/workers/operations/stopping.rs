@@ -55,7 +55,7 @@ impl Daemon {
                 tracing::error!(%error, "stopping a session failed");
             }
         }
-        worker_agent::failpoint!("stop.ended");
+        podbay_failpoints::failpoint!("stop.ended");
         for worker in &workers {
             self.feed(Event::Remove(worker.clone()));
         }

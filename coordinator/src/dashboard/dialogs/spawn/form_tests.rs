@@ -240,6 +240,8 @@ fn a_failure_to_list_folders_stops_nobody() {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::config())]
+
     #[test]
     fn any_keys_in_any_order(
         keys in prop::collection::vec(prop_oneof![

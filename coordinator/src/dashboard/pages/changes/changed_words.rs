@@ -158,6 +158,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::config())]
+
         #[test]
         fn what_is_left_without_the_changes_is_the_same(
             old in "[a-c =日]{0,30}", new in "[a-c =日]{0,30}"

@@ -164,6 +164,8 @@ fn hunks() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::config())]
+
     #[test]
     fn every_row_is_on_exactly_one_side_row_and_in_order(hunks in prop::collection::vec(hunks(), 0..4)) {
         let file = file(&hunks.concat());

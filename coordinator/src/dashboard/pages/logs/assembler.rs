@@ -154,6 +154,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::config())]
+
         #[test]
         fn what_is_given_bit_by_bit_comes_to_the_same(
             pieces in prop::collection::vec(output(), 0..40), cut in 1usize..7

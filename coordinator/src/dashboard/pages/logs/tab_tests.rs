@@ -182,6 +182,8 @@ fn an_action() -> impl Strategy<Value = Action> {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::config())]
+
     #[test]
     fn whatever_comes_what_is_seen_is_there(
         steps in prop::collection::vec((

@@ -330,6 +330,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::config())]
+
         #[test]
         fn any_text_gives_ranges_in_order_and_on_characters(
             text in "[a-z'\"`/*#\\\\{}é世 r0-9]{0,60}",
