@@ -126,6 +126,17 @@ fn claims(instance: &Instance, project: &str, count: u32, prefix: &str) -> Vec<f
     found
 }
 
+fn p99(sorted: &[f64]) -> f64 {
+    sorted[(sorted.len() * 99).div_ceil(100) - 1]
+}
+
+/// Prints what claims took, and how many times their p99 without a disturbance that is.
+fn report(when: &str, claims: &[f64], undisturbed: &[f64]) {
+    let (p50, p99, quiet) = (claims[claims.len() / 2], p99(claims), p99(undisturbed));
+    let (count, times) = (claims.len(), p99 / quiet);
+    println!("{count} warm claims {when}: p50 {p50:.2} ms, p99 {p99:.2} ms ({times:.2} times)");
+}
+
 #[test]
 fn everything_at_once_costs_the_others_little() {
     let instance = Instance::start(&instance::config(2, 2));
@@ -135,7 +146,6 @@ fn everything_at_once_costs_the_others_little() {
     let coordinator = instance.coordinator().unwrap();
     let mounter = mounter(&instance);
     let count = times(200, 30);
-    let p99 = |sorted: &[f64]| sorted[(sorted.len() * 99).div_ceil(100) - 1];
     let before = claims(&instance, &project.text(), count, "before");
 
     let script = script();
@@ -161,6 +171,7 @@ fn everything_at_once_costs_the_others_little() {
     let has = |name: &str| upper.join(name).exists();
     wait::until_true("the names and the recording", SLOW * 3, || has("ready"));
 
+    let alone = claims(&instance, &project.text(), count, "alone");
     let mut events = instance.curl("/v1/events");
     events.args(["--limit-rate", "1k"]);
     let loops = [
@@ -175,14 +186,9 @@ fn everything_at_once_costs_the_others_little() {
     wait::until_true("all queries were printed", SLOW, || has("asked"));
     drop(loops);
 
-    let (quiet, loud) = (p99(&before), p99(&during));
-    println!(
-        "{count} warm claims: p50 {:.2} ms, p99 {quiet:.2} ms undisturbed; p50 {:.2}, p99 {loud:.2} ms \
-         ({:.2} times) with one worker that fills up everything",
-        before[before.len() / 2],
-        during[during.len() / 2],
-        loud / quiet
-    );
+    report("undisturbed", &before, &before);
+    report("beside the worker alone", &alone, &before);
+    report("beside it and five clients of it", &during, &before);
     let memory = [peak_kb(coordinator), peak_kb(mounter)];
     println!(
         "coordinator {} KB, mounter {} KB at most",
