@@ -3,7 +3,7 @@
 use std::{io::Write, path::Path, process::ExitCode};
 use worker_agent::{
     agent::{Agent, Config, hook},
-    faults, supervisor,
+    supervisor,
 };
 
 const USAGE: &str =
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["init"] => {
-            faults::begin(Path::new(podbay_protocol::paths::RUN));
+            podbay_failpoints::begin(Path::new(podbay_protocol::paths::RUN));
             init()
         }
         ["supervise", "--", command @ ..] | ["supervise", command @ ..] if !command.is_empty() => {
