@@ -65,7 +65,7 @@ const OWN: [(&str, &str); 7] = [
     ("Accounts", "users that the coordinator has sessions run as"),
     ("Daemon", "a flag that tells tasks to stop, and a count"),
     ("Meta", "the docker contexts of the user's own home"),
-    ("Parts", "one entry a profile and image"),
+    ("ContainerInputs", "one entry a profile and image"),
     ("Reactor", "one entry a descriptor that is in another row"),
     ("Resolved", "a request in another shape"),
     ("Journal", "digests, in the row of the journal"),

@@ -57,14 +57,12 @@ pub struct Inner {
     /// Owners of homes.
     pub homes: BTreeMap<String, u32>,
     pub projects: BTreeMap<PathBuf, Project>,
-    /// Workers whose overlay has changes.
     pub changed: BTreeSet<String>,
     /// What people asked for, by the tag in the command.
     pub asked: BTreeMap<String, Asked>,
     /// What people asked for that ends sessions, by worker.
     pub permits: BTreeMap<String, Permit>,
     pub life: Life,
-    /// Unix milliseconds when this life began.
     pub wall_ms: u64,
     pub steps: u64,
     /// Fates other than `Go` so far.
