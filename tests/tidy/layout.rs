@@ -211,6 +211,10 @@ pub fn links(tree: &Tree) -> Vec<Finding> {
             if code {
                 continue;
             }
+            for path in code_paths(line).filter(|path| !tree.has(path)) {
+                let message = format!("names `{path}`, which is not there");
+                found.push(Finding::at(file, number, message));
+            }
             for target in targets(line) {
                 let path = target.split('#').next().unwrap_or(target);
                 let path = path.trim_start_matches("./");
@@ -228,6 +232,22 @@ pub fn links(tree: &Tree) -> Vec<Finding> {
 }
 
 /// Targets of `[text](target)` that are relative.
+/// What a line names between back quotes that can only be a path of the checkout.
+fn code_paths(line: &str) -> impl Iterator<Item = &str> {
+    let quoted = line.split('`').skip(1).step_by(2);
+    quoted.filter(|text| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+        let ours = |top: &&str| {
+            text.strip_prefix(*top)
+                .is_some_and(|rest| rest.starts_with('/'))
+        };
+        text.chars().all(plain) && OURS.iter().any(ours)
+    })
+}
+
+/// Folders of the top level that no other thing in the documents begins with.
+const OURS: [&str; 5] = ["coordinator", "worker-agent", "scripts", "tests", "volumes"];
+
 fn targets(line: &str) -> impl Iterator<Item = &str> {
     line.match_indices("](").filter_map(|(at, opening)| {
         let rest = line.get(at + opening.len()..)?;
@@ -304,9 +324,15 @@ mod tests {
     #[test]
     fn dead_links_are_found() {
         let text = "[a](images/README.md#x) [b](images/) [c](https://a.b/c) [d](#here)\n\
-                    ```\n[e](nowhere.md)\n```\n[f](gone.md) [g](imag)\n";
-        let tree = Tree::of(&[("README.md", text), ("images/README.md", "[h](nowhere)")]);
+                    ```\n[e](nowhere.md)\n```\n[f](gone.md) [g](imag)\n\
+                    `images/none` `tests/none.rs` `tests/README.md` `tests/{a,b}` `scripts/`\n";
+        let tree = Tree::of(&[
+            ("README.md", text),
+            ("images/README.md", "[h](nowhere)"),
+            ("tests/README.md", ""),
+            ("scripts/a", ""),
+        ]);
         let places: Vec<_> = links(&tree).into_iter().map(|f| f.place).collect();
-        assert_eq!(places, ["README.md:5", "README.md:5"]);
+        assert_eq!(places, ["README.md:5", "README.md:5", "README.md:6"]);
     }
 }

@@ -118,7 +118,7 @@ impl ClaimRecord {
     /// Whether there may be changes of a worker to review: it is copy-on-write, or nobody knows.
     #[must_use]
     pub fn may_have_changes(&self) -> bool {
-        self.isolation == Isolation::Overlay || self.unproven.is_some()
+        self.isolation.is_reviewed() || self.unproven.is_some()
     }
 
     /// Unix milliseconds of the claim.

@@ -17,6 +17,18 @@ pub enum Isolation {
 }
 
 impl Isolation {
+    /// Every mode, as a form offers them.
+    pub const ALL: [Self; 3] = [Self::Bind, Self::Overlay, Self::None];
+
+    /// Whether what a session changes is kept apart from the project, to be reviewed.
+    #[must_use]
+    pub fn is_reviewed(self) -> bool {
+        match self {
+            Self::Overlay => true,
+            Self::Bind | Self::None => false,
+        }
+    }
+
     /// The word used in configuration, flags and output.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -31,14 +43,11 @@ impl Isolation {
 impl std::str::FromStr for Isolation {
     type Err = String;
     fn from_str(given: &str) -> Result<Self, String> {
-        match given {
-            "bind" => Ok(Self::Bind),
-            "overlay" => Ok(Self::Overlay),
-            "none" => Ok(Self::None),
-            other => Err(format!(
-                "no isolation mode {other:?}: use bind, overlay or none"
-            )),
-        }
+        let mode = Self::ALL.into_iter().find(|mode| mode.as_str() == given);
+        mode.ok_or_else(|| {
+            let modes = Self::ALL.map(Self::as_str).join(", ");
+            format!("no isolation mode {given:?}: use one of {modes}")
+        })
     }
 }
 

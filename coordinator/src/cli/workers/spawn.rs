@@ -176,9 +176,7 @@ pub(in crate::cli) async fn run(globals: &Globals, args: SpawnArgs) -> Result<Ex
             announced: true,
         })
         .await?;
-    if matches!(end, SessionOutcome::Exited { .. })
-        && spawned.worker.isolation == Isolation::Overlay
-    {
+    if matches!(end, SessionOutcome::Exited { .. }) && spawned.worker.isolation.is_reviewed() {
         review(&client, &name).await;
     }
     let stopped = matches!(

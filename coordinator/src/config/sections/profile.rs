@@ -16,7 +16,6 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// Most warm workers of one profile.
 const MAX_WARM: u32 = 64;
-const ISOLATIONS: [Isolation; 3] = [Isolation::Bind, Isolation::Overlay, Isolation::None];
 
 section! {
     /// What a worker is made of.
@@ -48,7 +47,7 @@ section! {
         /// How the project gets in when the request does not say.
         //! How the project gets in: "bind" (writes go to the project), "overlay" (copy-on-write, to be
         //! reviewed and applied), "none".
-        isolation: Isolation = word(ISOLATIONS, Isolation::as_str);
+        isolation: Isolation = word(Isolation::ALL, Isolation::as_str);
         /// What the worker may do.
         //! What a worker may do: "strict" (no capabilities), "build" (apt and sudo work), "nested-sandbox"
         //! (as strict, and bubblewrap works: for agents that bring a sandbox of their own). Which system calls

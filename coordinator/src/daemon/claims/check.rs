@@ -6,7 +6,7 @@ use crate::daemon::{
 };
 use crate::{
     config::Profile,
-    model::{FIRST_UID, Isolation, MAX_NAME, WorkerId, WorkerName},
+    model::{FIRST_UID, MAX_NAME, WorkerId, WorkerName},
     runtime::RuntimeError,
     store::ClaimRecord,
     wire::{ApiError, ErrorKind},
@@ -121,7 +121,7 @@ pub(in crate::daemon) fn same_folder(
     ino: u64,
 ) -> Result<(), ApiError> {
     let same = former.project_ino == 0 || (dev, ino) == (former.project_dev, former.project_ino);
-    if former.isolation != Isolation::Overlay || same {
+    if !former.isolation.is_reviewed() || same {
         return Ok(());
     }
     let message = "the project's folder is another one than at the claim: its changes do not fit";

@@ -228,12 +228,11 @@ fn place(
     profile: &Profile,
 ) -> Result<(Option<HostPath>, Isolation), ApiError> {
     match (project, asked) {
-        (None, Some(mode @ (Isolation::Bind | Isolation::Overlay))) => Err(invalid(format!(
-            "isolation {} needs a project",
-            mode.as_str()
-        ))
-        .hint("give the project's folder, or use --isolation none")),
-        (None, _) | (_, Some(Isolation::None)) => Ok((None, Isolation::None)),
+        (None, None) | (_, Some(Isolation::None)) => Ok((None, Isolation::None)),
+        (None, Some(mode)) => Err(
+            invalid(format!("isolation {} needs a project", mode.as_str()))
+                .hint("give the project's folder, or use --isolation none"),
+        ),
         (Some(project), asked) => {
             if !project.as_path().is_absolute() {
                 return Err(
@@ -265,10 +264,13 @@ fn fallback(
         .reason
         .clone()
         .unwrap_or_else(|| "the mounter is not ready".to_owned());
-    if isolation == Isolation::Overlay {
+    if isolation.is_reviewed() {
         return Err(ApiError::new(
             ErrorKind::Refused,
-            format!("isolation overlay is not to be had here: {reason}"),
+            format!(
+                "isolation {} is unavailable here: {reason}",
+                isolation.as_str()
+            ),
         )
         .hint("use --isolation bind, or see `podbay doctor`"));
     }

@@ -8,7 +8,7 @@
 use crate::daemon::{Daemon, blocking, engine::disk, wakes::Task, workers::record::Record};
 use crate::{
     fleet::{Held, Millis, Step, Subject},
-    model::{Isolation, WorkerId},
+    model::WorkerId,
     wire::{ApiError, AuditEntry, ErrorKind, Who},
     workspace::UsageRequest,
 };
@@ -94,7 +94,7 @@ impl Daemon {
             let state = self.lock();
             let record = state.records.get(&id);
             let claim = record.and_then(|record| record.claim.as_ref());
-            let overlay = claim.is_some_and(|claim| claim.isolation == Isolation::Overlay);
+            let overlay = claim.is_some_and(|claim| claim.isolation.is_reviewed());
             (record.and_then(|record| record.pid), overlay)
         };
         let request = UsageRequest {

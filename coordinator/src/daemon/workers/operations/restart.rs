@@ -13,7 +13,7 @@ use crate::daemon::{
 };
 use crate::{
     agent::AgentRequestError,
-    model::{Isolation, WorkerId, WorkerState},
+    model::{WorkerId, WorkerState},
     store::ClaimRecord,
     wire::{ApiError, ErrorKind, SpawnRequest, WorkerView},
 };
@@ -214,7 +214,7 @@ impl Daemon {
         resolved.env_given = claim.env_given;
         resolved.restarts = claim.restarts.saturating_add(1);
         resolved.note = claim.env_given.then(|| WITHOUT_ENV.to_owned());
-        if claim.isolation == Isolation::Overlay && self.has_changes(id).await {
+        if claim.isolation.is_reviewed() && self.has_changes(id).await {
             return Err(conflict(format!(
                 "{} has changes that were not applied",
                 claim.name
@@ -226,7 +226,7 @@ impl Daemon {
         }
         // The former worker goes before the claim, which needs its name: not for one that must fail.
         self.check_replacement(&claim, &resolved).await?;
-        if view.unapplied && claim.isolation == Isolation::Overlay {
+        if view.unapplied && claim.isolation.is_reviewed() {
             // There was something to review, and it is no more.
             self.reviewed(id, false).await;
         }
@@ -307,7 +307,7 @@ mod tests {
         let request = request_of(&claim);
         assert_eq!(request.name.as_deref(), Some("n"));
         assert_eq!(request.profile.as_deref(), Some("p"));
-        assert_eq!(request.isolation, Some(Isolation::Overlay));
+        assert_eq!(request.isolation, Some(crate::model::Isolation::Overlay));
         assert_eq!(request.argv, ["sh", "-c", "x"]);
         assert_eq!(request.io, podbay_protocol::SessionIo::Pipes);
         assert_eq!(

@@ -7,7 +7,7 @@ use crate::daemon::{
     workers::adoption::unproven::{self, ListedFacts, unproven_error},
 };
 use crate::{
-    model::{Isolation, WorkerId},
+    model::WorkerId,
     store::ClaimRecord,
     wire::{ApiError, ChangeCount, ErrorKind},
     workspace::ReviewTarget,
@@ -139,7 +139,7 @@ impl Daemon {
     /// What the mounter has to know to review a claim's changes; `None` when there are none to
     /// review by its nature.
     pub(in crate::daemon) fn target(&self, claim: &ClaimRecord) -> Option<ReviewTarget> {
-        if claim.isolation != Isolation::Overlay || claim.unproven.is_some() {
+        if !claim.isolation.is_reviewed() || claim.unproven.is_some() {
             return None;
         }
         Some(ReviewTarget {

@@ -3,7 +3,7 @@
 
 use crate::{
     dashboard::{app::state::AppState, widgets::text, workers::worker::Worker},
-    model::{Isolation, WorkerState},
+    model::WorkerState,
 };
 
 /// Of several workers, at most so many are described.
@@ -46,7 +46,7 @@ pub fn of_stop(state: &AppState, workers: &[(String, String)]) -> Vec<String> {
             lines.push(session(worker, "Ends"));
         }
         lines.extend(clients(state, worker));
-        if view.isolation == Isolation::Overlay && view.project.is_some() {
+        if view.isolation.is_reviewed() && view.project.is_some() {
             lines.push(match worker.changed() {
                 true => format!("{} kept for review.", unapplied(worker)),
                 false => "There are no unapplied changes.".to_owned(),

@@ -279,8 +279,7 @@ impl SpawnForm {
                 cycle(&mut self.profile, &profiles, forward);
             }
             SpawnField::Isolation => {
-                let all = [Isolation::Bind, Isolation::Overlay, Isolation::None];
-                cycle(&mut self.isolation, &all, forward);
+                cycle(&mut self.isolation, &Isolation::ALL, forward);
             }
             SpawnField::Keep => self.keep = !self.keep,
             _ => {}
