@@ -6,7 +6,7 @@ use podbay_protocol::{
     AgentError, ErrorCode, FrameDecoder, FromAgent, Reply, ToAgent, ToAgentBody, encode,
 };
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64, atomic::Ordering},
     time::Duration,
 };
@@ -66,7 +66,7 @@ pub struct AgentHandle {
     frames: mpsc::Sender<(Vec<u8>, OwnedSemaphorePermit)>,
     room: Arc<Semaphore>,
     closing: Arc<Notify>,
-    pending: Arc<Mutex<HashMap<u64, Answer>>>,
+    pending: Arc<Mutex<BTreeMap<u64, Answer>>>,
     next: Arc<AtomicU64>,
 }
 
@@ -132,7 +132,7 @@ impl AgentHandle {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Answer>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Answer>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -166,7 +166,7 @@ pub(super) fn run(
         frames,
         room: Arc::new(Semaphore::new(MAX_QUEUED)),
         closing: Arc::new(Notify::new()),
-        pending: Arc::new(Mutex::new(HashMap::new())),
+        pending: Arc::new(Mutex::new(BTreeMap::new())),
         next: Arc::new(AtomicU64::new(1)),
     };
     let writing = tokio::spawn(write_frames(outgoing, writer));

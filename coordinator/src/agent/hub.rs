@@ -12,7 +12,7 @@ use podbay_protocol::{
     AgentEvent, FrameDecoder, Hello, PROTOCOL_VERSION, Purpose, Welcome, encode, paths,
 };
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64, atomic::Ordering},
@@ -85,8 +85,8 @@ impl Listening {
 
 #[derive(Debug, Default)]
 struct Inner {
-    workers: HashMap<WorkerId, Listening>,
-    streams: HashMap<String, (WorkerId, oneshot::Sender<RawStream>)>,
+    workers: BTreeMap<WorkerId, Listening>,
+    streams: BTreeMap<String, (WorkerId, oneshot::Sender<RawStream>)>,
 }
 
 /// All agent connections. Cheap to clone.

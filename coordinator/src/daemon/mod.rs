@@ -325,6 +325,17 @@ impl Daemon {
         self.stopping.send_replace(true);
     }
 
+    /// 128 random bits as hexadecimal text: tokens and one-time ids.
+    fn random_id(&self) -> Result<String, ApiError> {
+        let bytes = self.outside.host.random().map_err(|e| {
+            ApiError::new(
+                ErrorKind::Internal,
+                format!("the system gives no random numbers: {e}"),
+            )
+        })?;
+        Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+    }
+
     /// Runs `task` until it ends or the coordinator stops.
     fn background(
         self: &Arc<Self>,
@@ -357,18 +368,6 @@ fn unix_ns() -> i64 {
 /// Unix milliseconds.
 fn unix_ms() -> u64 {
     u64::try_from(unix_ns() / 1_000_000).unwrap_or_default()
-}
-
-/// 128 random bits as hexadecimal text: tokens and one-time ids.
-fn random_id() -> Result<String, ApiError> {
-    let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes).map_err(|e| {
-        ApiError::new(
-            ErrorKind::Internal,
-            format!("the system gives no random numbers: {e}"),
-        )
-    })?;
-    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
 }
 
 /// Work that must not be dropped half-way when a client goes away.

@@ -6,7 +6,6 @@
 use crate::daemon::{
     Daemon,
     claims::start_session::Fault,
-    random_id,
     sessions::attach::{AGENT_DEADLINE, Attached, STREAM_DEADLINE, agent_error},
 };
 use crate::{
@@ -87,9 +86,9 @@ impl Daemon {
         };
         let mut expected = None;
         if let Some(mode) = attach {
-            let stream = random_id().map_err(Fault::request)?;
+            let stream = self.random_id().map_err(Fault::request)?;
             let error_stream = if pipes {
-                Some(random_id().map_err(Fault::request)?)
+                Some(self.random_id().map_err(Fault::request)?)
             } else {
                 None
             };

@@ -4,8 +4,7 @@
 //! exec. The record on disk, the rename and the limits follow beside it.
 
 use crate::daemon::{
-    Daemon, claims::resolve::Resolved, helpers::netguard, random_id, sessions::attach::Attached,
-    unix_ns,
+    Daemon, claims::resolve::Resolved, helpers::netguard, sessions::attach::Attached, unix_ns,
 };
 use crate::{
     fleet::{ClaimId, Event, PlaceFault},
@@ -250,7 +249,7 @@ impl Daemon {
             return Err(Fault::request(no_root()));
         }
         netguard::holds(&record.egress, record.uid, uid).map_err(Fault::request)?;
-        let session = random_id().map_err(Fault::request)?;
+        let session = self.random_id().map_err(Fault::request)?;
         let mut claim = ClaimRecord {
             image: record.image.clone(),
             warm_start: warm,

@@ -5,11 +5,8 @@
 //! coordinator's own root is on that disk, so it can look for itself. On the state volume are the
 //! homes, changes and recordings of all workers; what is left there is told before nothing is.
 
-use crate::daemon::{Daemon, blocking};
-use crate::{
-    fleet::{Event, Space},
-    store::StateDir,
-};
+use crate::daemon::{Daemon, blocking, outside::Host};
+use crate::fleet::{Event, Space};
 use std::{path::Path, sync::Arc, time::Duration};
 
 /// How often they are looked at.
@@ -42,9 +39,9 @@ impl Daemon {
     /// when it no longer is.
     pub(in crate::daemon) async fn keep_disks(self: Arc<Self>) {
         loop {
-            let state_dir = self.state_dir.clone();
+            let (host, state_dir) = (self.outside.host.clone(), self.state_dir.clone());
             // A disk that hangs must not hold anything else up.
-            match blocking(move || look(Path::new("/"), &state_dir)).await {
+            match blocking(move || look(&*host, Path::new("/"), state_dir.path())).await {
                 Ok(now) => {
                     let before = std::mem::replace(&mut self.lock().disks, now.clone());
                     if before.engine.is_some() != now.engine.is_some() {
@@ -58,17 +55,12 @@ impl Daemon {
     }
 }
 
-fn look(root: &Path, state: &StateDir) -> std::io::Result<Disks> {
-    let engine = rustix::fs::statvfs(root)?;
-    let volume = rustix::fs::statvfs(state.path())?;
-    let bytes = |blocks: u64, size: u64| blocks.saturating_mul(size);
+fn look(host: &dyn Host, root: &Path, state: &Path) -> std::io::Result<Disks> {
+    let engine = host.disk(root)?;
     Ok(Disks {
         // The engine is root, to whom what is reserved is free.
-        engine: engine_full(
-            bytes(engine.f_bfree, engine.f_frsize),
-            (engine.f_files > 0).then_some(engine.f_ffree),
-        ),
-        state: state_short(space_of(&volume)),
+        engine: engine_full(engine.free, engine.inodes),
+        state: state_short(space(host, state)?),
     })
 }
 
@@ -76,15 +68,12 @@ fn look(root: &Path, state: &StateDir) -> std::io::Result<Disks> {
 ///
 /// # Errors
 /// It cannot be asked.
-pub(in crate::daemon) fn space(state: &StateDir) -> std::io::Result<Space> {
-    Ok(space_of(&rustix::fs::statvfs(state.path())?))
-}
-
-fn space_of(volume: &rustix::fs::StatVfs) -> Space {
-    Space {
-        free: volume.f_bavail.saturating_mul(volume.f_frsize),
-        size: volume.f_blocks.saturating_mul(volume.f_frsize),
-    }
+pub(in crate::daemon) fn space(host: &dyn Host, state: &Path) -> std::io::Result<Space> {
+    let volume = host.disk(state)?;
+    Ok(Space {
+        free: volume.available,
+        size: volume.size,
+    })
 }
 
 /// `inodes`: those that are free, where the file system counts them.

@@ -6,7 +6,7 @@
 use crate::daemon::{Daemon, blocking};
 use crate::{model::WorkerId, wire::ListeningPort};
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::Read,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -20,7 +20,7 @@ const MAX_PORTS: usize = 64;
 /// Bytes that are read of the kernel's table: some 200,000 sockets.
 const MAX_TABLE: u64 = 32 << 20;
 
-type ByUid = HashMap<u32, BTreeSet<ListeningPort>>;
+type ByUid = BTreeMap<u32, BTreeSet<ListeningPort>>;
 
 impl Daemon {
     /// Reads who listens where and tells clients of workers for which that is different.
@@ -59,7 +59,7 @@ impl Daemon {
     /// or a project's owner where nobody id-maps) tells nothing.
     fn owners(&self) -> Vec<(WorkerId, u32)> {
         let state = self.lock();
-        let mut owners: HashMap<u32, Option<WorkerId>> = HashMap::new();
+        let mut owners: BTreeMap<u32, Option<WorkerId>> = BTreeMap::new();
         for record in state.records.values() {
             let claimed = record.claim.as_ref().filter(|_| !record.underway.removes());
             let Some(claim) = claimed.filter(|claim| claim.uid != 0) else {

@@ -7,7 +7,7 @@
 use crate::daemon::Daemon;
 use crate::{model::WorkerId, runtime::RuntimeError, wire::EventBody};
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -22,7 +22,7 @@ const LATER: Duration = Duration::from_millis(250);
 
 /// What each worker has used. Holds workers of the last seconds only.
 #[derive(Debug, Default)]
-pub(in crate::daemon) struct Tells(Mutex<HashMap<WorkerId, Used>>);
+pub(in crate::daemon) struct Tells(Mutex<BTreeMap<WorkerId, Used>>);
 
 #[derive(Debug)]
 struct Used {
@@ -33,7 +33,7 @@ struct Used {
 }
 
 impl Tells {
-    fn lock(&self) -> MutexGuard<'_, HashMap<WorkerId, Used>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<WorkerId, Used>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -6,7 +6,7 @@ use crate::daemon::{
         environment::{home_of, user_of},
         resolve,
     },
-    detached, random_id,
+    detached,
     workers::record::Record,
 };
 use crate::{
@@ -186,8 +186,8 @@ impl Daemon {
         mode: AttachMode,
         size: Option<Size>,
     ) -> Result<Attached, ApiError> {
-        let stream = random_id()?;
-        let error_stream = random_id()?;
+        let stream = self.random_id()?;
+        let error_stream = self.random_id()?;
         let out = self.hub.expect_stream(&worker, &stream);
         let pipes = {
             let state = self.lock();
@@ -251,7 +251,7 @@ impl Daemon {
         if request.root && !security.is_none_or(allows_root) {
             return Err(crate::daemon::claims::start_session::no_root());
         }
-        let session = format!("x-{}", random_id()?);
+        let session = format!("x-{}", self.random_id()?);
         let mut state = self.lock();
         let execs = &mut state.execs.0;
         execs.retain(|_, (_, _, since)| since.elapsed() < EXEC_DEADLINE);

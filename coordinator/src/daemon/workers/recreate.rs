@@ -15,7 +15,6 @@ use crate::daemon::{
         resolve::{Resolved, configured},
         start_request::Found,
     },
-    random_id,
     workers::{
         record::SessionView,
         restart::{WITHOUT_ENV, request_of},
@@ -346,7 +345,7 @@ impl Daemon {
             };
             record.uid
         };
-        let token = random_id()?;
+        let token = self.random_id()?;
         let (store, worker, given) = (self.outside.store.clone(), id.clone(), token.clone());
         blocking(move || store.renew(&worker, &given))
             .await
