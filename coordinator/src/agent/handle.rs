@@ -4,7 +4,7 @@ use super::{request_error::AgentRequestError, said::FromWorker, version::AgentVe
 use crate::model::WorkerId;
 use podbay_protocol::{AgentError, ErrorCode, Reply, ToAgent, ToAgentBody, encode};
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64, atomic::Ordering},
     time::Duration,
 };
@@ -27,7 +27,7 @@ pub struct AgentHandle {
     frames: mpsc::Sender<(Vec<u8>, OwnedSemaphorePermit)>,
     room: Arc<Semaphore>,
     closing: Arc<Notify>,
-    pending: Arc<Mutex<HashMap<u64, Answer>>>,
+    pending: Arc<Mutex<BTreeMap<u64, Answer>>>,
     next: Arc<AtomicU64>,
 }
 
@@ -46,7 +46,7 @@ impl AgentHandle {
             frames,
             room: Arc::new(Semaphore::new(MAX_QUEUED)),
             closing: Arc::new(Notify::new()),
-            pending: Arc::new(Mutex::new(HashMap::new())),
+            pending: Arc::new(Mutex::new(BTreeMap::new())),
             next: Arc::new(AtomicU64::new(1)),
         };
         (handle, outgoing)
@@ -124,7 +124,7 @@ impl AgentHandle {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Answer>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Answer>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::model::WorkerId;
 use podbay_protocol::{FrameDecoder, Hello, PROTOCOL_VERSION, Purpose, Welcome, encode, paths};
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64, atomic::Ordering},
@@ -58,8 +58,8 @@ impl Listening {
 
 #[derive(Debug, Default)]
 struct Inner {
-    workers: HashMap<WorkerId, Listening>,
-    streams: HashMap<String, (WorkerId, oneshot::Sender<RawStream>)>,
+    workers: BTreeMap<WorkerId, Listening>,
+    streams: BTreeMap<String, (WorkerId, oneshot::Sender<RawStream>)>,
 }
 
 /// All agent connections. Cheap to clone.

@@ -11,7 +11,6 @@ mod engine;
 mod helpers;
 mod observe;
 mod outside;
-mod random;
 mod serve;
 mod sessions;
 mod start;
@@ -35,6 +34,5 @@ pub use state::Daemon;
 pub(crate) use workers::view::version;
 
 use clock::{unix_ms, unix_ns};
-use random::random_id;
 use state::{DaemonParts, Deployment, State};
 use tasks::{blocking, detached};

@@ -291,4 +291,15 @@ impl Daemon {
             }
         });
     }
+
+    /// 128 random bits as hexadecimal text: tokens and one-time ids.
+    pub(super) fn random_id(&self) -> Result<String, ApiError> {
+        let bytes = self.outside.host.random().map_err(|e| {
+            ApiError::new(
+                ErrorKind::Internal,
+                format!("the system gives no random numbers: {e}"),
+            )
+        })?;
+        Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+    }
 }

@@ -337,17 +337,25 @@ impl Fleet {
         self.out
             .extend(changed.into_iter().map(Action::WorkerChanged));
 
-        let fresh: BTreeMap<_, _> = self.pools().map(|n| (n.profile.clone(), n)).collect();
-        for (profile, numbers) in &fresh {
-            if self.shown_pools.get(profile) != Some(numbers) {
-                self.out.push(Action::PoolChanged(profile.clone()));
-            }
+        let shown = &self.shown_pools;
+        let fresh: Vec<_> = self
+            .pools()
+            .filter(|n| shown.get(&n.profile) != Some(n))
+            .collect();
+        for numbers in fresh {
+            let profile = numbers.profile.clone();
+            self.out.push(Action::PoolChanged(profile.clone()));
+            self.shown_pools.insert(profile, numbers);
         }
-        for profile in self.shown_pools.keys() {
-            if !fresh.contains_key(profile) {
-                self.out.push(Action::PoolChanged(profile.clone()));
-            }
+        if self.shown_pools.len() > self.pools.len() {
+            let (pools, out) = (&self.pools, &mut self.out);
+            self.shown_pools.retain(|profile, _| {
+                let there = pools.contains_key(profile);
+                if !there {
+                    out.push(Action::PoolChanged(profile.clone()));
+                }
+                there
+            });
         }
-        self.shown_pools = fresh;
     }
 }

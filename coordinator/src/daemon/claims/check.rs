@@ -45,11 +45,17 @@ impl Daemon {
         if (2 * command + secrets + variables) * WORST_ESCAPE + MARGIN <= MAX_FRAME {
             return Ok(());
         }
-        let start = self.start_message(&stand_in(resolved)?, resolved)?;
-        let size = encoded(start)?;
-        if size + MARGIN <= MAX_FRAME {
-            return Ok(());
-        }
+        // A command that is too large by itself is not encoded only to say by how much.
+        let size = if 2 * command > MAX_FRAME {
+            format!("more than {}", 2 * command)
+        } else {
+            let start = self.start_message(&stand_in(resolved)?, resolved)?;
+            let size = encoded(start)?;
+            if size + MARGIN <= MAX_FRAME {
+                return Ok(());
+            }
+            size.to_string()
+        };
         let most = MAX_FRAME - MARGIN;
         let message = format!(
             "the command's start is too large: {size} bytes, at most {most}; the command has \

@@ -8,7 +8,7 @@ use crate::daemon::{
         resolved::Resolved,
         waiting::{ClaimOutcome, Waiting},
     },
-    detached, random_id,
+    detached,
 };
 use crate::{
     fleet::{ClaimId, ClaimSpec, Event, RejectReason, StartFault},
@@ -119,7 +119,7 @@ impl Daemon {
         resolved: &Arc<Resolved>,
     ) -> Result<(ClaimId, WorkerName, mpsc::Receiver<ClaimOutcome>), ApiError> {
         let seed =
-            u64::from_str_radix(random_id()?.get(..15).unwrap_or("0"), 16).unwrap_or_default();
+            u64::from_str_radix(self.random_id()?.get(..15).unwrap_or("0"), 16).unwrap_or_default();
         let (verdict, verdicts) = mpsc::channel(4);
         let mut state = self.lock();
         let taken = |name: &WorkerName| state.name_taken(name);

@@ -6,7 +6,6 @@
 use crate::daemon::{
     Daemon,
     claims::placed::StartError,
-    random_id,
     sessions::{
         attach::{AGENT_DEADLINE, STREAM_DEADLINE, agent_error},
         attached::Attached,
@@ -90,9 +89,9 @@ impl Daemon {
         };
         let mut expected = None;
         if let Some(mode) = attach {
-            let stream = random_id().map_err(StartError::request)?;
+            let stream = self.random_id().map_err(StartError::request)?;
             let error_stream = if pipes {
-                Some(random_id().map_err(StartError::request)?)
+                Some(self.random_id().map_err(StartError::request)?)
             } else {
                 None
             };

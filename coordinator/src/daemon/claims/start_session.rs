@@ -11,7 +11,6 @@ use crate::daemon::{
         resolved::Resolved,
     },
     helpers::netguard,
-    random_id,
     sessions::attached::Attached,
     unix_ns,
 };
@@ -215,7 +214,7 @@ impl Daemon {
             return Err(StartError::request(no_root()));
         }
         netguard::holds(&record.egress, record.uid, uid).map_err(StartError::request)?;
-        let session = random_id().map_err(StartError::request)?;
+        let session = self.random_id().map_err(StartError::request)?;
         let mut claim = ClaimRecord {
             image: record.image.clone(),
             warm_start: warm,

@@ -5,7 +5,7 @@
 //! coordinator's own root is on that disk, so it can look for itself. On the state volume are the
 //! homes, changes and recordings of all workers; what is left there is told before nothing is.
 
-use crate::{fleet::Space, store::StateDir};
+use crate::{daemon::outside::Host, fleet::Space};
 use std::path::Path;
 
 /// With less than this free, in bytes, making a container is likely to fail: its folders, its log,
@@ -32,17 +32,12 @@ impl Disks {
 }
 
 /// Looks at both. Blocks, where a disk hangs.
-pub(super) fn look(root: &Path, state: &StateDir) -> std::io::Result<Disks> {
-    let engine = rustix::fs::statvfs(root)?;
-    let volume = rustix::fs::statvfs(state.path())?;
-    let bytes = |blocks: u64, size: u64| blocks.saturating_mul(size);
+pub(super) fn look(host: &dyn Host, root: &Path, state: &Path) -> std::io::Result<Disks> {
+    let engine = host.disk(root)?;
     Ok(Disks {
         // The engine is root, to whom what is reserved is free.
-        engine: engine_full(
-            bytes(engine.f_bfree, engine.f_frsize),
-            (engine.f_files > 0).then_some(engine.f_ffree),
-        ),
-        state: state_short(space_of(&volume)),
+        engine: engine_full(engine.free, engine.inodes),
+        state: state_short(space(host, state)?),
     })
 }
 
@@ -50,15 +45,12 @@ pub(super) fn look(root: &Path, state: &StateDir) -> std::io::Result<Disks> {
 ///
 /// # Errors
 /// It cannot be asked.
-pub(in crate::daemon) fn space(state: &StateDir) -> std::io::Result<Space> {
-    Ok(space_of(&rustix::fs::statvfs(state.path())?))
-}
-
-fn space_of(volume: &rustix::fs::StatVfs) -> Space {
-    Space {
-        free: volume.f_bavail.saturating_mul(volume.f_frsize),
-        size: volume.f_blocks.saturating_mul(volume.f_frsize),
-    }
+pub(in crate::daemon) fn space(host: &dyn Host, state: &Path) -> std::io::Result<Space> {
+    let volume = host.disk(state)?;
+    Ok(Space {
+        free: volume.available,
+        size: volume.size,
+    })
 }
 
 /// `inodes`: those that are free, where the file system counts them.

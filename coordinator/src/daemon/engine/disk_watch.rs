@@ -15,9 +15,9 @@ impl Daemon {
     /// when it no longer is.
     pub(in crate::daemon) async fn keep_disks(self: Arc<Self>) {
         loop {
-            let state_dir = self.state_dir.clone();
+            let (host, state_dir) = (self.outside.host.clone(), self.state_dir.clone());
             // A disk that hangs must not hold anything else up.
-            match blocking(move || look(Path::new("/"), &state_dir)).await {
+            match blocking(move || look(&*host, Path::new("/"), state_dir.path())).await {
                 Ok(now) => {
                     let before = std::mem::replace(&mut self.lock().disks, now.clone());
                     if before.engine.is_some() != now.engine.is_some() {

@@ -300,7 +300,7 @@ impl Daemon {
             tick.tick().await;
             if tokio::time::Instant::now() >= memory_at {
                 memory_at += MEMORY_INTERVAL;
-                if let Some(bytes) = memory_available() {
+                if let Some(bytes) = self.outside.host.memory_available() {
                     self.feed(Event::MemoryAvailable(bytes));
                 }
             }
@@ -435,12 +435,4 @@ fn pool_spec(name: &str, profile: &Profile, spec: String, confinement: String) -
         ready_timeout: millis(profile.ready_timeout),
         memory: profile.limits.memory_bytes.unwrap_or_default(),
     }
-}
-
-/// `MemAvailable` of /proc/meminfo, in bytes.
-fn memory_available() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib * 1024)
 }

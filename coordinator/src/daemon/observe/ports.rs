@@ -2,7 +2,7 @@
 
 use crate::daemon::{Daemon, blocking};
 use crate::{model::WorkerId, wire::ListeningPort};
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Sockets that are shown of one worker.
 const MAX_PORTS: usize = 64;
@@ -44,7 +44,7 @@ impl Daemon {
     /// or a project's owner where nobody id-maps) tells nothing.
     fn owners(&self) -> Vec<(WorkerId, u32)> {
         let state = self.lock();
-        let mut owners: HashMap<u32, Option<WorkerId>> = HashMap::new();
+        let mut owners: BTreeMap<u32, Option<WorkerId>> = BTreeMap::new();
         for record in state.records.values() {
             let claimed = record.claim.as_ref().filter(|_| !record.underway.removes());
             let Some(claim) = claimed.filter(|claim| claim.uid != 0) else {

@@ -53,8 +53,8 @@ impl Daemon {
     }
 
     async fn look_at_space(&self) {
-        let state_dir = self.state_dir.clone();
-        match blocking(move || disk::space(&state_dir)).await {
+        let (host, state_dir) = (self.outside.host.clone(), self.state_dir.clone());
+        match blocking(move || disk::space(&*host, state_dir.path())).await {
             Ok(space) => {
                 let now = self.now();
                 self.lock().quotas.space(now, space);

@@ -5,7 +5,7 @@
 
 use crate::model::WorkerId;
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -18,7 +18,7 @@ const EVERY: Duration = Duration::from_millis(100);
 
 /// What each worker has used. Holds workers of the last seconds only.
 #[derive(Debug, Default)]
-pub(in crate::daemon) struct Tells(Mutex<HashMap<WorkerId, Used>>);
+pub(in crate::daemon) struct Tells(Mutex<BTreeMap<WorkerId, Used>>);
 
 #[derive(Debug)]
 struct Used {
@@ -29,7 +29,7 @@ struct Used {
 }
 
 impl Tells {
-    fn lock(&self) -> MutexGuard<'_, HashMap<WorkerId, Used>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<WorkerId, Used>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

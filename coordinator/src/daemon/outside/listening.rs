@@ -5,7 +5,7 @@
 
 use crate::wire::ListeningPort;
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::Read,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -16,7 +16,7 @@ const LISTEN: &str = "0A";
 /// Bytes that are read of the kernel's table: some 200,000 sockets.
 const MAX_TABLE: u64 = 32 << 20;
 
-type ByUid = HashMap<u32, BTreeSet<ListeningPort>>;
+type ByUid = BTreeMap<u32, BTreeSet<ListeningPort>>;
 
 /// The listeners in the network of this process. Blocks.
 pub(super) fn listening() -> std::io::Result<ByUid> {

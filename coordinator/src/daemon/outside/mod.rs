@@ -1,4 +1,5 @@
-//! What the daemon works with: engine, mounter, guard, the state volume's records, the kernel.
+//! What the daemon works with: engine, mounter, guard, the state volume's records, the
+//! kernel with its random numbers.
 //!
 //! Owns one trait for each, so that a test can run the daemon without any of them. Never decides
 //! anything: the implementations are the clients, as they are. The clock is tokio's.
@@ -9,6 +10,8 @@ mod listening;
 mod store;
 
 pub(in crate::daemon) use calls::{Engine, Guard, Mounter};
+#[cfg(test)]
+pub(in crate::daemon) use host::DiskSpace;
 pub(in crate::daemon) use host::{Host, ThisHost};
 pub(in crate::daemon) use store::{Installed, Store};
 
@@ -28,6 +31,6 @@ pub(in crate::daemon) struct Outside {
     pub guard: Arc<dyn Guard>,
     /// Records of workers and finished sessions.
     pub store: Arc<dyn Store>,
-    /// What the kernel says of this machine.
+    /// What the kernel says of this machine, and its random numbers.
     pub host: Arc<dyn Host>,
 }

@@ -6,7 +6,7 @@ use crate::daemon::{
         environment::{home_of, user_of},
         resolve,
     },
-    detached, random_id,
+    detached,
     sessions::attached::{Attached, SessionEnd},
     workers::record::Record,
 };
@@ -125,8 +125,8 @@ impl Daemon {
         mode: AttachMode,
         size: Option<Size>,
     ) -> Result<Attached, ApiError> {
-        let stream = random_id()?;
-        let error_stream = random_id()?;
+        let stream = self.random_id()?;
+        let error_stream = self.random_id()?;
         let out = self.registry.expect_stream(&worker, &stream);
         let pipes = {
             let state = self.lock();
@@ -190,7 +190,7 @@ impl Daemon {
         if request.root && !security.is_none_or(allows_root) {
             return Err(resolve::no_root());
         }
-        let session = format!("x-{}", random_id()?);
+        let session = format!("x-{}", self.random_id()?);
         let mut state = self.lock();
         state.execs.add(session.clone(), worker, request)?;
         Ok(ExecResponse { session })

@@ -18,7 +18,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 /// Between two dials: from the shortest to the longest.
@@ -152,7 +152,10 @@ async fn serve(world: &Arc<World>, container: &str, mut socket: UnixStream) -> b
     let mut decoder = FrameDecoder::new();
     let mut buffer = [0; 16 << 10];
     let mut welcome = false;
+    // Whether what is read now was sent this very moment: the agent was not busy meanwhile.
+    let (mut quick, mut fresh) = (true, true);
     loop {
+        let began = Instant::now();
         if !welcome {
             match decoder.next_frame::<Welcome>() {
                 Ok(Some(_)) => {
@@ -170,7 +173,7 @@ async fn serve(world: &Arc<World>, container: &str, mut socket: UnixStream) -> b
             }
             match decoder.next_frame::<ToAgent>() {
                 Ok(Some(request)) => {
-                    if !answer(world, container, &mut socket, request).await {
+                    if !answer(world, container, &mut socket, request, fresh).await {
                         return true;
                     }
                 }
@@ -178,17 +181,25 @@ async fn serve(world: &Arc<World>, container: &str, mut socket: UnixStream) -> b
                 Err(_) => return true,
             }
         }
+        let idle = Instant::now();
+        quick &= idle == began;
         tokio::select! {
             biased;
             Some(event) = events.recv() => {
                 awake(world, container).await;
                 unless_down(world).await;
+                world.note(|| format!("{container} reports {event:?}"));
                 if !send(&mut socket, &FromAgent::Event(event)).await {
                     return welcome;
                 }
+                quick &= Instant::now() == idle;
             }
             read = socket.read(&mut buffer) => match read {
-                Ok(count @ 1..) => decoder.push(&buffer[..count]),
+                Ok(count @ 1..) => {
+                    decoder.push(&buffer[..count]);
+                    fresh = quick || Instant::now() > idle;
+                    quick = true;
+                }
                 _ => return welcome,
             },
         }
@@ -201,10 +212,13 @@ async fn answer(
     container: &str,
     socket: &mut UnixStream,
     request: ToAgent,
+    fresh: bool,
 ) -> bool {
+    let began = Instant::now();
     awake(world, container).await;
     unless_down(world).await;
     let fate = world.lock().agent_fate(request.body.name());
+    world.note(|| format!("{container} is asked {request:?}: {fate:?}"));
     match fate {
         AgentFate::DropBefore => return false,
         AgentFate::Late(wait) => sleep(wait).await,
@@ -219,14 +233,22 @@ async fn answer(
     match fate {
         AgentFate::DropAfter => return false,
         AgentFate::AnsweredLate(wait) => sleep(wait).await,
-        AgentFate::CrashAfter => {
-            world.crash();
-            std::future::pending::<()>().await;
-        }
+        AgentFate::CrashAfter => world.crash(),
         _ => {}
     }
     let id = request.id;
     unless_down(world).await;
+    world.note(|| format!("{container} answers {id}: {result:?}"));
+    // Later the coordinator does not wait for it any more.
+    if let Ok(Reply::Origin(start)) = &result
+        && fresh
+        && Instant::now() == began
+    {
+        let inner = &mut *world.lock();
+        let worker = inner.containers.get(container).map(|c| c.worker.clone());
+        let told = worker.map(|worker| (worker, start.env.get("FOO").cloned()));
+        inner.life.origins.extend(told);
+    }
     send(socket, &FromAgent::Response(Response { id, result })).await
 }
 

@@ -104,6 +104,13 @@ pub(super) fn note_start(inner: &mut Inner, found: &super::state::Container, sta
         ));
         return;
     };
+    if let Some(told) = inner.life.origins.remove(&worker)
+        && start.env.get("FOO") != told.as_ref()
+    {
+        inner.wrong(format!(
+            "{worker} starts {tag} with another environment than its agent had told"
+        ));
+    }
     if found.tag.as_ref().is_some_and(|former| *former != tag) {
         inner.wrong(format!("{worker} serves {tag} after {:?}", found.tag));
     }

@@ -67,7 +67,7 @@ impl FakeEngine {
 
     /// It was carried out: what is answered.
     async fn answer<T>(&self, doing: &'static str, fate: Fate, value: Answer<T>) -> Answer<T> {
-        self.0.end(fate).await;
+        self.0.end(doing, fate).await;
         if fate == Fate::Lost {
             return Err(RuntimeError::TimedOut { doing, seconds: 1 });
         }
@@ -148,6 +148,7 @@ impl FakeEngine {
 
     fn drop_container(&self, container: &str) {
         let mut inner = self.0.lock();
+        inner.note(|| format!("{container} is to be removed"));
         inner.judge_end(container, "removal");
         inner.kill(container);
         if let Some(found) = inner.containers.remove(container) {
@@ -187,6 +188,9 @@ impl Engine for FakeEngine {
             };
             let fate = self.call(DOING, true).await?;
             let found = early.unwrap_or_else(|| listed(&self.0.lock().containers));
+            let brief = |c: &Listed| (c.container.clone(), c.name.clone(), c.running, c.paused);
+            let shown = || found.iter().map(brief).collect::<Vec<_>>();
+            self.0.note(|| format!("listed {:?}", shown()));
             self.answer(DOING, fate, Ok(found)).await
         })
     }
@@ -232,6 +236,7 @@ impl Engine for FakeEngine {
             let fate = self.call(DOING, false).await?;
             let renamed = {
                 let mut inner = self.0.lock();
+                inner.note(|| format!("{container} is to be {name}"));
                 let taken = inner.containers.values().any(|c| c.name == name);
                 match inner.containers.get_mut(container) {
                     None => Err(gone(container)),

@@ -8,7 +8,7 @@ use podbay_protocol::{AgentEvent, ExitStatus};
 use std::{path::PathBuf, sync::Arc};
 
 /// What may happen while the coordinator lives, by weight.
-pub const WHILE_IT_LIVES: [(u64, &str); 14] = [
+pub const WHILE_IT_LIVES: [(u64, &str); 18] = [
     (6, "a container dies"),
     (6, "a container is paused"),
     (10, "a container goes on"),
@@ -20,6 +20,10 @@ pub const WHILE_IT_LIVES: [(u64, &str); 14] = [
     (30, "a session ends"),
     (3, "the disk is full"),
     (12, "the disk has room"),
+    (2, "the engine's disk is full"),
+    (6, "the engine's disk has room"),
+    (2, "memory is short"),
+    (6, "there is memory"),
     (7, "a project goes"),
     (10, "a project is there"),
     (5, "a root session speaks for the agent"),
@@ -72,6 +76,10 @@ pub fn happen(world: &Arc<World>) {
         "the guard dies" => inner.guard.take().is_some(),
         "the disk is full" => !std::mem::replace(&mut inner.disk_full, true),
         "the disk has room" => std::mem::replace(&mut inner.disk_full, false),
+        "the engine's disk is full" => !std::mem::replace(&mut inner.engine_disk_full, true),
+        "the engine's disk has room" => std::mem::replace(&mut inner.engine_disk_full, false),
+        "memory is short" => !std::mem::replace(&mut inner.memory_short, true),
+        "there is memory" => std::mem::replace(&mut inner.memory_short, false),
         "a project goes" => change_project(inner, false),
         "a project is there" => change_project(inner, true),
         "a session ends" => {
@@ -209,6 +217,7 @@ pub fn heal(world: &World) {
         let mut inner = world.lock();
         inner.calm = true;
         (inner.engine_up, inner.image_there, inner.disk_full) = (true, true, false);
+        (inner.engine_disk_full, inner.memory_short) = (false, false);
         for project in inner.projects.values_mut() {
             if !project.there {
                 (project.there, project.epoch) = (true, project.epoch + 1);

@@ -11,8 +11,10 @@ mod checks;
 mod dice;
 mod engine;
 mod happenings;
+mod host;
 mod mounter;
 mod operations;
+mod same;
 mod state;
 
 use super::{Daemon, DaemonParts, outside::Outside};
@@ -29,13 +31,15 @@ use std::{
     cell::Cell,
     collections::BTreeMap,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 use tokio::time::{Instant, sleep};
 
-/// Steps of the ordinary suite, over all seeds; `PODBAY_WORLD_STEPS` is another number.
-const STEPS: u64 = 20_000;
+/// Steps of the ordinary suite, over all parts and seeds; `PODBAY_WORLD_STEPS` is another number.
+const STEPS: u64 = 100_000;
+/// Parts that run side by side.
+const PARTS: u64 = 4;
 /// Steps of one seed's run.
 const RUN: u64 = 2_500;
 /// Steps between two quiet times.
@@ -55,8 +59,14 @@ pub(super) fn wall_clock() -> Option<i64> {
     i64::try_from(u128::from(ms) * 1_000_000 + since).ok()
 }
 
-/// The configuration; `pids` is something in it that a reload changes.
+/// The configuration; `pids` is something in it that a reload changes: 100 or 200.
 pub fn config(pids: u32) -> Config {
+    static READ: OnceLock<[Config; 2]> = OnceLock::new();
+    let [few, many] = READ.get_or_init(|| [parse(100), parse(200)]);
+    if pids == 100 { few } else { many }.clone()
+}
+
+fn parse(pids: u32) -> Config {
     let text = format!(
         "[engine]\nrelist_interval = \"5s\"\nmax_parallel = 3\n\
          [defaults]\nprofile = \"default\"\n\
@@ -76,29 +86,8 @@ type Counts = BTreeMap<String, u64>;
 
 /// One run of one seed; says what is wrong.
 fn run(seed: u64, steps: u64) -> Result<Counts, String> {
-    let parent = Some(Path::new("/dev/shm")).filter(|shm| shm.is_dir());
-    let parent = parent.map_or_else(std::env::temp_dir, Path::to_owned);
-    let dir = tempfile::Builder::new()
-        .prefix("w")
-        .tempdir_in(parent)
-        .unwrap();
-    seccomp(dir.path());
-    let world = World::new(seed, dir.path());
-    while world.lock().steps < steps && world.lock().wrong.is_empty() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(life(&world, steps));
-        {
-            // Still in this life's time.
-            let _entered = runtime.enter();
-            happenings::between_lives(&world);
-        }
-        WALL.set(None);
-        drop(runtime);
-    }
+    let (_dir, world) = world(seed);
+    live(&world, steps);
     let inner = world.lock();
     if inner.wrong.is_empty() {
         return Ok(inner.counts.clone());
@@ -111,6 +100,41 @@ fn run(seed: u64, steps: u64) -> Result<Counts, String> {
         inner.wrong.join("\n"),
         inner.steps
     ))
+}
+
+fn world(seed: u64) -> (tempfile::TempDir, Arc<World>) {
+    let parent = Some(Path::new("/dev/shm")).filter(|shm| shm.is_dir());
+    let parent = parent.map_or_else(std::env::temp_dir, Path::to_owned);
+    let dir = tempfile::Builder::new()
+        .prefix("w")
+        .tempdir_in(parent)
+        .unwrap();
+    seccomp(dir.path());
+    // Else it is made of the system's random numbers.
+    let keys = dir.path().join("keys");
+    std::fs::create_dir(&keys).unwrap();
+    std::fs::write(keys.join("claims.key"), [7; 32]).unwrap();
+    let world = World::new(seed, dir.path());
+    (dir, world)
+}
+
+/// Life after life, until there were so many steps or something is wrong.
+fn live(world: &Arc<World>, steps: u64) {
+    while world.lock().steps < steps && world.lock().wrong.is_empty() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(life(world, steps));
+        {
+            // Still in this life's time.
+            let _entered = runtime.enter();
+            happenings::between_lives(world);
+        }
+        WALL.set(None);
+        drop(runtime);
+    }
 }
 
 /// Small lists: reading the real ones takes longer than all else.
@@ -134,7 +158,7 @@ fn start(world: &Arc<World>) -> Arc<Daemon> {
             reviews,
             guard: Arc::new(mounter::FakeGuard(world.clone())),
             store: Arc::new(mounter::FakeStore(world.clone(), state_dir.clone())),
-            host: Arc::new(mounter::FakeHost),
+            host: Arc::new(host::FakeHost(world.clone())),
         },
         registry: AgentRegistry::new(state_dir.join("workers"), notices),
         claim_key: ClaimKey::open(&state_dir).unwrap(),
@@ -204,6 +228,8 @@ async fn quiet(world: &Arc<World>, daemon: &Arc<Daemon>, people: &mut People) {
     operations::resume_pools(daemon);
     pass(world, QUIET).await;
     checks::always(world, daemon);
+    let unbroken = !world.lock().down;
+    assert!(unbroken, "nothing kills a coordinator in a quiet time");
     checks::settled(world, daemon, people.wait());
     world.lock().calm = false;
 }
@@ -221,53 +247,51 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-#[test]
-fn whatever_fails_and_whatever_people_do_the_coordinator_keeps_its_word() {
+/// One of the parts that run side by side: each has every fourth seed.
+fn keeps_its_word(part: u64) {
     let steps = number("PODBAY_WORLD_STEPS");
     if let Some(seed) = number("PODBAY_WORLD_SEED") {
-        let counts = run(seed, steps.unwrap_or(RUN)).unwrap_or_else(|wrong| panic!("{wrong}"));
-        show(&counts);
-    } else {
-        every_seed(steps);
-    }
-}
-
-fn every_seed(steps: Option<u64>) {
-    let seeds = steps.unwrap_or(STEPS).div_ceil(RUN);
-    let next = Mutex::new(0..seeds);
-    let all: Mutex<Counts> = Mutex::default();
-    let failed = Mutex::new(None);
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.lock().unwrap().next();
-                    let Some(seed) = seed.filter(|_| failed.lock().unwrap().is_none()) else {
-                        return;
-                    };
-                    match run(seed, RUN) {
-                        Ok(counts) => {
-                            let mut all = all.lock().unwrap();
-                            for (what, times) in counts {
-                                *all.entry(what).or_default() += times;
-                            }
-                        }
-                        Err(wrong) => *failed.lock().unwrap() = Some(wrong),
-                    }
-                }
-            });
+        if seed % PARTS == part {
+            show(&run(seed, steps.unwrap_or(RUN)).unwrap_or_else(|wrong| panic!("{wrong}")));
         }
-    });
-    if let Some(wrong) = failed.into_inner().unwrap() {
-        panic!("{wrong}");
+        return;
     }
-    let all = all.into_inner().unwrap();
+    let seeds = steps.unwrap_or(STEPS).div_ceil(RUN);
+    let mut all = Counts::new();
+    for seed in (0..seeds).filter(|seed| seed % PARTS == part) {
+        for (what, times) in run(seed, RUN).unwrap_or_else(|wrong| panic!("{wrong}")) {
+            *all.entry(what).or_default() += times;
+        }
+    }
     show(&all);
+    if seeds * RUN < STEPS {
+        return;
+    }
     let absent: Vec<String> = kinds()
         .into_iter()
         .filter(|kind| !all.contains_key(kind))
         .collect();
     assert!(absent.is_empty(), "never happened: {absent:?}");
+}
+
+#[test]
+fn whatever_fails_the_coordinator_keeps_its_word() {
+    keeps_its_word(0);
+}
+
+#[test]
+fn whatever_people_do_the_coordinator_keeps_its_word() {
+    keeps_its_word(1);
+}
+
+#[test]
+fn whenever_it_dies_the_coordinator_keeps_its_word() {
+    keeps_its_word(2);
+}
+
+#[test]
+fn whoever_lies_the_coordinator_keeps_its_word() {
+    keeps_its_word(3);
 }
 
 /// All that has to happen in a run that is worth something.

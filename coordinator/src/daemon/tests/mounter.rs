@@ -5,12 +5,12 @@ use super::{
     state::{Mount, World},
 };
 use crate::{
-    daemon::outside::{Guard, Host, Installed, Mounter, Store},
+    daemon::outside::{Guard, Installed, Mounter, Store},
     egress::{GuardReport, GuardRequest, Guarded},
     fleet::Held,
     model::{FIRST_UID, HostPath, UIDS, WorkerId},
     store::{ClaimRecord, FinishedRecord, StateDir},
-    wire::{ChangeCount, Folders, ListeningPort},
+    wire::{ChangeCount, Folders},
     workspace::{
         CheckedProject, MountFacts, MountRequest, Mounted, MounterCaps, MounterError,
         MounterErrorKind, Policy, PrepareRequest, ReviewTarget, Usage, UsageRequest,
@@ -18,7 +18,6 @@ use crate::{
 };
 use futures_util::future::BoxFuture;
 use std::{
-    collections::{BTreeSet, HashMap},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -62,7 +61,7 @@ impl FakeMounter {
             return error(MounterErrorKind::System, "chance");
         }
         let value = work(&self.0);
-        self.0.end(fate).await;
+        self.0.end(what, fate).await;
         if fate == Fate::Lost {
             return self.away();
         }
@@ -81,6 +80,7 @@ fn find(world: &World, project: &Path) -> Answer<(u64, bool)> {
 }
 
 fn put(world: &World, request: &MountRequest) -> Answer<Mounted> {
+    world.note(|| format!("to be mounted: {request:?}"));
     let project = request.project.as_path().to_owned();
     let (ino, idmapped) = find(world, &project)?;
     let uid = if idmapped { request.uid } else { 1000 };
@@ -261,10 +261,8 @@ impl FakeGuard {
         if self.0.lock().guard.is_none() {
             return Err("no guard answers".to_owned());
         }
-        let fate = self
-            .0
-            .begin(if often { "guard.report" } else { "guard.order" }, often)
-            .await;
+        let what = if often { "guard.report" } else { "guard.order" };
+        let fate = self.0.begin(what, often).await;
         let Some(boot) = self.0.lock().guard else {
             return Err("the guard is gone".to_owned());
         };
@@ -272,7 +270,7 @@ impl FakeGuard {
             return Err("chance".to_owned());
         }
         work(&self.0);
-        self.0.end(fate).await;
+        self.0.end(what, fate).await;
         if fate == Fate::Lost {
             return Err("the answer is lost".to_owned());
         }
@@ -292,6 +290,7 @@ impl Guard for FakeGuard {
     fn ask<'a>(&'a self, request: &'a GuardRequest) -> BoxFuture<'a, Result<GuardReport, String>> {
         let often = matches!(request, GuardRequest::Report);
         Box::pin(self.call(often, move |world| {
+            world.note(|| format!("the guard is asked {request:?}"));
             let rules = &mut world.lock().rules;
             match request {
                 GuardRequest::Add(worker) => drop(rules.insert(worker.uid, worker.clone())),
@@ -305,6 +304,7 @@ impl Guard for FakeGuard {
     fn replace(&self, workers: Vec<Guarded>) -> BoxFuture<'_, Result<GuardReport, String>> {
         Box::pin(self.call(false, move |world| {
             let mut inner = world.lock();
+            inner.note(|| format!("the guard is told {workers:?}"));
             inner.rules = workers.into_iter().map(|w| (w.uid, w)).collect();
             inner.guard_ready = true;
         }))
@@ -328,6 +328,7 @@ impl FakeStore {
                 return full("no space left");
             }
             let roll = if inner.calm { 0 } else { inner.dice.below(250) };
+            inner.note(|| format!("{what}: {roll}"));
             match roll {
                 1..4 => {
                     inner.faults += 1;
@@ -415,6 +416,7 @@ impl Store for FakeStore {
     }
 
     fn write_claim(&self, record: &ClaimRecord) -> io::Result<()> {
+        self.0.note(|| format!("{record:?}"));
         self.write("store.write_claim", || Store::write_claim(&self.1, record))
     }
 
@@ -443,6 +445,7 @@ impl Store for FakeStore {
     }
 
     fn write_finished(&self, record: &FinishedRecord) -> io::Result<()> {
+        self.0.note(|| format!("{record:?}"));
         self.write("store.write_finished", || {
             Store::write_finished(&self.1, record)
         })
@@ -452,16 +455,6 @@ impl Store for FakeStore {
         self.write("store.remove_finished", || {
             Store::remove_finished(&self.1, worker)
         })
-    }
-}
-
-/// A machine on which nobody listens.
-#[derive(Debug)]
-pub struct FakeHost;
-
-impl Host for FakeHost {
-    fn listening(&self) -> io::Result<HashMap<u32, BTreeSet<ListeningPort>>> {
-        Ok(HashMap::new())
     }
 }
 

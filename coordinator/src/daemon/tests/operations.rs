@@ -87,7 +87,12 @@ impl People {
             }
             "spawn too large" => {
                 let mut request = ask(&world, what, "run");
-                request.0.argv.extend(vec!["\u{1}".repeat(60_000); 2]);
+                // By its own size, or once it is escaped, which takes long to find out.
+                let escaped = world.lock().dice.chance(100);
+                request.0.argv.extend(match escaped {
+                    true => vec!["\u{1}".repeat(60_000); 2],
+                    false => vec!["x".repeat(120_000); 5],
+                });
                 return refuse(&world, &daemon, request);
             }
             "spawn refused" => {
@@ -396,8 +401,9 @@ async fn attach(world: &World, daemon: &Arc<Daemon>, name: &str, session: Option
 }
 
 fn note<T>(world: &World, answer: &Result<T, ApiError>) {
-    if let Err(error) = answer {
-        world.lock().say(&format!("answered: {error}"));
+    match answer {
+        Ok(_) => world.note(|| "answered: done".to_owned()),
+        Err(error) => world.lock().say(&format!("answered: {error}")),
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Inner {
     /// In the kernel.
     pub rules: BTreeMap<u32, Guarded>,
     pub disk_full: bool,
+    pub engine_disk_full: bool,
+    pub memory_short: bool,
     /// Owners of homes.
     pub homes: BTreeMap<String, u32>,
     pub projects: BTreeMap<PathBuf, Project>,
@@ -69,6 +71,9 @@ pub struct Inner {
     pub faults: u64,
     pub counts: BTreeMap<String, u64>,
     pub log: VecDeque<String>,
+    /// All that was asked of the outside, that it reported, and that people were answered; kept
+    /// only where two runs are compared.
+    pub trace: Option<Vec<String>>,
     pub wrong: Vec<String>,
     serial: u64,
     shown: usize,
@@ -83,6 +88,8 @@ pub struct Life {
     /// Events on their way to the coordinator, by container.
     pub outboxes: BTreeMap<String, mpsc::UnboundedSender<AgentEvent>>,
     pub events: Vec<mpsc::UnboundedSender<EngineEvent>>,
+    /// What workers' agents have told of the request's variable, for a new container.
+    pub origins: BTreeMap<String, Option<String>>,
 }
 
 /// A worker's container.
@@ -208,6 +215,8 @@ impl World {
                 guard_ready: false,
                 rules: BTreeMap::new(),
                 disk_full: false,
+                engine_disk_full: false,
+                memory_short: false,
                 homes: BTreeMap::new(),
                 projects: projects.collect(),
                 changed: BTreeSet::new(),
@@ -219,6 +228,7 @@ impl World {
                 faults: 0,
                 counts: BTreeMap::new(),
                 log: VecDeque::new(),
+                trace: None,
                 wrong: Vec::new(),
                 serial: 0,
                 shown: super::number("PODBAY_WORLD_LINES").map_or(SHOWN, |n| n as usize),
@@ -243,6 +253,7 @@ impl World {
                 (None, Duration::ZERO)
             } else {
                 let (fate, pause) = inner.fate(what, often);
+                inner.note(|| format!("{what} begins: {fate:?} after {pause:?}"));
                 if fate.is_none() {
                     inner.down = true;
                     self.crashed.notify_one();
@@ -260,7 +271,8 @@ impl World {
     }
 
     /// A call was carried out. Never returns once the coordinator is dead.
-    pub async fn end(&self, fate: Fate) {
+    pub async fn end(&self, what: &str, fate: Fate) {
+        self.note(|| format!("{what} is done: {fate:?}"));
         if fate == Fate::Crash {
             self.crash();
         }
@@ -269,10 +281,19 @@ impl World {
         }
     }
 
-    /// The coordinator dies now.
+    /// The coordinator dies now, unless nothing is to fail: what was to kill it may have taken so
+    /// long that a quiet time has begun.
     pub fn crash(&self) {
-        self.lock().down = true;
-        self.crashed.notify_one();
+        let inner = &mut *self.lock();
+        if !inner.calm {
+            inner.down = true;
+            self.crashed.notify_one();
+        }
+    }
+
+    /// A line of the trace, where there is one.
+    pub fn note(&self, text: impl FnOnce() -> String) {
+        self.lock().note(text);
     }
 }
 
@@ -299,8 +320,17 @@ impl Inner {
         *self.counts.entry(kind.to_owned()).or_default() += 1;
     }
 
+    /// A line of the trace, where there is one.
+    pub fn note(&mut self, text: impl FnOnce() -> String) {
+        let now = self.now_ms();
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{now} {}", text()));
+        }
+    }
+
     /// A line of the log.
     pub fn say(&mut self, text: &str) {
+        self.note(|| text.to_owned());
         if self.log.len() >= self.shown {
             self.log.pop_front();
         }

@@ -1,6 +1,6 @@
 //! Creating, probing and unpausing workers.
 
-use crate::daemon::{Daemon, blocking, random_id, unix_ms, wakes::Task, workers::record::Record};
+use crate::daemon::{Daemon, blocking, unix_ms, wakes::Task, workers::record::Record};
 use crate::{
     config::Profile,
     fleet::{ClaimId, Event},
@@ -44,7 +44,7 @@ impl Daemon {
             format!("the profile {profile_name:?} is gone from the configuration")
         })?;
         self.deployment().map_err(|e| e.message)?;
-        let token = random_id().map_err(|e| e.message)?;
+        let token = self.random_id().map_err(|e| e.message)?;
         self.enter(worker, profile_name, profile, uid);
         podbay_failpoints::failpoint!("create.entered");
         let image = self

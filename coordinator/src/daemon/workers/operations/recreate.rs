@@ -16,7 +16,6 @@ use crate::daemon::{
         resolved::Resolved,
         start_request::Found,
     },
-    random_id,
     workers::{
         operations::restart::{WITHOUT_ENV, request_of},
         record::SessionView,
@@ -350,7 +349,7 @@ impl Daemon {
             };
             record.uid
         };
-        let token = random_id()?;
+        let token = self.random_id()?;
         let (store, worker, given) = (self.outside.store.clone(), id.clone(), token.clone());
         blocking(move || store.renew(&worker, &given))
             .await

@@ -78,7 +78,7 @@ impl Daemon {
         self.not_held(id)?;
         self.agent_back(id).await;
         let agent = self.agent(id)?;
-        let next = crate::daemon::random_id()?;
+        let next = self.random_id()?;
         let (session, claim, grace) = {
             let mut state = self.lock();
             let record = state.records.get_mut(id).filter(|r| !r.underway.removes());
