@@ -88,3 +88,137 @@ fn a_list_in_parts_is_in_effect_with_its_last_part() {
         assert!(guard.execute(part(false, true, 4)).is_err());
     });
 }
+
+/// A connection to the guard; what it answers to these bytes, and how the connection ends.
+fn talk(guard: &Guard, bytes: &[u8]) -> (Vec<GuardReport>, io::Result<()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let client = async {
+            // Byte by byte: a frame's parts do not come together.
+            for byte in bytes {
+                if ours.write_all(&[*byte]).await.is_err() {
+                    break;
+                }
+            }
+            ours.shutdown().await.ok();
+            let mut answers = Vec::new();
+            ours.read_to_end(&mut answers).await.unwrap();
+            let mut decoder = FrameDecoder::new();
+            decoder.push(&answers);
+            let mut reports = Vec::new();
+            while let Some(report) = decoder.next_frame().unwrap() {
+                reports.push(report);
+            }
+            assert!(decoder.into_rest().is_empty(), "half an answer");
+            reports
+        };
+        tokio::join!(client, guard.talk(theirs))
+    })
+}
+
+#[test]
+fn requests_are_answered_in_turn_and_what_is_no_request_ends_the_connection() {
+    let guard = guard(cannot);
+    let frame = |request: &GuardRequest| encode(request).unwrap();
+    let mut bytes = frame(&GuardRequest::Report);
+    bytes.extend(frame(&GuardRequest::Add(worker(FIRST_UID - 1, "none"))));
+    bytes.extend(frame(&GuardRequest::Report));
+    let (reports, ended) = talk(&guard, &bytes);
+    ended.unwrap();
+    let errors: Vec<bool> = reports
+        .iter()
+        .map(|report| report.error.is_some())
+        .collect();
+    assert_eq!(errors, [false, true, false]);
+    assert!(
+        reports
+            .iter()
+            .all(|report| !report.ready && report.boot == 1)
+    );
+    // What was asked before the nonsense is answered, and nothing behind it.
+    let too_long = u32::try_from(podbay_protocol::MAX_FRAME + 1).unwrap();
+    for nonsense in [
+        encode(&"report of what").unwrap(),
+        too_long.to_be_bytes().to_vec(),
+    ] {
+        let mut bytes = frame(&GuardRequest::Report);
+        bytes.extend(nonsense);
+        bytes.extend(frame(&GuardRequest::Report));
+        let (reports, ended) = talk(&guard, &bytes);
+        assert!(ended.is_err());
+        assert_eq!(reports.len(), 1);
+    }
+}
+
+#[test]
+fn before_all_workers_are_known_none_is_changed() {
+    in_a_namespace(|| {
+        let guard = guard(cannot);
+        for request in [
+            GuardRequest::Add(worker(FIRST_UID, "none")),
+            GuardRequest::Remove { uid: FIRST_UID },
+        ] {
+            assert_eq!(guard.carry_out(request).unwrap_err(), UNTOLD);
+        }
+        guard.carry_out(GuardRequest::Replace(Vec::new())).unwrap();
+        assert!(guard.answer(GuardRequest::Report).ready);
+        // Cleared is as if nothing had been said.
+        guard.carry_out(GuardRequest::Clear).unwrap();
+        assert!(!guard.answer(GuardRequest::Report).ready);
+        let add = GuardRequest::Add(worker(FIRST_UID, "none"));
+        assert_eq!(guard.carry_out(add).unwrap_err(), UNTOLD);
+    });
+}
+
+#[test]
+fn a_uid_that_is_no_workers_refuses_the_whole_request() {
+    in_a_namespace(|| {
+        let guard = guard(table::forget);
+        let last = FIRST_UID + UIDS - 1;
+        let all = |uids: &[u32]| {
+            let workers = uids.iter().map(|uid| Guarded {
+                uid: *uid,
+                egress: "none".parse().unwrap(),
+                ports: (20_000, 20),
+            });
+            GuardRequest::Replace(workers.collect())
+        };
+        guard.carry_out(all(&[FIRST_UID, last])).unwrap();
+        for wrong in [0, FIRST_UID - 1, last + 1, u32::MAX] {
+            let error = guard.carry_out(all(&[FIRST_UID + 1, wrong])).unwrap_err();
+            assert!(error.contains(&wrong.to_string()), "{error}");
+        }
+        let known: Vec<u32> = guard
+            .lock()
+            .workers
+            .as_ref()
+            .unwrap()
+            .keys()
+            .copied()
+            .collect();
+        assert_eq!(known, [FIRST_UID, last]);
+    });
+}
+
+#[test]
+fn a_list_in_parts_has_no_more_workers_than_there_are_uids() {
+    let guard = guard(cannot);
+    let part = |first, workers| GuardRequest::ReplacePart {
+        first,
+        last: false,
+        workers,
+    };
+    let most = vec![worker(FIRST_UID, "none"); UIDS as usize];
+    guard.carry_out(part(true, most.clone())).unwrap();
+    let one = vec![worker(FIRST_UID, "none")];
+    let error = guard.carry_out(part(false, one.clone())).unwrap_err();
+    assert!(error.contains("more workers"), "{error}");
+    // What was gathered is gone, so that no part of a list is ever in effect.
+    assert!(guard.lock().gathered.is_none());
+    assert!(guard.carry_out(part(false, one)).is_err());
+    guard.carry_out(part(true, most)).unwrap();
+}

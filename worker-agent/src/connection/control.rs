@@ -187,3 +187,7 @@ impl Control {
 fn is_request(value: &serde_json::Value) -> bool {
     value.get("id").is_some_and(serde_json::Value::is_u64)
 }
+
+#[cfg(test)]
+#[path = "control_tests.rs"]
+mod tests;

@@ -228,3 +228,7 @@ impl StreamConn {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "stream_conn_tests.rs"]
+mod tests;

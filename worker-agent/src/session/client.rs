@@ -197,3 +197,7 @@ impl Client {
         self.mode != AttachMode::ReadOnly
     }
 }
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

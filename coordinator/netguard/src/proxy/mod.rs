@@ -296,3 +296,7 @@ async fn refuse(client: &mut TcpStream, Bad(status, reason): &Bad) {
         tracing::debug!("a refused client does not close");
     }
 }
+
+#[cfg(test)]
+#[path = "proxy_tests.rs"]
+mod tests;
