@@ -3,7 +3,7 @@
 use super::{hub::AgentNotice, said::FromWorker, sockets::Slot, version::AgentVersion};
 use crate::model::{Bucket, WorkerId};
 use podbay_protocol::{
-    AgentError, ErrorCode, FrameDecoder, FromAgent, Reply, ToAgent, ToAgentBody, encode,
+    AgentError, ErrorCode, FrameDecoder, FromAgent, Reply, ToAgent, ToAgentBody,
 };
 use std::{
     collections::BTreeMap,
@@ -88,7 +88,8 @@ impl AgentHandle {
     ) -> Result<FromWorker<Reply>, AgentRequestError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let operation = body.name();
-        let frame = encode(&ToAgent { id, body })
+        let frame = ToAgent { id, body }
+            .to_frame()
             .map_err(|e| AgentRequestError::TooLarge(e.to_string()))?;
         let (answer, answered) = oneshot::channel();
         self.lock().insert(id, answer);
@@ -217,10 +218,7 @@ async fn read_frames(
     let mut rate = Bucket::new(MAX_EVENTS.0, MAX_EVENTS.1);
     loop {
         loop {
-            match decoder
-                .next_frame::<serde_json::Value>()
-                .map(|f| f.map(understand))
-            {
+            match decoder.next_json().map(|f| f.map(understand)) {
                 Ok(Some(Heard::Known(FromAgent::Response(response)))) => {
                     handle.resolve(response.id, response.result);
                 }
@@ -268,7 +266,7 @@ fn understand(frame: serde_json::Value) -> Heard {
         .unwrap_or(&frame)
         .get("id")
         .and_then(serde_json::Value::as_u64);
-    match serde_json::from_value::<FromAgent>(frame) {
+    match FromAgent::of_json(frame) {
         Ok(mut known) => {
             known.bound();
             Heard::Known(known)

@@ -13,7 +13,6 @@ use podbay_protocol::{
     AgentError, ErrorCode, FrameDecoder, FromAgent, Hello, PROTOCOL_VERSION, Purpose, Readings,
     Reply, Response, ToAgent, ToAgentBody, Welcome, encode, paths,
 };
-use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -138,11 +137,12 @@ pub(super) async fn connect(
         token,
         purpose,
     };
-    send(&mut socket, &hello).await.then_some(socket)
+    let frame = encode(&hello).unwrap();
+    socket.write_all(&frame).await.ok().map(|()| socket)
 }
 
-async fn send<T: Serialize>(socket: &mut UnixStream, message: &T) -> bool {
-    let frame = encode(message).unwrap();
+async fn send(socket: &mut UnixStream, message: &FromAgent) -> bool {
+    let frame = message.to_frame().unwrap();
     socket.write_all(&frame).await.is_ok()
 }
 
@@ -171,7 +171,7 @@ async fn serve(world: &Arc<World>, container: &str, mut socket: UnixStream) -> b
             if !welcome {
                 break;
             }
-            match decoder.next_frame::<ToAgent>() {
+            match decoder.next_request() {
                 Ok(Some(request)) => {
                     if !answer(world, container, &mut socket, request, fresh).await {
                         return true;
