@@ -124,10 +124,20 @@ pub(super) async fn connect(
     container: &str,
     purpose: Purpose,
 ) -> Option<UnixStream> {
+    let (mut socket, hello) = dial(world, container, purpose).await?;
+    socket.write_all(&hello).await.ok().map(|()| socket)
+}
+
+/// Connects to the coordinator; what is to be said first is still to be said.
+pub(super) async fn dial(
+    world: &World,
+    container: &str,
+    purpose: Purpose,
+) -> Option<(UnixStream, Vec<u8>)> {
     let worker = world.lock().containers.get(container)?.worker.clone();
     let run = folder(world, &worker).join("run");
     let token = std::fs::read_to_string(run.join(paths::TOKEN_NAME)).ok()?;
-    let mut socket = UnixStream::connect(run.join(paths::SOCKET_NAME))
+    let socket = UnixStream::connect(run.join(paths::SOCKET_NAME))
         .await
         .ok()?;
     let hello = Hello {
@@ -137,8 +147,7 @@ pub(super) async fn connect(
         token,
         purpose,
     };
-    let frame = encode(&hello).unwrap();
-    socket.write_all(&frame).await.ok().map(|()| socket)
+    Some((socket, encode(&hello).unwrap()))
 }
 
 async fn send(socket: &mut UnixStream, message: &FromAgent) -> bool {
