@@ -80,10 +80,7 @@ async fn read_frames(
     let mut rate = Bucket::new(MAX_EVENTS.0, MAX_EVENTS.1);
     loop {
         loop {
-            match decoder
-                .next_frame::<serde_json::Value>()
-                .map(|f| f.map(understand))
-            {
+            match decoder.next_json().map(|f| f.map(understand)) {
                 Ok(Some(Heard::Known(FromAgent::Response(response)))) => {
                     handle.resolve(response.id, response.result);
                 }
@@ -131,7 +128,7 @@ fn understand(frame: serde_json::Value) -> Heard {
         .unwrap_or(&frame)
         .get("id")
         .and_then(serde_json::Value::as_u64);
-    match serde_json::from_value::<FromAgent>(frame) {
+    match FromAgent::of_json(frame) {
         Ok(mut known) => {
             known.bound();
             Heard::Known(known)

@@ -2,7 +2,7 @@
 
 use super::{request_error::AgentRequestError, said::FromWorker, version::AgentVersion};
 use crate::model::WorkerId;
-use podbay_protocol::{AgentError, ErrorCode, Reply, ToAgent, ToAgentBody, encode};
+use podbay_protocol::{AgentError, ErrorCode, Reply, ToAgent, ToAgentBody};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64, atomic::Ordering},
@@ -80,7 +80,8 @@ impl AgentHandle {
     ) -> Result<FromWorker<Reply>, AgentRequestError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let operation = body.name();
-        let frame = encode(&ToAgent { id, body })
+        let frame = ToAgent { id, body }
+            .to_frame()
             .map_err(|e| AgentRequestError::TooLarge(e.to_string()))?;
         let (answer, answered) = oneshot::channel();
         self.lock().insert(id, answer);

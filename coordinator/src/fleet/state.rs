@@ -309,11 +309,16 @@ impl Fleet {
     /// Tells clients what is different from what they were told last.
     pub(super) fn announce(&mut self) {
         let mut changed = Vec::new();
+        // Both by id: what was shown of a worker is the next one, or a little further.
+        let mut shown = self.shown_workers.iter();
+        let mut next = shown.next();
         for (id, w) in &self.workers {
-            let same = self
-                .shown_workers
-                .get(id)
-                .is_some_and(|(s, why, name)| *s == w.state && *why == w.why && *name == w.name);
+            while next.is_some_and(|(before, _)| before < id) {
+                next = shown.next();
+            }
+            let same = next.is_some_and(|(of, (state, why, name))| {
+                of == id && *state == w.state && *why == w.why && *name == w.name
+            });
             if !same {
                 changed.push(id.clone());
             }

@@ -1,5 +1,6 @@
 //! Length-delimited JSON frames.
 
+use crate::{FromAgent, ToAgent};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The largest frame either side accepts, in bytes of JSON.
@@ -44,6 +45,34 @@ pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
     }
 }
 
+impl ToAgent {
+    /// One frame, ready to send.
+    ///
+    /// # Errors
+    /// As [`encode`].
+    pub fn to_frame(&self) -> Result<Vec<u8>, FrameError> {
+        encode(self)
+    }
+}
+
+impl FromAgent {
+    /// One frame, ready to send.
+    ///
+    /// # Errors
+    /// As [`encode`].
+    pub fn to_frame(&self) -> Result<Vec<u8>, FrameError> {
+        encode(self)
+    }
+
+    /// What a frame's JSON says.
+    ///
+    /// # Errors
+    /// It is of another version, or of another protocol.
+    pub fn of_json(json: serde_json::Value) -> serde_json::Result<Self> {
+        serde_json::from_value(json)
+    }
+}
+
 /// Collects bytes and hands out whole frames. Holds at most one frame and what came with it.
 #[derive(Debug, Default)]
 pub struct FrameDecoder {
@@ -82,6 +111,22 @@ impl FrameDecoder {
         Ok(Some(message))
     }
 
+    /// The next request to an agent.
+    ///
+    /// # Errors
+    /// As [`Self::next_frame`].
+    pub fn next_request(&mut self) -> Result<Option<ToAgent>, FrameError> {
+        self.next_frame()
+    }
+
+    /// The next frame's JSON, whatever it says.
+    ///
+    /// # Errors
+    /// As [`Self::next_frame`].
+    pub fn next_json(&mut self) -> Result<Option<serde_json::Value>, FrameError> {
+        self.next_frame()
+    }
+
     /// What was received after the last frame: the first raw bytes of a stream connection.
     #[must_use]
     pub fn into_rest(self) -> Vec<u8> {
@@ -92,7 +137,7 @@ impl FrameDecoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ToAgent, ToAgentBody};
+    use crate::ToAgentBody;
     use proptest::prelude::*;
 
     proptest! {

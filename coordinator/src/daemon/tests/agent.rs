@@ -13,7 +13,6 @@ use podbay_protocol::{
     AgentError, ErrorCode, FrameDecoder, FromAgent, Hello, PROTOCOL_VERSION, Purpose, Readings,
     Reply, Response, ToAgent, ToAgentBody, Welcome, encode, paths,
 };
-use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -125,10 +124,20 @@ pub(super) async fn connect(
     container: &str,
     purpose: Purpose,
 ) -> Option<UnixStream> {
+    let (mut socket, hello) = dial(world, container, purpose).await?;
+    socket.write_all(&hello).await.ok().map(|()| socket)
+}
+
+/// Connects to the coordinator; what is to be said first is still to be said.
+pub(super) async fn dial(
+    world: &World,
+    container: &str,
+    purpose: Purpose,
+) -> Option<(UnixStream, Vec<u8>)> {
     let worker = world.lock().containers.get(container)?.worker.clone();
     let run = folder(world, &worker).join("run");
     let token = std::fs::read_to_string(run.join(paths::TOKEN_NAME)).ok()?;
-    let mut socket = UnixStream::connect(run.join(paths::SOCKET_NAME))
+    let socket = UnixStream::connect(run.join(paths::SOCKET_NAME))
         .await
         .ok()?;
     let hello = Hello {
@@ -138,11 +147,11 @@ pub(super) async fn connect(
         token,
         purpose,
     };
-    send(&mut socket, &hello).await.then_some(socket)
+    Some((socket, encode(&hello).unwrap()))
 }
 
-async fn send<T: Serialize>(socket: &mut UnixStream, message: &T) -> bool {
-    let frame = encode(message).unwrap();
+async fn send(socket: &mut UnixStream, message: &FromAgent) -> bool {
+    let frame = message.to_frame().unwrap();
     socket.write_all(&frame).await.is_ok()
 }
 
@@ -171,7 +180,7 @@ async fn serve(world: &Arc<World>, container: &str, mut socket: UnixStream) -> b
             if !welcome {
                 break;
             }
-            match decoder.next_frame::<ToAgent>() {
+            match decoder.next_request() {
                 Ok(Some(request)) => {
                     if !answer(world, container, &mut socket, request, fresh).await {
                         return true;

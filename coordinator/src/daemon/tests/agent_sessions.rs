@@ -1,7 +1,7 @@
 //! The sessions of a worker in the world: started, ended, attached to and described.
 
 use super::{
-    agent::{awake, connect, refuse},
+    agent::{awake, connect, dial, refuse},
     state::{Inner, Session, Started, World, tag_of},
 };
 use crate::workspace::MountMode;
@@ -10,7 +10,10 @@ use podbay_protocol::{
     Purpose, Readings, SessionInfo, SessionIo, StartSession,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::{io::AsyncReadExt, time::sleep};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::sleep,
+};
 
 pub(super) fn session_of<'a>(
     inner: &'a mut Inner,
@@ -275,10 +278,23 @@ pub(super) async fn stream(
     attach: Attach,
     leaves: Option<Duration>,
 ) {
-    let dial = |stream: String| connect(&world, &container, Purpose::Stream { stream });
-    let out = dial(attach.stream.clone()).await;
-    let err = match attach.error_stream {
-        Some(stream) => dial(stream).await,
+    let purpose = |stream: String| Purpose::Stream { stream };
+    let main = purpose(attach.stream.clone());
+    if leaves == Some(Duration::ZERO) && world.lock().dice.chance(300) {
+        // The coordinator comes to read of the stream after its end is told.
+        let dialled = dial(&world, &container, main).await;
+        close(&world, &container, &attach);
+        let pause = world.lock().dice.millis(1, 50);
+        sleep(pause).await;
+        if let Some((mut socket, hello)) = dialled {
+            // It may be gone.
+            socket.write_all(&hello).await.ok();
+        }
+        return;
+    }
+    let out = connect(&world, &container, main).await;
+    let err = match attach.error_stream.clone() {
+        Some(stream) => connect(&world, &container, purpose(stream)).await,
         None => None,
     };
     if let Some(mut out) = out {
@@ -292,13 +308,18 @@ pub(super) async fn stream(
         }
     }
     drop(err);
+    close(&world, &container, &attach);
+}
+
+/// A client has left, unless that is known.
+fn close(world: &World, container: &str, attach: &Attach) {
     let mut inner = world.lock();
     inner.life.streams.remove(&attach.stream);
-    if let Some(session) = session_of(&mut inner, &container, &attach.session) {
+    if let Some(session) = session_of(&mut inner, container, &attach.session) {
         let before = session.clients.len();
         session.clients.retain(|stream| *stream != attach.stream);
         if session.clients.len() < before {
-            left(&inner, &container, &attach.session, attach.stream);
+            left(&inner, container, &attach.session, attach.stream.clone());
         }
     }
 }

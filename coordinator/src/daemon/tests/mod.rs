@@ -202,8 +202,8 @@ async fn life(world: &Arc<World>, steps: u64) {
             let dice = &mut world.lock().dice;
             match wait {
                 0..=9 => dice.millis(0, 200),
-                10..=17 => dice.millis(100, 3_000),
-                18 => dice.millis(1_000, 12_000),
+                10..=18 => dice.millis(100, 3_000),
+                _ if dice.chance(500) => dice.millis(1_000, 12_000),
                 _ => dice.millis(5_000, 40_000),
             }
         };
