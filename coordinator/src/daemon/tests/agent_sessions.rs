@@ -2,7 +2,8 @@
 
 use super::{
     agent::{awake, connect, dial, refuse},
-    state::{Inner, Session, Started, World, tag_of},
+    state::{Inner, World},
+    things::{Container, Session, Started, tag_of},
 };
 use crate::workspace::MountMode;
 use podbay_protocol::{
@@ -94,7 +95,7 @@ pub(super) fn launch(
     Ok(pid)
 }
 
-pub(super) fn note_start(inner: &mut Inner, found: &super::state::Container, start: &StartSession) {
+pub(super) fn note_start(inner: &mut Inner, found: &Container, start: &StartSession) {
     let worker = found.worker.clone();
     if start.argv == ["bash"] || start.argv == ["run", "command"] {
         // The profile's: of a claim whose record was lost and that is started again.
@@ -117,7 +118,7 @@ pub(super) fn note_start(inner: &mut Inner, found: &super::state::Container, sta
     if found.tag.as_ref().is_some_and(|former| *former != tag) {
         inner.wrong(format!("{worker} serves {tag} after {:?}", found.tag));
     }
-    let runs = |c: &&super::state::Container| c.tag.as_ref() == Some(&tag) && c.live();
+    let runs = |c: &&Container| c.tag.as_ref() == Some(&tag) && c.live();
     if let Some(other) = inner.containers.values().find(runs) {
         let other = other.worker.clone();
         inner.wrong(format!(

@@ -1,6 +1,9 @@
 //! What must be true: always, and once nothing has failed for a while.
 
-use super::state::{Container, Inner, World};
+use super::{
+    state::{Inner, World},
+    things::Container,
+};
 use crate::{
     daemon::{Daemon, State, workers::record::Record},
     model::{FIRST_UID, UIDS, WorkerState},

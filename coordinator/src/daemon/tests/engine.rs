@@ -1,10 +1,6 @@
 //! An engine in memory.
 
-use super::{
-    agent,
-    dice::Fate,
-    state::{Container, World},
-};
+use super::{agent, dice::Fate, state::World, things::Container};
 use crate::{
     daemon::outside::Engine,
     model::Limits,

@@ -2,7 +2,8 @@
 
 use super::{
     agent_sessions,
-    state::{Inner, World},
+    state::{Inner, Life, World},
+    things::Container,
 };
 use podbay_protocol::{AgentEvent, ExitStatus};
 use std::{path::PathBuf, sync::Arc};
@@ -104,7 +105,7 @@ pub fn happen(world: &Arc<World>) {
     world.changed.notify_waiters();
 }
 
-fn ids(inner: &Inner, which: impl Fn(&super::state::Container) -> bool) -> Vec<String> {
+fn ids(inner: &Inner, which: impl Fn(&Container) -> bool) -> Vec<String> {
     let found = inner.containers.values().filter(|c| which(c));
     found.map(|c| c.id.clone()).collect()
 }
@@ -168,7 +169,7 @@ pub fn between_lives(world: &World) {
     let mut guard = world.lock();
     let inner = &mut *guard;
     inner.wall_ms = inner.now_ms();
-    inner.life = super::state::Life::default();
+    inner.life = Life::default();
     inner.down = false;
     for container in inner.containers.values_mut() {
         for session in &mut container.sessions {

@@ -16,6 +16,7 @@ mod mounter;
 mod operations;
 mod same;
 mod state;
+mod things;
 
 use super::{Daemon, DaemonParts, outside::Outside};
 use crate::{

@@ -1,9 +1,6 @@
 //! A mounter, a guard and a state volume in memory; the state volume's files are real.
 
-use super::{
-    dice::Fate,
-    state::{Mount, World},
-};
+use super::{dice::Fate, state::World, things::Mount};
 use crate::{
     daemon::outside::{Guard, Installed, Mounter, Store},
     egress::{GuardReport, GuardRequest, Guarded},

@@ -1,6 +1,9 @@
 //! What people do, and whether the answers are true.
 
-use super::state::{Asked, Permit, World};
+use super::{
+    state::World,
+    things::{Asked, Permit, tag_of},
+};
 use crate::{
     daemon::{Attached, Daemon},
     model::{HostPath, Isolation, WorkerState},
@@ -422,7 +425,7 @@ async fn restart(world: &Arc<World>, daemon: &Arc<Daemon>, name: &str, id: &str)
             let worker = crate::model::WorkerId::new(id.to_owned()).unwrap();
             let live = state.records.get(&worker).and_then(|r| r.claim.as_ref());
             let claim = live.or_else(|| state.finished.get(&worker).map(|f| &f.claim));
-            claim.and_then(|claim| super::state::tag_of(&claim.argv))
+            claim.and_then(|claim| tag_of(&claim.argv))
         };
         let mut doomed = None;
         if let Some(asked) = tag.and_then(|tag| inner.asked.get_mut(&tag)) {
