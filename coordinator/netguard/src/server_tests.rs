@@ -162,15 +162,15 @@ fn before_all_workers_are_known_none_is_changed() {
             GuardRequest::Add(worker(FIRST_UID, "none")),
             GuardRequest::Remove { uid: FIRST_UID },
         ] {
-            assert_eq!(guard.carry_out(request).unwrap_err(), UNTOLD);
+            assert_eq!(guard.execute(request).unwrap_err(), UNTOLD);
         }
-        guard.carry_out(GuardRequest::Replace(Vec::new())).unwrap();
+        guard.execute(GuardRequest::Replace(Vec::new())).unwrap();
         assert!(guard.answer(GuardRequest::Report).ready);
         // Cleared is as if nothing had been said.
-        guard.carry_out(GuardRequest::Clear).unwrap();
+        guard.execute(GuardRequest::Clear).unwrap();
         assert!(!guard.answer(GuardRequest::Report).ready);
         let add = GuardRequest::Add(worker(FIRST_UID, "none"));
-        assert_eq!(guard.carry_out(add).unwrap_err(), UNTOLD);
+        assert_eq!(guard.execute(add).unwrap_err(), UNTOLD);
     });
 }
 
@@ -187,9 +187,9 @@ fn a_uid_that_is_no_workers_refuses_the_whole_request() {
             });
             GuardRequest::Replace(workers.collect())
         };
-        guard.carry_out(all(&[FIRST_UID, last])).unwrap();
+        guard.execute(all(&[FIRST_UID, last])).unwrap();
         for wrong in [0, FIRST_UID - 1, last + 1, u32::MAX] {
-            let error = guard.carry_out(all(&[FIRST_UID + 1, wrong])).unwrap_err();
+            let error = guard.execute(all(&[FIRST_UID + 1, wrong])).unwrap_err();
             assert!(error.contains(&wrong.to_string()), "{error}");
         }
         let known: Vec<u32> = guard
@@ -213,12 +213,12 @@ fn a_list_in_parts_has_no_more_workers_than_there_are_uids() {
         workers,
     };
     let most = vec![worker(FIRST_UID, "none"); UIDS as usize];
-    guard.carry_out(part(true, most.clone())).unwrap();
+    guard.execute(part(true, most.clone())).unwrap();
     let one = vec![worker(FIRST_UID, "none")];
-    let error = guard.carry_out(part(false, one.clone())).unwrap_err();
+    let error = guard.execute(part(false, one.clone())).unwrap_err();
     assert!(error.contains("more workers"), "{error}");
     // What was gathered is gone, so that no part of a list is ever in effect.
     assert!(guard.lock().gathered.is_none());
-    assert!(guard.carry_out(part(false, one)).is_err());
-    guard.carry_out(part(true, most)).unwrap();
+    assert!(guard.execute(part(false, one)).is_err());
+    guard.execute(part(true, most)).unwrap();
 }
