@@ -1,6 +1,6 @@
 //! Length-delimited JSON frames.
 
-use crate::{FromAgent, ToAgent};
+use crate::message::{FromAgent, ToAgent};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The largest frame either side accepts, in bytes of JSON.
