@@ -11,9 +11,9 @@ pub mod fleet;
 
 pub mod runtime;
 
-pub mod workspace;
+pub mod mounter_client;
 
-pub mod egress;
+pub mod guard_client;
 
 pub mod agent;
 

@@ -23,9 +23,9 @@ const BOUNDARY: [&str; 12] = [
     "coordinator/src/cli/attach/",
     "coordinator/src/client/",
     "coordinator/src/daemon/",
-    "coordinator/src/egress/",
+    "coordinator/src/guard_client/",
     "coordinator/src/store/",
-    "coordinator/src/workspace/",
+    "coordinator/src/mounter_client/",
     "worker-agent/protocol/src/",
     "worker-agent/src/",
 ];

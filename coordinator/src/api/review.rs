@@ -6,8 +6,8 @@ use super::{
     reply::{Answer, App, Body, Failure},
 };
 use crate::{
+    mounter_client::ReviewAnswer,
     wire::{AnyChanges, ApiError, ApplyRequest, DiscardRequest, TRUNCATED},
-    workspace::ReviewAnswer,
 };
 use axum::{
     Extension, Json,

@@ -9,10 +9,10 @@ use super::{
 use crate::{
     agent::AgentRegistry,
     config::Config,
-    egress::GuardClient,
+    guard_client::GuardClient,
+    mounter_client::MounterClient,
     runtime::{Docker, PullPolicy},
     store::{AuditLog, ClaimKey, StateDir},
-    workspace::MounterClient,
 };
 use anyhow::Context;
 use std::{os::unix::fs::MetadataExt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};

@@ -9,7 +9,7 @@ use super::{
     outside::Outside,
     sessions::{exits::ExitLog, pending_execs::PendingExecs, readers::Readers},
     wakes::Wakes,
-    workers::{creation::parts::ContainerInputs, record::Record},
+    workers::{creation::container_inputs::ContainerInputs, record::Record},
 };
 use crate::{
     agent::AgentRegistry,

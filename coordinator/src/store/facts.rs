@@ -4,7 +4,7 @@
 //! missing. No worker sees it: only `run`, `log`, `home` and `etc` of the folder are mounted.
 
 use super::{files::read_json, worker_folder::WorkerFolder};
-use crate::workspace::MountFacts;
+use crate::mounter_client::MountFacts;
 use std::ffi::OsStr;
 
 impl WorkerFolder {

@@ -13,7 +13,7 @@ mod needs;
 
 use coordinator::{
     model::HostPath,
-    workspace::{
+    mounter_client::{
         MountMode, MountRequest, Mounted, MounterClient, MounterError, Policy, PrepareRequest,
         ReviewTarget,
     },

@@ -19,7 +19,7 @@ mod support;
 
 use coordinator::{
     model::HostPath,
-    workspace::{MountFacts, MountMode, MounterErrorKind, Policy},
+    mounter_client::{MountFacts, MountMode, MounterErrorKind, Policy},
 };
 use std::{
     ffi::OsStr,

@@ -3,8 +3,8 @@
 use crate::support::{self, Stage, UID};
 use coordinator::{
     model::HostPath,
+    mounter_client::{MountMode, MounterErrorKind},
     wire::{ApplyRequest, ChangeCount, ChangeKind},
-    workspace::{MountMode, MounterErrorKind},
 };
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 

@@ -7,10 +7,10 @@ use crate::daemon::{
 use crate::{
     config::Profile,
     model::{FIRST_UID, MAX_NAME, WorkerId, WorkerName},
+    mounter_client::CheckedProject,
     runtime::RuntimeError,
     store::ClaimRecord,
     wire::{ApiError, ErrorKind},
-    workspace::CheckedProject,
 };
 use podbay_protocol::{
     Attach, AttachMode, MAX_FRAME, SessionIo, StartSession, ToAgent, ToAgentBody,

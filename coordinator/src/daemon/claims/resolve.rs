@@ -3,7 +3,7 @@
 use crate::daemon::{Daemon, claims::resolved::Resolved};
 use crate::{
     config::{Config, Profile},
-    egress::FIRST_UID,
+    guard_client::FIRST_UID,
     model::{
         HostPath, Isolation, Limits, MAX_DURATION_S, VARIABLE_RULE, WorkerName, is_variable_name,
         parse_bytes, parse_cpus, parse_pids,

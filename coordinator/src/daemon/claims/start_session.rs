@@ -17,10 +17,10 @@ use crate::daemon::{
 use crate::{
     fleet::{ClaimId, Event, StartFault},
     model::{Isolation, WorkerId, WorkerName},
+    mounter_client::{MountMode, MountRequest, Mounted, MounterError, MounterErrorKind},
     runtime::allows_root,
     store::ClaimRecord,
     wire::{ApiError, ErrorKind, SpawnResponse, Timings},
-    workspace::{MountMode, MountRequest, Mounted, MounterError, MounterErrorKind},
 };
 use podbay_protocol::{AttachMode, Reply, SHORTEST_REDACTED, ToAgentBody};
 use std::sync::Arc;

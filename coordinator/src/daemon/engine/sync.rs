@@ -13,9 +13,9 @@ use crate::{
     config::{Config, Network, Profile, SecurityProfile},
     fleet::{Event, Millis, Observed, PoolSpec},
     model::WorkerId,
+    mounter_client::Policy,
     runtime::{HostFolders, Listed, PullPolicy, RuntimeError, labels},
     wire::EventBody,
-    workspace::Policy,
 };
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 

@@ -6,9 +6,9 @@ use crate::daemon::{
     wakes::Task,
 };
 use crate::{
+    mounter_client::{MounterError, MounterErrorKind},
     runtime::Helper,
     wire::HotMounts,
-    workspace::{MounterError, MounterErrorKind},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -151,7 +151,7 @@ impl Daemon {
     }
 
     /// The mounter, for reviews.
-    pub(crate) fn reviewer(&self) -> &crate::workspace::MounterClient {
+    pub(crate) fn reviewer(&self) -> &crate::mounter_client::MounterClient {
         &self.outside.reviews
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::daemon::{Daemon, helpers::Pause, workers::record::Record};
 use crate::{
-    egress::{FIRST_UID, GuardReport, GuardRequest, Guarded, PROXY_PORT, UIDS},
+    guard_client::{FIRST_UID, GuardReport, GuardRequest, Guarded, PROXY_PORT, UIDS},
     model::{Egress, WorkerId},
     runtime::Helper,
     wire::{ApiError, EgressDenied, ErrorKind, GuardView},

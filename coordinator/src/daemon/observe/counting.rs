@@ -6,8 +6,8 @@ use super::change_counts::MAX_ENTRIES;
 use crate::daemon::{Daemon, wakes::Task};
 use crate::{
     model::WorkerId,
+    mounter_client::{MounterError, MounterErrorKind, ReviewTarget},
     wire::ChangeCount,
-    workspace::{MounterError, MounterErrorKind, ReviewTarget},
 };
 use podbay_protocol::ActivityState;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};

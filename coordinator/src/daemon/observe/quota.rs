@@ -9,8 +9,8 @@ use crate::daemon::{Daemon, blocking, engine::disk, wakes::Task, workers::record
 use crate::{
     fleet::{Held, Millis, Step, Subject},
     model::WorkerId,
+    mounter_client::UsageRequest,
     wire::{ApiError, AuditEntry, ErrorKind, Who},
-    workspace::UsageRequest,
 };
 use std::{
     sync::Arc,

@@ -1,17 +1,17 @@
 //! Calls to engine, mounter and guard.
 
 use crate::{
-    egress::{GuardClient, GuardReport, GuardRequest, Guarded},
+    guard_client::{GuardClient, GuardReport, GuardRequest, Guarded},
     model::{HostPath, Limits},
+    mounter_client::{
+        CheckedProject, MountRequest, Mounted, MounterCaps, MounterClient, MounterError, Policy,
+        PrepareRequest, ReviewTarget, Usage, UsageRequest,
+    },
     runtime::{
         Accounts, Docker, EngineEvent, Helper, HelperSpec, HostFolders, Image, Listed, Own,
         RuntimeError, Started, WorkerSpec, own_container,
     },
     wire::{ChangeCount, Folders},
-    workspace::{
-        CheckedProject, MountRequest, Mounted, MounterCaps, MounterClient, MounterError, Policy,
-        PrepareRequest, ReviewTarget, Usage, UsageRequest,
-    },
 };
 use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
 use std::{

@@ -15,7 +15,7 @@ pub(in crate::daemon) use host::DiskSpace;
 pub(in crate::daemon) use host::{Host, ThisHost};
 pub(in crate::daemon) use store::{Installed, Store};
 
-use crate::workspace::MounterClient;
+use crate::mounter_client::MounterClient;
 use std::sync::Arc;
 
 /// All of them.

@@ -3,8 +3,8 @@
 use crate::{
     fleet::Held,
     model::WorkerId,
+    mounter_client::MountFacts,
     store::{ClaimRecord, FinishedRecord, StateDir},
-    workspace::MountFacts,
 };
 use std::{fmt::Debug, io, path::Path};
 

@@ -5,7 +5,7 @@ use super::{
     state::{Inner, World},
     things::{Container, Session, Started, tag_of},
 };
-use crate::workspace::MountMode;
+use crate::mounter_client::MountMode;
 use podbay_protocol::{
     Activity, ActivityState, AgentError, AgentEvent, Attach, Description, ErrorCode, ExitStatus,
     Purpose, Readings, SessionInfo, SessionIo, StartSession,

@@ -22,9 +22,9 @@ use super::{Daemon, DaemonParts, outside::Outside};
 use crate::{
     agent::AgentRegistry,
     config::Config,
+    mounter_client::MounterClient,
     runtime::PullPolicy,
     store::{AuditLog, ClaimKey, StateDir},
-    workspace::MounterClient,
 };
 use operations::People;
 use state::World;

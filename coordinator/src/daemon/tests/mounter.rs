@@ -3,15 +3,15 @@
 use super::{dice::Fate, state::World, things::Mount};
 use crate::{
     daemon::outside::{Guard, Installed, Mounter, Store},
-    egress::{GuardReport, GuardRequest, Guarded},
     fleet::Held,
+    guard_client::{GuardReport, GuardRequest, Guarded},
     model::{FIRST_UID, HostPath, UIDS, WorkerId},
-    store::{ClaimRecord, FinishedRecord, StateDir},
-    wire::{ChangeCount, Folders},
-    workspace::{
+    mounter_client::{
         CheckedProject, MountFacts, MountRequest, Mounted, MounterCaps, MounterError,
         MounterErrorKind, Policy, PrepareRequest, ReviewTarget, Usage, UsageRequest,
     },
+    store::{ClaimRecord, FinishedRecord, StateDir},
+    wire::{ChangeCount, Folders},
 };
 use futures_util::future::BoxFuture;
 use std::{

@@ -6,7 +6,7 @@ use super::{
     dice::{AgentFate, Dice, Fate},
     things::{Asked, Container, Permit, Project, Session},
 };
-use crate::{egress::Guarded, runtime::EngineEvent};
+use crate::{guard_client::Guarded, runtime::EngineEvent};
 use podbay_protocol::{AgentEvent, ExitStatus};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

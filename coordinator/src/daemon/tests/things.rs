@@ -1,6 +1,6 @@
 //! What the world is made of: containers, mounts, sessions, projects, and what people asked for.
 
-use crate::{model::WorkerId, workspace::MountMode};
+use crate::{model::WorkerId, mounter_client::MountMode};
 use podbay_protocol::{ExitStatus, Size, StartSession};
 use std::{collections::BTreeMap, path::PathBuf};
 

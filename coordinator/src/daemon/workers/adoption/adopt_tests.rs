@@ -7,7 +7,7 @@ use crate::{
         underway::Underway,
     },
     model::{HostPath, WorkerId},
-    workspace::{MountFacts, MountMode},
+    mounter_client::{MountFacts, MountMode},
 };
 use serde_json::json;
 

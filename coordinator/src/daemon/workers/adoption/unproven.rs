@@ -8,9 +8,9 @@
 use crate::daemon::{Daemon, unix_ns};
 use crate::{
     model::{Isolation, Limits, WorkerId, WorkerName},
+    mounter_client::{MountFacts, MountMode},
     store::ClaimRecord,
     wire::{ApiError, ErrorKind},
-    workspace::{MountFacts, MountMode},
 };
 
 /// Said of a claim whose project the mounter noted.

@@ -5,8 +5,8 @@ use crate::{
     config::Profile,
     fleet::{ClaimId, Event},
     model::WorkerId,
+    mounter_client::PrepareRequest,
     runtime::{ProjectMount, RuntimeError},
-    workspace::PrepareRequest,
 };
 use podbay_protocol::{Reply, ToAgentBody};
 use std::sync::Arc;

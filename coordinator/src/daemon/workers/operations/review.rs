@@ -8,9 +8,9 @@ use crate::daemon::{
 };
 use crate::{
     model::WorkerId,
+    mounter_client::ReviewTarget,
     store::ClaimRecord,
     wire::{ApiError, ChangeCount, ErrorKind},
-    workspace::ReviewTarget,
 };
 use std::{sync::Arc, time::Duration};
 

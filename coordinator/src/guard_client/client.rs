@@ -131,7 +131,7 @@ async fn exchange(stream: &mut UnixStream, frame: &[u8]) -> std::io::Result<Guar
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::egress::FIRST_UID;
+    use crate::guard_client::FIRST_UID;
 
     fn house(count: u32, rules: usize) -> Vec<Guarded> {
         let list: Vec<String> = (0..rules)
