@@ -24,8 +24,10 @@ fn kind(error: &ClientError) -> Option<ErrorKind> {
 }
 
 fn impatient(client: &Client) -> Client {
-    let mut deadlines = Deadlines::default();
-    deadlines.ordinary = Duration::from_millis(50);
+    let deadlines = Deadlines {
+        ordinary: Duration::from_millis(50),
+        ..Deadlines::default()
+    };
     client.clone().with_deadlines(deadlines)
 }
 

@@ -282,7 +282,8 @@ fn heard(listener: &net::TcpListener) -> (Vec<u8>, net::TcpStream) {
 #[test]
 fn a_tunnel_carries_all_bytes_both_ways_and_each_end_by_itself() {
     const BYTES: usize = 3 << 20;
-    let pattern = |seed: usize| -> Vec<u8> { (0..BYTES).map(|n| (n * seed >> 3) as u8).collect() };
+    let pattern =
+        |seed: usize| -> Vec<u8> { (0..BYTES).map(|n| ((n * seed) >> 3) as u8).collect() };
     beyond(
         move |listener| {
             let (mut stream, _) = listener.accept().unwrap();
