@@ -98,3 +98,7 @@ pub(crate) fn set_fs_ids(uid: u32, gid: u32) -> io::Result<()> {
         Err(io::Error::from(io::ErrorKind::PermissionDenied))
     }
 }
+
+#[cfg(test)]
+#[path = "sys_tests.rs"]
+mod tests;

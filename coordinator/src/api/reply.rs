@@ -5,9 +5,9 @@ use crate::{
     wire::{ApiError, ErrorKind},
 };
 use axum::{
-    Json,
+    Json, body,
     extract::{FromRequest, Request, State},
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::de::DeserializeOwned;
@@ -15,6 +15,9 @@ use std::sync::Arc;
 
 /// The daemon, as each handler gets it.
 pub(super) type App = State<Arc<Daemon>>;
+
+/// Bytes of a plain refusal's reason that are passed on; a longer one is left out.
+const MAX_REASON: usize = 4 << 10;
 
 /// An error on its way to the client.
 #[derive(Debug)]
@@ -38,6 +41,37 @@ impl IntoResponse for Failure {
         response.extensions_mut().insert(kind);
         response
     }
+}
+
+/// What the router refuses by itself (a query, a path, a method, an upgrade) has a reason in plain text
+/// at most: it becomes an [`ApiError`] with the same status and headers.
+pub(super) async fn as_error(response: Response) -> Response {
+    let status = response.status();
+    let refused = status.is_client_error() || status.is_server_error();
+    if !refused || response.extensions().get::<ErrorKind>().is_some() {
+        return response;
+    }
+    let (mut parts, text) = response.into_parts();
+    let text = body::to_bytes(text, MAX_REASON).await.unwrap_or_default();
+    let reason = String::from_utf8_lossy(&text);
+    let reason = match reason.trim() {
+        "" => status.canonical_reason().unwrap_or("refused").to_owned(),
+        said => said.to_owned(),
+    };
+    let kind = match status {
+        StatusCode::NOT_FOUND => ErrorKind::NotFound,
+        StatusCode::PAYLOAD_TOO_LARGE => ErrorKind::TooLarge,
+        _ if status.is_client_error() => ErrorKind::Invalid,
+        _ => ErrorKind::Internal,
+    };
+    let error = ApiError::new(kind, reason).hint("wire/API.md lists the routes and what they take");
+    parts.headers.remove(header::CONTENT_TYPE);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.extensions.insert(kind);
+    let mut worded = (status, Json(error)).into_response();
+    worded.headers_mut().extend(parts.headers);
+    worded.extensions_mut().extend(parts.extensions);
+    worded
 }
 
 /// A JSON body; what does not parse is an [`ErrorKind::Invalid`] that says where.

@@ -4,7 +4,7 @@ use super::{
     attach,
     audit::{self, AuditScope},
     events, metrics, projects,
-    reply::{Answer, App, Body, Failure},
+    reply::{Answer, App, Body, Failure, as_error},
     review, security,
 };
 use crate::{
@@ -66,6 +66,7 @@ pub(super) fn router(daemon: Arc<Daemon>) -> Router {
         .route("/v1/metrics", get(metrics::metrics))
         .route("/v1/config", get(config))
         .fallback(no_route)
+        .layer(middleware::map_response(as_error))
         .layer(middleware::from_fn_with_state(
             daemon.clone(),
             audit::audited,

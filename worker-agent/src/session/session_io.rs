@@ -308,3 +308,7 @@ impl ProgramIo {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "session_io_tests.rs"]
+mod tests;

@@ -348,3 +348,7 @@ pub(crate) fn hold(pid: i32) -> Result<OwnedFd> {
         .ok_or_else(|| gone("not a process id".into()))?;
     pidfd_open(pid, PidfdFlags::empty()).map_err(|e| gone(e.to_string()))
 }
+
+#[cfg(test)]
+#[path = "host_tests.rs"]
+mod tests;

@@ -92,3 +92,7 @@ pub(crate) fn is_live(host: &Host, worker: &Tree) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+#[path = "live_tests.rs"]
+mod tests;

@@ -63,3 +63,7 @@ fn escaped(path: &Path) -> PathBuf {
     }
     PathBuf::from(std::ffi::OsString::from_vec(out))
 }
+
+#[cfg(test)]
+#[path = "overlay_tests.rs"]
+mod tests;

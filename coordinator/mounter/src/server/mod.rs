@@ -377,3 +377,7 @@ fn answer(
         }
     }
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

@@ -357,3 +357,7 @@ mod tests {
         frames.next().unwrap_err();
     }
 }
+
+#[cfg(test)]
+#[path = "relay_tests.rs"]
+mod relay_tests;
