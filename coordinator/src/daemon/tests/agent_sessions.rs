@@ -48,7 +48,7 @@ pub(super) fn launch(
         let asked = tag_of(&start.argv).and_then(|tag| inner.asked.get_mut(&tag));
         if let Some(asked) = asked {
             asked.absent += 1;
-            if asked.absent > 1 {
+            if asked.absent > 1 + asked.restarts {
                 let worker = found.worker;
                 inner.wrong(format!("a wrong request is tried once more, in {worker}"));
             }
