@@ -117,7 +117,8 @@ pub(super) fn note_start(inner: &mut Inner, found: &super::state::Container, sta
     if found.tag.as_ref().is_some_and(|former| *former != tag) {
         inner.wrong(format!("{worker} serves {tag} after {:?}", found.tag));
     }
-    let runs = |c: &&super::state::Container| c.tag.as_ref() == Some(&tag) && c.live();
+    let renamed = inner.asked.get(&tag).is_some_and(|asked| asked.renamed);
+    let runs = |c: &&super::state::Container| !renamed && c.tag.as_ref() == Some(&tag) && c.live();
     if let Some(other) = inner.containers.values().find(runs) {
         let other = other.worker.clone();
         inner.wrong(format!(
