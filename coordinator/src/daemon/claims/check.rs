@@ -82,7 +82,7 @@ impl Daemon {
         self.read_seccomp().await;
         let seccomp = self.seccomp_of(profile.security);
         seccomp.map_err(|e| ApiError::new(ErrorKind::Engine, e))?;
-        let Some(found) = self.check_project(resolved).await? else {
+        let Some(found) = self.check_project(former, resolved).await? else {
             return Ok(());
         };
         same_folder(former, found.dev, found.ino)
@@ -106,12 +106,17 @@ impl Daemon {
         Ok(())
     }
 
-    /// Opens the project as a mount would; `None` where there is none, or only the engine can.
-    async fn check_project(&self, resolved: &Resolved) -> Result<Option<CheckedProject>, ApiError> {
+    /// Opens the project as a mount would; `None` where there is none, or only the engine can: a
+    /// mounter that mounted it once is away for a while at most, and is waited for.
+    async fn check_project(
+        &self,
+        former: &ClaimRecord,
+        resolved: &Resolved,
+    ) -> Result<Option<CheckedProject>, ApiError> {
         let Some(project) = &resolved.project else {
             return Ok(None);
         };
-        if resolved.force_cold.is_some() {
+        if resolved.force_cold.is_some() && !former.hot {
             return Ok(None);
         }
         let mounter = &self.outside.mounter;

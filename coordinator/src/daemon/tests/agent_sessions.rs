@@ -49,7 +49,7 @@ pub(super) fn launch(
         let asked = tag_of(&start.argv).and_then(|tag| inner.asked.get_mut(&tag));
         if let Some(asked) = asked {
             asked.absent += 1;
-            if asked.absent > 1 {
+            if asked.absent > 1 + asked.restarts {
                 let worker = found.worker;
                 inner.wrong(format!("a wrong request is tried once more, in {worker}"));
             }
@@ -118,7 +118,8 @@ pub(super) fn note_start(inner: &mut Inner, found: &Container, start: &StartSess
     if found.tag.as_ref().is_some_and(|former| *former != tag) {
         inner.wrong(format!("{worker} serves {tag} after {:?}", found.tag));
     }
-    let runs = |c: &&Container| c.tag.as_ref() == Some(&tag) && c.live();
+    let renamed = inner.asked.get(&tag).is_some_and(|asked| asked.renamed);
+    let runs = |c: &&Container| !renamed && c.tag.as_ref() == Some(&tag) && c.live();
     if let Some(other) = inner.containers.values().find(runs) {
         let other = other.worker.clone();
         inner.wrong(format!(

@@ -134,7 +134,10 @@ impl FakeEngine {
             container: container.id.clone(),
             pid: container.pid,
         };
-        inner.say(&format!("created {} for {worker}", container.id));
+        inner.say(&format!(
+            "created {} for {worker}, uid {}",
+            container.id, spec.uid
+        ));
         inner.containers.insert(container.id.clone(), container);
         inner.hint("start", &worker);
         drop(inner);

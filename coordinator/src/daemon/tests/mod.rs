@@ -10,6 +10,7 @@ mod agent_sessions;
 mod checks;
 mod dice;
 mod engine;
+mod fates;
 mod happenings;
 mod host;
 mod mounter;

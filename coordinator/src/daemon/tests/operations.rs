@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     daemon::{Attached, Daemon},
-    model::{HostPath, Isolation, WorkerState},
+    model::{HostPath, Isolation, WorkerId, WorkerState},
     wire::{ApiError, AttachQuery, ErrorKind, ExecRequest, ScaleRequest, SpawnRequest, WhenEmpty},
 };
 use podbay_protocol::{AttachMode, SessionIo, Size};
@@ -369,6 +369,11 @@ async fn on_worker(world: Arc<World>, daemon: Arc<Daemon>, what: &'static str, c
         "restart" => restart(&world, &daemon, &name, &id).await,
         "rename" => {
             let new = format!("r-{}", world.lock().serial());
+            if let Some(tag) = tag_of_worker(&daemon, &id)
+                && let Some(asked) = world.lock().asked.get_mut(&tag)
+            {
+                asked.renamed = true;
+            }
             let answer = daemon.rename_worker(&name, &new).await;
             note(&world, &answer);
         }
@@ -415,18 +420,21 @@ fn permit(world: &World, id: &str, word: impl FnOnce(&mut Permit)) {
     word(world.lock().permits.entry(id.to_owned()).or_default());
 }
 
+/// The tag of what a worker runs, or ran.
+fn tag_of_worker(daemon: &Daemon, id: &str) -> Option<String> {
+    let state = daemon.lock();
+    let worker = WorkerId::new(id.to_owned()).unwrap();
+    let live = state.records.get(&worker).and_then(|r| r.claim.as_ref());
+    let claim = live.or_else(|| state.finished.get(&worker).map(|f| &f.claim));
+    claim.and_then(|claim| tag_of(&claim.argv))
+}
+
 async fn restart(world: &Arc<World>, daemon: &Arc<Daemon>, name: &str, id: &str) {
     let number = {
         let mut guard = world.lock();
         let inner = &mut *guard;
         let number = inner.serial();
-        let tag = {
-            let state = daemon.lock();
-            let worker = crate::model::WorkerId::new(id.to_owned()).unwrap();
-            let live = state.records.get(&worker).and_then(|r| r.claim.as_ref());
-            let claim = live.or_else(|| state.finished.get(&worker).map(|f| &f.claim));
-            claim.and_then(|claim| tag_of(&claim.argv))
-        };
+        let tag = tag_of_worker(daemon, id);
         let mut doomed = None;
         if let Some(asked) = tag.and_then(|tag| inner.asked.get_mut(&tag)) {
             asked.restarts += 1;

@@ -77,6 +77,9 @@ pub struct Asked {
     pub restarts: usize,
     /// The answer says that it was not started.
     pub refused: bool,
+    /// A worker of it got another name: under the first one a record of its end may be restarted
+    /// beside it.
+    pub renamed: bool,
     /// Agents that found no such program.
     pub absent: usize,
 }

@@ -147,7 +147,15 @@ fn with_session(
 ) -> Adoption {
     let carry = carried.is_none() && info.exit.is_none();
     let sealed = carried.as_ref().is_some_and(|c| c.session == info.session);
-    let known = record.claim.clone();
+    let mut known = record.claim.clone();
+    if let (Some(known), Some(carried)) = (&mut known, &carried)
+        && known.moving
+        && sealed
+    {
+        // Its coordinator died before it wrote what the new container was given.
+        (known.project_dev, known.project_ino) = (carried.project_dev, carried.project_ino);
+        (known.uid, known.gid, known.hot) = (carried.uid, carried.gid, carried.hot);
+    }
     let new = known.is_none();
     let claim = known.or_else(|| {
         let mut claim = carried.or(missing)?;

@@ -157,6 +157,26 @@ fn another_main_session_needs_a_coordinators_word() {
 }
 
 #[test]
+fn a_recreated_container_has_the_folder_that_its_coordinator_did_not_come_to_write_down() {
+    let mut recreated = claim("s2");
+    (recreated.project_dev, recreated.project_ino) = (3, 4);
+    (recreated.uid, recreated.gid, recreated.hot) = (1000, 1001, true);
+    let given = |c: &ClaimRecord| (c.project_dev, c.project_ino, c.uid, c.gid, c.hot);
+    let mut record = record(Some("s1"));
+    let before = given(record.claim.as_ref().unwrap());
+    // One that was not being recreated has what its record says.
+    let found = adopted(&record, "s2", Some(recreated.clone()), None).unwrap();
+    assert_eq!(given(&found.claim), before);
+    record.claim.as_mut().unwrap().moving = true;
+    let found = adopted(&record, "s2", Some(recreated.clone()), None).unwrap();
+    assert_eq!(given(&found.claim), given(&recreated));
+    assert_eq!(found.claim.session, "s1", "the record's own claim");
+    // What is sealed is for another session than the one that runs.
+    let found = adopted(&record, "s1", Some(recreated), None).unwrap();
+    assert_eq!(given(&found.claim), before);
+}
+
+#[test]
 fn without_a_record_only_what_is_sealed_or_noted_is_taken() {
     let none = record(None);
     assert_eq!(adopted(&none, "s1", None, None), Err(None));

@@ -454,7 +454,12 @@ impl Daemon {
             .ok_or_else(|| format!("the profile {:?} is gone", claim.profile))?;
         let (name, profile_name) = (claim.name.clone(), claim.profile.clone());
         let found = self.outside.store.own_uid(&id);
-        let uid = found.or_else(|| self.lock().fleet.free_uid());
+        let uid = {
+            // Whose end was under way when its coordinator died had given its uid on already.
+            let fleet = &self.lock().fleet;
+            let own = found.filter(|uid| fleet.workers().all(|w| w.uid != *uid || w.id == id));
+            own.or_else(|| fleet.free_uid())
+        };
         let uid = uid.ok_or("every worker uid is in use")?;
         self.enter(&id, &profile_name, profile, uid);
         if let Some(record) = self.lock().records.get_mut(&id) {
