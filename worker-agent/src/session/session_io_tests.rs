@@ -39,7 +39,7 @@ fn ready(reactor: &mut Reactor) -> Vec<(Source, EpollFlags)> {
 #[test]
 fn the_end_of_the_input_comes_behind_what_waits_for_a_slow_program() {
     let mut reactor = Reactor::new().unwrap();
-    let (mut io, [mut stdin, ..]) = pipes(&mut reactor);
+    let (mut io, [mut stdin, _stdout, _stderr]) = pipes(&mut reactor);
     let sent: Vec<u8> = (0..700_000_u32).map(|n| (n >> 4) as u8).collect();
     for piece in sent.chunks(99_999) {
         io.write(piece, &mut reactor);

@@ -2,12 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "api_support/mod.rs"]
-mod support;
-
+use crate::support::{Answer, Bay, MAX_BODY};
 use coordinator::wire::{ApiEvent, ErrorKind, EventBody, PoolView, SpawnResponse};
 use std::io::{Read, Write};
-use support::{Answer, Bay, MAX_BODY};
 
 const EXEC: &str = r#"{"argv":["x"],"env":{},"io":{"kind":"pipes"}}"#;
 

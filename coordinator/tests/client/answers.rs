@@ -3,16 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "client_support/mod.rs"]
-mod support;
-
+use crate::server::{Answer, Server, json};
 use coordinator::{
     client::{Client, ClientError, Deadlines},
     wire::{ErrorKind, EventBody, LogsQuery},
 };
 use futures_util::StreamExt;
 use std::time::Duration;
-use support::{Answer, Server, json};
 
 const VERSION: &str = r#"{"version":"1.2.3","api":1}"#;
 

@@ -3,15 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "client_support/mod.rs"]
-mod support;
-
+use crate::server::{Answer, Server, json, listen, request};
 use coordinator::{
     client::{AttachStream, ClientError, Incoming},
     wire::{AttachQuery, ErrorKind, INPUT_WINDOW, ServerMessage, SpawnRequest},
 };
 use podbay_protocol::AttachMode;
-use support::{Answer, Server, json, listen, request};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,

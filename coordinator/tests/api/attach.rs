@@ -8,13 +8,10 @@
     clippy::indexing_slicing
 )]
 
-#[path = "api_support/mod.rs"]
-mod support;
-
+use crate::support::{BOUND, Bay, MAX_BODY, agent::MUCH};
 use coordinator::wire::{ApiError, ErrorKind, INPUT_WINDOW, ServerMessage};
 use futures_util::{SinkExt, StreamExt};
 use podbay_protocol::ExitStatus;
-use support::{BOUND, Bay, MAX_BODY, agent::MUCH};
 use tokio::{net::UnixStream, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
@@ -126,8 +123,8 @@ impl Client {
 
 #[tokio::test]
 async fn an_exit_that_is_known_first_is_told_behind_all_output() {
-    let bay = Bay::start();
     for pipes in [false, true] {
+        let bay = Bay::start();
         let more = if pipes {
             r#","io":{"kind":"pipes"}"#
         } else {

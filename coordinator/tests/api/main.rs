@@ -1,0 +1,5 @@
+//! The API, in front of the real coordinator on an engine that is made of answers alone.
+
+mod attach;
+mod routes;
+mod support;
