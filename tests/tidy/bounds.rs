@@ -98,7 +98,6 @@ const UNLIMITED_READS: [(&str, &str); 10] = [
         "coordinator/src/client/transport/tls.rs",
         "the user's own token file",
     ),
-    ("coordinator/src/daemon/engine/sync.rs", "/proc/meminfo"),
     (
         "coordinator/src/daemon/engine/watch.rs",
         "a note of the coordinator's own",
