@@ -66,13 +66,12 @@ pub(in crate::daemon) fn holds(egress: &Egress, own_uid: u32, uid: u32) -> Resul
 }
 
 fn guarded(record: &Record) -> Option<Guarded> {
-    (FIRST_UID..FIRST_UID + UIDS)
-        .contains(&record.uid)
-        .then(|| Guarded {
-            uid: record.uid,
-            egress: record.egress.clone(),
-            ports: (first_port(record.uid), PORTS_PER_WORKER),
-        })
+    let own = (FIRST_UID..FIRST_UID + UIDS).contains(&record.uid);
+    (own && !record.unguarded).then(|| Guarded {
+        uid: record.uid,
+        egress: record.egress.clone(),
+        ports: (first_port(record.uid), PORTS_PER_WORKER),
+    })
 }
 
 impl Daemon {
@@ -187,8 +186,12 @@ impl Daemon {
         let added = {
             let _turn = self.guard_lock.lock().await;
             let worker = {
-                let state = self.lock();
-                state.records.get(id).and_then(guarded)
+                let mut state = self.lock();
+                let record = state.records.get_mut(id);
+                record.and_then(|record| {
+                    record.unguarded = false;
+                    guarded(record)
+                })
             };
             match worker {
                 Some(worker) => self
@@ -223,8 +226,14 @@ impl Daemon {
     pub(in crate::daemon) async fn unguard(&self, id: &WorkerId) {
         let _turn = self.guard_lock.lock().await;
         let uid = {
-            let state = self.lock();
-            state.records.get(id).and_then(guarded).map(|g| g.uid)
+            let mut state = self.lock();
+            let record = state.records.get_mut(id);
+            record.and_then(|record| {
+                let uid = guarded(record).map(|g| g.uid);
+                // Whoever tells the guard of all workers meanwhile must not tell it of this one.
+                record.unguarded = true;
+                uid
+            })
         };
         let Some(uid) = uid else { return };
         if !self.lock().guard.available {

@@ -5,9 +5,13 @@ use crate::wire::ListeningPort;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Debug,
-    io,
+    fs::File,
+    io::{self, Read},
     path::Path,
 };
+
+/// Bytes that are read of /proc/meminfo: its lines are some dozens.
+const MAX_MEMINFO: u64 = 64 << 10;
 
 /// What there is of a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +60,9 @@ impl Host for ThisHost {
 
     /// `MemAvailable` of /proc/meminfo.
     fn memory_available(&self) -> Option<u64> {
-        let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+        let mut text = String::new();
+        let file = File::open("/proc/meminfo").ok()?;
+        file.take(MAX_MEMINFO).read_to_string(&mut text).ok()?;
         let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
         let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
         Some(kib * 1024)

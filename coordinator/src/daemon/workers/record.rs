@@ -66,6 +66,8 @@ pub(in crate::daemon) struct Record {
     pub landlock: Option<Landlock>,
     /// Where it may connect to: what it was made with.
     pub egress: Egress,
+    /// Its rules were taken away: it has no process any more, and its uid is given on.
+    pub unguarded: bool,
     /// What the guard counted when it was last asked, and all that was refused so far.
     pub denied_seen: u64,
     pub denied: Option<EgressDenied>,
@@ -167,6 +169,7 @@ impl Record {
             runtime: None,
             landlock: None,
             egress: Egress::Open,
+            unguarded: false,
             denied_seen: 0,
             denied: None,
             ports: Vec::new(),
