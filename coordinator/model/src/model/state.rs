@@ -45,8 +45,9 @@ impl std::str::FromStr for Isolation {
     fn from_str(given: &str) -> Result<Self, String> {
         let mode = Self::ALL.into_iter().find(|mode| mode.as_str() == given);
         mode.ok_or_else(|| {
-            let modes = Self::ALL.map(Self::as_str).join(", ");
-            format!("no isolation mode {given:?}: use one of {modes}")
+            let [others @ .., last] = Self::ALL.map(Self::as_str);
+            let others = others.join(", ");
+            format!("no isolation mode {given:?}: use {others} or {last}")
         })
     }
 }
