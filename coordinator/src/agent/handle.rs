@@ -1,4 +1,4 @@
-//! Requests to one agent, and whoever waits for their answers.
+//! Requests to one agent, and the callers that wait for their answers.
 
 use super::{request_error::AgentRequestError, said::FromWorker, version::AgentVersion};
 use crate::model::WorkerId;
@@ -129,7 +129,7 @@ impl AgentHandle {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives an answer to whoever waits for it.
+    /// Gives an answer to the caller that waits for it.
     pub(super) fn resolve(&self, id: u64, result: Result<Reply, AgentError>) {
         if let Some(answer) = self.lock().remove(&id)
             && answer.send(result).is_err()

@@ -41,14 +41,14 @@ pub struct Daemon {
     pub(super) outside: Outside,
     /// Connections to the workers' agents.
     pub(super) registry: AgentRegistry,
-    /// Whoever tells the guard something takes turns, so that what it knows is what there is.
+    /// Serializes what is sent to the guard, so that its rules are those of the workers there are.
     pub(super) guard_lock: tokio::sync::Mutex<()>,
     /// What is known once the engine has answered.
     pub(super) deployment: OnceLock<Deployment>,
     /// All that changes.
     pub(super) state: Mutex<State>,
-    /// Whoever writes or removes finished sessions' records takes turns, so that none that was
-    /// removed comes back.
+    /// Serializes writing and removing finished sessions' records, so that none that was removed
+    /// comes back.
     pub(super) finished_lock: tokio::sync::Mutex<()>,
     /// Seals the claim records that agents carry.
     pub(super) claim_key: ClaimKey,
@@ -62,9 +62,9 @@ pub struct Daemon {
     pub(super) bus: Bus,
     /// What wakes the tasks.
     pub(super) wakes: Wakes,
-    /// Whoever starts or removes helpers takes turns, so that none is left behind.
+    /// Serializes starting and removing helpers, so that none is left behind.
     pub(super) helpers_lock: tokio::sync::Mutex<()>,
-    /// Whoever pauses a worker or lets it go on takes turns.
+    /// Serializes pausing and resuming workers.
     pub(super) pause_lock: tokio::sync::Mutex<()>,
     /// How many containers may be recreated at a time.
     pub(super) recreations: Semaphore,
@@ -217,7 +217,7 @@ impl Daemon {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The configuration in force.
+    /// The configuration in effect.
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
         self.config

@@ -230,7 +230,7 @@ impl Daemon {
             let record = state.records.get_mut(id);
             record.and_then(|record| {
                 let uid = guarded(record).map(|g| g.uid);
-                // Whoever tells the guard of all workers meanwhile must not tell it of this one.
+                // A full list for the guard that is made meanwhile must leave this one out.
                 record.unguarded = true;
                 uid
             })
