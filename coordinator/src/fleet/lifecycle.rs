@@ -102,6 +102,9 @@ impl Fleet {
         worker.agent = true;
         worker.lost_at = None;
         if worker.removal.is_some() {
+            if let Some(name) = claimed_as.filter(|_| !ended) {
+                worker.spare(now, name);
+            }
             return;
         }
         match (worker.state, claimed_as) {
@@ -270,6 +273,9 @@ impl Fleet {
                 w.name = None;
                 w.claim = None;
                 w.remove(now, RemoveCause::Unhealthy(reason.to_owned()));
+                if let Some(removal) = &mut w.removal {
+                    removal.unheard = w.adopted.is_some();
+                }
             }
         });
         self.creation_failed(&before, reason, FailureKind::Silent);
@@ -341,6 +347,13 @@ impl Fleet {
             return;
         };
         removal.in_flight = false;
+        if let Some(name) = removal.spared.take() {
+            worker.spare(now, name);
+            if !worker.agent {
+                worker.lost_at = Some((now.saturating_add(AGENT_GRACE), reason.to_owned()));
+            }
+            return;
+        }
         removal.attempts = removal.attempts.saturating_add(1);
         let wait = backoff::delay(removal.attempts, &mut self.rng);
         removal.next = now.saturating_add(wait);

@@ -74,6 +74,10 @@ pub(super) struct Removal {
     pub(super) attempts: u32,
     /// Not before.
     pub(super) next: Millis,
+    /// Nobody knew what it runs: it was found without a record, and its agent was silent.
+    pub(super) unheard: bool,
+    /// Its agent has said meanwhile that it runs the claim of this name.
+    pub(super) spared: Option<WorkerName>,
 }
 
 impl WorkerEntry {
@@ -183,7 +187,29 @@ impl WorkerEntry {
             in_flight: false,
             attempts: 0,
             next: now,
+            unheard: false,
+            spared: None,
         });
+    }
+
+    /// Whether it is to go.
+    pub fn leaves(&self) -> bool {
+        self.removal.is_some()
+    }
+
+    /// One that is to go says that it runs a claim. Where it goes only since it was silent, it
+    /// stays: at once, or when the removal that is under way has failed.
+    pub(super) fn spare(&mut self, now: Millis, name: WorkerName) {
+        let Some(removal) = self.removal.as_mut().filter(|r| r.unheard) else {
+            return;
+        };
+        if removal.in_flight {
+            removal.spared = Some(name);
+            return;
+        }
+        self.removal = None;
+        self.name = Some(name);
+        self.go(now, WorkerState::Running, None);
     }
 
     /// The claim it was given to came to nothing.

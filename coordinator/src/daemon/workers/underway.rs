@@ -51,6 +51,17 @@ impl Underway {
         *self = Self::Removal { recreating };
     }
 
+    /// The worker stays after all.
+    pub fn end_removal(&mut self) {
+        if let Self::Removal { recreating } = *self {
+            *self = if recreating {
+                Self::Recreate
+            } else {
+                Self::Nothing
+            };
+        }
+    }
+
     /// A recreation begins, unless something removes or recreates the worker already.
     pub fn begin_recreation(&mut self) -> bool {
         let free = !self.removes() && !self.recreates();
@@ -116,6 +127,8 @@ mod tests {
         assert_eq!(underway.restart(), None);
         underway.end_restart();
         assert!(underway.removes() && !underway.recreates());
+        underway.end_removal();
+        assert_eq!(underway, Underway::Nothing);
     }
 
     #[test]

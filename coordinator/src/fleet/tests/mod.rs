@@ -3,6 +3,7 @@
 mod claims;
 mod pools;
 mod simulation;
+mod spared;
 mod survival;
 mod world;
 

@@ -171,6 +171,7 @@ impl Daemon {
             claimed_as: Some(name),
             ended,
         });
+        self.keep_spared(worker);
         if claimed.cut_off {
             self.lose(worker);
         }

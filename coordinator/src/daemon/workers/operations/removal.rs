@@ -28,13 +28,26 @@ impl Daemon {
             }
             match daemon.remove(&worker, &cause).await {
                 Ok(()) => daemon.feed(Event::Removed(worker.clone())),
-                Err(reason) => daemon.feed(Event::RemoveFailed {
-                    worker: worker.clone(),
-                    reason,
-                }),
+                Err(reason) => {
+                    daemon.feed(Event::RemoveFailed {
+                        worker: worker.clone(),
+                        reason,
+                    });
+                    daemon.keep_spared(&worker);
+                }
             }
             daemon.wakes.news();
         });
+    }
+
+    /// The fleet may have decided that a worker stays that was to go.
+    pub(in crate::daemon) fn keep_spared(&self, worker: &WorkerId) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let stays = state.fleet.worker(worker).is_some_and(|w| !w.leaves());
+        if let Some(record) = state.records.get_mut(worker).filter(|_| stays) {
+            record.underway.end_removal();
+        }
     }
 
     async fn remove(
