@@ -16,12 +16,13 @@ mod host;
 mod mounter;
 mod operations;
 mod same;
+mod scenes;
 mod state;
 mod things;
 
 use super::{Daemon, DaemonParts, outside::Outside};
 use crate::{
-    agent::AgentRegistry,
+    agent::{AgentRegistry, ConnectionEvent},
     config::Config,
     mounter_client::MounterClient,
     runtime::PullPolicy,
@@ -123,11 +124,7 @@ fn world(seed: u64) -> (tempfile::TempDir, Arc<World>) {
 /// Life after life, until there were so many steps or something is wrong.
 fn live(world: &Arc<World>, steps: u64) {
     while world.lock().steps < steps && world.lock().wrong.is_empty() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap();
+        let runtime = paused_runtime();
         runtime.block_on(life(world, steps));
         {
             // Still in this life's time.
@@ -150,6 +147,13 @@ fn seccomp(dir: &Path) {
 }
 
 fn start(world: &Arc<World>) -> Arc<Daemon> {
+    let (daemon, heard) = asleep(world);
+    daemon.background("come up", daemon.clone().startup("agent".into(), heard));
+    daemon
+}
+
+/// One that has not begun to work.
+fn asleep(world: &Arc<World>) -> (Arc<Daemon>, tokio::sync::mpsc::Receiver<ConnectionEvent>) {
     let state_dir = StateDir::open(&world.dir).unwrap();
     let (notices, heard) = tokio::sync::mpsc::channel(1024);
     let reviews = MounterClient::connect(world.dir.join("run/mounter.sock"));
@@ -170,18 +174,28 @@ fn start(world: &Arc<World>) -> Arc<Daemon> {
         seed: world.lock().dice.next(),
         state_dir,
     });
-    daemon.background("come up", daemon.clone().startup("agent".into(), heard));
-    daemon
+    (daemon, heard)
+}
+
+fn paused_runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap()
+}
+
+/// The world's time goes on.
+fn begin_life(world: &World) {
+    let mut inner = world.lock();
+    inner.life.began = Some(Instant::now());
+    WALL.set(Some((Instant::now(), inner.wall_ms)));
 }
 
 /// One life of the coordinator, from its start to its death.
 async fn life(world: &Arc<World>, steps: u64) {
-    {
-        let mut inner = world.lock();
-        inner.life.began = Some(Instant::now());
-        WALL.set(Some((Instant::now(), inner.wall_ms)));
-        inner.step("the coordinator starts", "");
-    }
+    begin_life(world);
+    world.lock().step("the coordinator starts", "");
     let daemon = start(world);
     agent::resume(world);
     let mut people = People::new(world, &daemon);

@@ -5,7 +5,7 @@ use crate::{
     config::Profile,
     fleet::{ClaimId, Event},
     model::WorkerId,
-    mounter_client::PrepareRequest,
+    mounter_client::{MounterErrorKind, PrepareRequest},
     runtime::{ProjectMount, RuntimeError},
 };
 use podbay_protocol::{Reply, ToAgentBody};
@@ -202,6 +202,12 @@ impl Daemon {
             let removed = self.repeated(remove).await;
             result = removed.map_err(|e| e.to_string());
         }
+        self.settle_folder(worker, result).await;
+    }
+
+    /// What follows the mounter's try to remove a folder; without it the folder may be removed
+    /// all the same.
+    async fn settle_folder(self: &Arc<Self>, worker: &WorkerId, mut result: Result<(), String>) {
         if result.is_err() {
             let (store, id) = (self.outside.store.clone(), worker.clone());
             result = blocking(move || store.remove(&id))
@@ -231,11 +237,19 @@ impl Daemon {
         }
     }
 
-    /// Tries once more to remove folders that are left over, now that the mounter works.
+    /// Tries once more to remove folders that are left over, now that the mounter works. Where it
+    /// is gone again, this ends: whoever calls it is who starts another one, which is not waited
+    /// for here.
     pub(in crate::daemon) async fn remove_leftovers(self: &Arc<Self>) {
         let left: Vec<WorkerId> = self.lock().leftovers.iter().cloned().collect();
         for worker in left {
-            self.remove_folder(&worker).await;
+            let removed = self.outside.mounter.remove_worker(worker.as_str()).await;
+            let away = matches!(&removed, Err(e) if e.kind == MounterErrorKind::Unreachable);
+            let removed = removed.map_err(|e| e.to_string());
+            self.settle_folder(&worker, removed).await;
+            if away {
+                return;
+            }
         }
     }
 
