@@ -124,6 +124,12 @@ impl AgentRegistry {
             .and_then(|l| l.handle.clone())
     }
 
+    /// Whether a worker's agent is listened for.
+    #[must_use]
+    pub fn listens(&self, worker: &WorkerId) -> bool {
+        self.lock().workers.contains_key(worker)
+    }
+
     /// Whose agents are listened for.
     #[cfg(test)]
     pub(crate) fn listening(&self) -> Vec<WorkerId> {

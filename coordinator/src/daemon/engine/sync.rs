@@ -262,13 +262,18 @@ impl Daemon {
         });
     }
 
-    /// An adopted worker: its agent is listened for, its host pid is looked up.
-    fn welcome_back(self: &Arc<Self>, id: &WorkerId, running: bool) {
+    /// Listens for the agent of a container that is there.
+    pub(in crate::daemon) fn listen_for(&self, id: &WorkerId) {
         if let Some(token) = self.outside.store.token(id)
             && let Err(error) = self.registry.listen(id, token)
         {
             tracing::warn!(worker = %id, %error, "cannot listen for the worker's agent");
         }
+    }
+
+    /// An adopted worker: its agent is listened for, its host pid is looked up.
+    fn welcome_back(self: &Arc<Self>, id: &WorkerId, running: bool) {
+        self.listen_for(id);
         if !running {
             return;
         }

@@ -1,7 +1,11 @@
 //! Scenes that chance seldom plays: one fault, at the moment that matters.
 
 use super::*;
-use crate::{daemon::helpers::START_DEADLINE, model::WorkerId};
+use crate::{
+    daemon::helpers::START_DEADLINE,
+    model::{WorkerId, WorkerState},
+    wire::SpawnRequest,
+};
 
 /// Plays a scene in a world in which nothing else fails.
 fn play<F: Future<Output = ()>>(scene: impl FnOnce(Arc<World>) -> F) {
@@ -36,5 +40,64 @@ fn many_folders_that_are_left_over_do_not_keep_the_mounter_away() {
         world.lock().mounter_up = true;
         daemon.remove_leftovers().await;
         assert!(daemon.lock().leftovers.is_empty());
+    });
+}
+
+/// A worker that runs, and whose session does not end by itself.
+async fn running(world: &Arc<World>, daemon: &Arc<Daemon>) -> (WorkerId, String) {
+    pass(world, Duration::from_secs(10)).await;
+    let tag = "tag".to_owned();
+    let asked = things::Asked::default();
+    world.lock().asked.insert(tag.clone(), asked);
+    let request = SpawnRequest {
+        name: Some("n".to_owned()),
+        argv: vec!["run".to_owned(), tag],
+        remove: false,
+        ..SpawnRequest::default()
+    };
+    let placed = daemon.spawn(request, None).await.unwrap();
+    let id = placed.response.worker.id;
+    let inner = &mut *world.lock();
+    let found = inner.containers.values_mut().find(|c| c.worker == id);
+    let found = found.unwrap();
+    found.sessions[0].ends_ms = None;
+    (found.id_of_worker(), found.id.clone())
+}
+
+fn state(daemon: &Daemon, id: &WorkerId) -> WorkerState {
+    daemon.lock().fleet.worker(id).unwrap().state
+}
+
+#[test]
+fn a_worker_whose_former_container_cannot_be_removed_is_heard_again() {
+    play(|world| async move {
+        let daemon = start(&world);
+        let (id, container) = running(&world, &daemon).await;
+        // The parent was started again: its network is another one.
+        world.lock().containers.get_mut(&container).unwrap().netns = 1;
+        world.lock().silence(&container);
+        agent::spawn(&world, &container);
+        pass(&world, Duration::from_secs(5)).await;
+        assert_eq!(state(&daemon, &id), WorkerState::Lost);
+
+        let mut permit = things::Permit::default();
+        permit.restarts.insert(1, None);
+        world.lock().permits.insert(id.to_string(), permit);
+        let again = daemon.clone();
+        let restart = tokio::spawn(async move { again.restart_worker("n", None).await });
+        while world.lock().containers[&container].live() {
+            pass(&world, Duration::from_millis(1)).await;
+            // The session is being stopped: the container goes next.
+            let told = world.lock().containers[&container].sessions[0].told;
+            world.lock().engine_up = !told;
+        }
+        assert!(restart.await.unwrap().is_err());
+        assert!(world.lock().containers.contains_key(&container));
+        world.lock().engine_up = true;
+        pass(&world, Duration::from_secs(30)).await;
+        assert!(daemon.registry.handle(&id).is_some());
+        assert_eq!(state(&daemon, &id), WorkerState::Exited);
+        assert!(world.lock().wrong.is_empty(), "{:?}", world.lock().wrong);
+        daemon.stop();
     });
 }

@@ -199,10 +199,13 @@ impl Daemon {
         let turn = self.recreations.acquire().await;
         let outcome = self.recreate_container(id).await;
         drop(turn);
+        let mut left = false;
         if let Some(record) = self.lock().records.get_mut(id) {
             record.underway.end_recreation();
             if outcome.is_ok() {
                 (record.cut_off, record.recreate_tries) = (false, 0);
+            } else {
+                left = record.container.is_some() && !record.underway.removes();
             }
         }
         // A removal waits for this.
@@ -215,6 +218,10 @@ impl Daemon {
                 .map_err(|e| format!("its container cannot be made anew: {}", e.message)),
         });
         self.tell_worker(id);
+        if left && !self.registry.listens(id) {
+            // The former container could not be removed, and its agent was forgotten.
+            self.listen_for(id);
+        }
         if outcome.is_ok() {
             tracing::info!(worker = %id, "its container was made anew");
             self.name_container(id).await;
