@@ -164,7 +164,7 @@ fn with_session(
         }
         Some(claim)
     });
-    let Some(claim) = claim else {
+    let Some(mut claim) = claim else {
         return Adoption::Lost(UNKNOWN_MAIN.to_owned(), None);
     };
     let main = claim.session == info.session;
@@ -173,6 +173,9 @@ fn with_session(
         let claim = new.then(|| Box::new(claim));
         return Adoption::Lost(UNKNOWN_MAIN.to_owned(), claim);
     }
+    // What is being recreated says so itself once it is done; anything else has its container, and
+    // ends with it.
+    claim.moving &= record.underway.recreates();
     Adoption::Claimed(Box::new(Claimed {
         claim,
         started_again: !main,

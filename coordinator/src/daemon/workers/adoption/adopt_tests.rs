@@ -177,6 +177,19 @@ fn a_recreated_container_has_the_folder_that_its_coordinator_did_not_come_to_wri
 }
 
 #[test]
+fn a_worker_whose_session_is_found_is_recreated_no_more() {
+    let mut record = record(Some("s1"));
+    record.claim.as_mut().unwrap().moving = true;
+    let moving = |record: &Record| adopted(record, "s1", None, None).unwrap().claim.moving;
+    assert!(!moving(&record));
+    // Until a recreation that is under way has ended, there may be no container.
+    assert!(record.underway.begin_recreation());
+    assert!(moving(&record));
+    record.underway.end_recreation();
+    assert!(!moving(&record));
+}
+
+#[test]
 fn without_a_record_only_what_is_sealed_or_noted_is_taken() {
     let none = record(None);
     assert_eq!(adopted(&none, "s1", None, None), Err(None));

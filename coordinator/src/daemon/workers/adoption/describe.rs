@@ -131,13 +131,14 @@ impl Daemon {
     fn take_over(self: &Arc<Self>, worker: &WorkerId, claimed: Claimed) {
         let info = &claimed.info;
         let (name, remove) = (claimed.claim.name.clone(), claimed.claim.remove);
-        let follow = {
+        let (follow, moved) = {
             let mut guard = self.lock();
             let state = &mut *guard;
             let Some(record) = state.records.get_mut(worker) else {
                 return;
             };
             record.limits = claimed.claim.limits;
+            let moved = !claimed.claim.moving && record.claim.as_ref().is_some_and(|c| c.moving);
             record.claim = Some(claimed.claim);
             if claimed.started_again {
                 record.started_again(&info.session);
@@ -152,13 +153,21 @@ impl Daemon {
                 record.session.ended_ms = None;
             }
             let unfollowed = std::mem::take(&mut record.unfollowed);
-            record.claim.clone().filter(|_| unfollowed)
+            (record.claim.clone().filter(|_| unfollowed), moved)
         };
         if claimed.started_again {
             self.follow_restart(worker);
         }
         if let Some(claim) = follow {
             self.follow_adopted(claim);
+        } else if moved {
+            // Else the next coordinator would take it for lost once its container is gone.
+            let (daemon, worker) = (self.clone(), worker.clone());
+            tokio::spawn(async move {
+                if daemon.write_claim(&worker).await.is_err() {
+                    tracing::debug!(%worker, "the claim's record is tried again");
+                }
+            });
         }
         if claimed.carry {
             // From a former version, or under another key: it gets a copy that proves itself.
