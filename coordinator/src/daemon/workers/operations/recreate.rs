@@ -431,6 +431,9 @@ impl Daemon {
             _ => ANEW.to_owned(),
         });
         if let Some(known) = self.lock().records.get_mut(id) {
+            if known.underway.removes() {
+                return Err(ApiError::new(ErrorKind::Conflict, "it is being removed"));
+            }
             known.claim = Some(record.clone());
         }
         let mut start = self.start_message(&record, resolved)?;

@@ -265,24 +265,17 @@ impl Daemon {
                 view.name
             )));
         }
-        // Also of one that is lost: what it changed is there all the same.
-        let may_have_changes = view.unapplied || {
-            let state = self.lock();
-            let claim = state.records.get(&id).and_then(|r| r.claim.as_ref());
-            claim.is_some_and(ClaimRecord::may_have_changes)
-        };
-        if !force && may_have_changes && self.has_changes(&id).await {
-            return Err(ApiError::new(
-                ErrorKind::Conflict,
-                format!("{} has changes that were not applied", view.name),
-            )
-            .hint(format!(
-                "see `podbay diff {}`; `podbay rm --force` drops them",
-                view.name
-            )));
+        let name = view.name.clone();
+        if !force {
+            // Also of one that is lost: what it changed is there all the same.
+            self.refuse_unapplied(&id, &name).await?;
         }
         if self.lock().records.contains_key(&id) {
             self.stop_ids(vec![id.clone()], None).await?;
+            if !force {
+                // A recreation that was under way may have started its session since.
+                self.refuse_unapplied(&id, &name).await?;
+            }
         }
         self.drop_finished(&id).await.map_err(|e| {
             ApiError::new(
@@ -295,5 +288,23 @@ impl Daemon {
             name: view.name,
         });
         Ok(())
+    }
+
+    /// # Errors
+    /// [`ErrorKind::Conflict`] where the worker has changes that were not applied.
+    async fn refuse_unapplied(self: &Arc<Self>, id: &WorkerId, name: &str) -> Result<(), ApiError> {
+        let possible = {
+            let state = self.lock();
+            let live = state.records.get(id).and_then(|r| r.claim.as_ref());
+            live.is_some_and(ClaimRecord::may_have_changes)
+                || state.finished.get(id).is_some_and(|f| f.unapplied)
+        };
+        if !possible || !self.has_changes(id).await {
+            return Ok(());
+        }
+        let message = format!("{name} has changes that were not applied");
+        Err(ApiError::new(ErrorKind::Conflict, message).hint(format!(
+            "see `podbay diff {name}`; `podbay rm --force` drops them"
+        )))
     }
 }
