@@ -17,9 +17,13 @@
 //! frame. A [`Purpose::Stream`] connection carries **raw bytes** both ways right after the `Hello`
 //! frame: no answer frame, so a claim pays no extra round trip.
 //!
+//! A client's socket goes to the agent with [`ToAgentBody::Hand`]: one descriptor (`SCM_RIGHTS`) with
+//! the first byte of that frame. What is spoken on it is [`ATTACH_PROTOCOL`].
+//!
 //! ## Frames
 //! Four bytes of big-endian length, then that many bytes of JSON, at most [`MAX_FRAME`] bytes.
 
+mod attach;
 mod bounds;
 mod description;
 mod event;
@@ -33,6 +37,7 @@ mod size;
 #[path = "../../../tests/support/seeds.rs"]
 mod seeds;
 
+pub use attach::*;
 pub use bounds::{MAX_ID, MAX_NOTICE, MAX_REASON, MAX_TITLE, cut, shorten};
 pub use description::*;
 pub use event::*;

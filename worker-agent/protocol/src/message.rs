@@ -22,6 +22,9 @@ pub struct Hello {
     pub token: String,
     /// What the connection is for.
     pub purpose: Purpose,
+    /// Whether the agent takes clients' sockets: [`ToAgentBody::Hand`], [`Attach::handed`].
+    #[serde(default)]
+    pub takes_clients: bool,
 }
 
 /// What a connection is for.
@@ -70,6 +73,15 @@ pub enum ToAgentBody {
     StartWithSecrets(Box<StartSession>),
     /// Opens a client's stream on a session: the agent dials a [`Purpose::Stream`] connection.
     Attach(Attach),
+    /// The socket of a client that waits for it ([`Attach::handed`]); its descriptor comes with this
+    /// frame's first byte. From then on nobody but the agent writes to it.
+    Hand {
+        /// The client's stream id.
+        stream: String,
+        /// What was read from the socket already, in frames of [`crate::ATTACH_PROTOCOL`].
+        #[serde(with = "base64_bytes")]
+        first: Vec<u8>,
+    },
     /// The size of one client's terminal; followed when that client is the writer.
     Resize {
         /// The client's stream id.
@@ -222,6 +234,10 @@ pub struct Attach {
     pub size: Option<Size>,
     /// Whether the restore blob is sent first (PTY only).
     pub restore: bool,
+    /// The agent dials no stream: it keeps what the client is to get until the client's own socket
+    /// comes by [`ToAgentBody::Hand`], and speaks [`crate::ATTACH_PROTOCOL`] on it.
+    #[serde(default)]
+    pub handed: bool,
 }
 
 /// What a client may do with a session.

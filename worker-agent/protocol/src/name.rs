@@ -4,12 +4,13 @@ use crate::message::{Reply, ToAgentBody};
 
 impl ToAgentBody {
     /// The names of all operations, as a frame's `op` has them.
-    pub const OPERATIONS: [&str; 17] = [
+    pub const OPERATIONS: [&str; 18] = [
         "ping",
         "describe",
         "start",
         "start_with_secrets",
         "attach",
+        "hand",
         "resize",
         "takeover",
         "signal",
@@ -33,6 +34,7 @@ impl ToAgentBody {
             Self::Start(_) => "start",
             Self::StartWithSecrets(_) => "start_with_secrets",
             Self::Attach(_) => "attach",
+            Self::Hand { .. } => "hand",
             Self::Resize { .. } => "resize",
             Self::Takeover { .. } => "takeover",
             Self::Signal { .. } => "signal",
