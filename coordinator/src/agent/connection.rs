@@ -1,16 +1,28 @@
 //! One control connection: requests out, answers and events in.
 
 use super::{
-    handle::AgentHandle, notice::ConnectionEvent, said::FromWorker, sockets::Slot,
+    handle::{AgentHandle, Outgoing},
+    notice::ConnectionEvent,
+    said::FromWorker,
+    sockets::Slot,
     version::AgentVersion,
 };
 use crate::model::{Bucket, WorkerId};
 use podbay_protocol::{AgentError, ErrorCode, FrameDecoder, FromAgent};
-use std::sync::Arc;
+use rustix::{
+    io::Errno,
+    net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
+};
+use std::{
+    io::{self, IoSlice},
+    mem::MaybeUninit,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, Interest},
     net::unix::{OwnedReadHalf, OwnedWriteHalf},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{Semaphore, mpsc},
     time::Instant,
 };
 
@@ -33,7 +45,7 @@ pub(super) fn run(
     slot: Slot,
 ) -> AgentHandle {
     let (handle, outgoing) = AgentHandle::new(worker.clone(), generation, version);
-    let writing = tokio::spawn(write_frames(outgoing, writer));
+    let writing = tokio::spawn(write_frames(handle.clone(), outgoing, writer));
     let reading = handle.clone();
     tokio::spawn(async move {
         let why = tokio::select! {
@@ -57,15 +69,52 @@ pub(super) fn run(
 }
 
 async fn write_frames(
-    mut frames: mpsc::Receiver<(Vec<u8>, OwnedSemaphorePermit)>,
+    handle: AgentHandle,
+    mut frames: mpsc::Receiver<Outgoing>,
     mut writer: OwnedWriteHalf,
 ) {
-    while let Some((frame, room)) = frames.recv().await {
-        if writer.write_all(&frame).await.is_err() {
+    while let Some(outgoing) = frames.recv().await {
+        let Outgoing {
+            id,
+            frame,
+            socket,
+            room,
+        } = outgoing;
+        let mut rest = frame.as_slice();
+        if let Some(socket) = socket {
+            match send_with(&writer, rest, &socket).await {
+                Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
+                // Too many descriptors are on their way to agents that do not take them.
+                Err(error) if error.raw_os_error() == Some(Errno::TOOMANYREFS.raw_os_error()) => {
+                    let message = format!("the client's socket cannot be handed over: {error}");
+                    let code = ErrorCode::Exhausted;
+                    handle.resolve(id, Err(AgentError { code, message }));
+                    continue;
+                }
+                Err(_) => return,
+            }
+        }
+        if writer.write_all(rest).await.is_err() {
             return;
         }
         drop(room);
     }
+}
+
+/// Sends the beginning of a frame, and a descriptor with its first byte; how much was sent.
+async fn send_with(writer: &OwnedWriteHalf, frame: &[u8], socket: &OwnedFd) -> io::Result<usize> {
+    let stream: &tokio::net::UnixStream = writer.as_ref();
+    let sockets = [socket.as_fd()];
+    stream
+        .async_io(Interest::WRITABLE, || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            ancillary.push(SendAncillaryMessage::ScmRights(&sockets));
+            let flags = SendFlags::NOSIGNAL;
+            let sent = sendmsg(stream, &[IoSlice::new(frame)], &mut ancillary, flags);
+            sent.map_err(io::Error::from)
+        })
+        .await
 }
 
 async fn read_frames(

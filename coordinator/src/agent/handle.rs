@@ -5,6 +5,7 @@ use crate::model::WorkerId;
 use podbay_protocol::{AgentError, ErrorCode, Reply, ToAgent, ToAgentBody};
 use std::{
     collections::BTreeMap,
+    os::fd::OwnedFd,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64, atomic::Ordering},
     time::Duration,
 };
@@ -17,6 +18,17 @@ const MAX_QUEUED: usize = 4 << 20;
 
 type Answer = oneshot::Sender<Result<Reply, AgentError>>;
 
+/// A request on its way to the agent.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub id: u64,
+    pub frame: Vec<u8>,
+    /// A client's socket that goes with the frame's first byte. Closed here whatever becomes of it.
+    pub socket: Option<OwnedFd>,
+    /// What it takes of [`MAX_QUEUED`].
+    pub room: OwnedSemaphorePermit,
+}
+
 /// Requests to one agent. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct AgentHandle {
@@ -24,7 +36,7 @@ pub struct AgentHandle {
     pub(super) generation: u64,
     worker: WorkerId,
     version: Arc<AgentVersion>,
-    frames: mpsc::Sender<(Vec<u8>, OwnedSemaphorePermit)>,
+    frames: mpsc::Sender<Outgoing>,
     room: Arc<Semaphore>,
     closing: Arc<Notify>,
     pending: Arc<Mutex<BTreeMap<u64, Answer>>>,
@@ -32,12 +44,12 @@ pub struct AgentHandle {
 }
 
 impl AgentHandle {
-    /// A handle, and the frames that go to the agent, each with its room.
+    /// A handle, and the frames that go to the agent.
     pub(super) fn new(
         worker: WorkerId,
         generation: u64,
         version: AgentVersion,
-    ) -> (Self, mpsc::Receiver<(Vec<u8>, OwnedSemaphorePermit)>) {
+    ) -> (Self, mpsc::Receiver<Outgoing>) {
         let (frames, outgoing) = mpsc::channel(QUEUE);
         let handle = Self {
             generation,
@@ -63,6 +75,12 @@ impl AgentHandle {
         self.lock().clear();
     }
 
+    /// Which of the worker's connections it is, the later the greater.
+    #[must_use]
+    pub fn connection(&self) -> u64 {
+        self.generation
+    }
+
     /// Which version the agent is of.
     #[must_use]
     pub fn version(&self) -> &AgentVersion {
@@ -78,6 +96,31 @@ impl AgentHandle {
         body: ToAgentBody,
         deadline: Duration,
     ) -> Result<FromWorker<Reply>, AgentRequestError> {
+        self.exchange(body, None, deadline).await
+    }
+
+    /// Hands a client's socket to the agent, with what was read from it. Afterwards this process has
+    /// no descriptor of it, whatever the result.
+    ///
+    /// # Errors
+    /// As [`Self::request`].
+    pub async fn hand(
+        &self,
+        stream: String,
+        first: Vec<u8>,
+        socket: OwnedFd,
+        deadline: Duration,
+    ) -> Result<FromWorker<Reply>, AgentRequestError> {
+        let body = ToAgentBody::Hand { stream, first };
+        self.exchange(body, Some(socket), deadline).await
+    }
+
+    async fn exchange(
+        &self,
+        body: ToAgentBody,
+        socket: Option<OwnedFd>,
+        deadline: Duration,
+    ) -> Result<FromWorker<Reply>, AgentRequestError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let operation = body.name();
         let frame = ToAgent { id, body }
@@ -89,7 +132,13 @@ impl AgentHandle {
             let bytes = u32::try_from(frame.len()).unwrap_or(u32::MAX);
             let room = self.room.clone().acquire_many_owned(bytes).await;
             let room = room.map_err(|_| AgentRequestError::NotSent)?;
-            if self.frames.send((frame, room)).await.is_err() {
+            let outgoing = Outgoing {
+                id,
+                frame,
+                socket,
+                room,
+            };
+            if self.frames.send(outgoing).await.is_err() {
                 return Err(AgentRequestError::NotSent);
             }
             match answered.await {

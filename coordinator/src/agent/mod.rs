@@ -17,7 +17,7 @@ mod version;
 pub(crate) use bind::bind_private;
 pub use handle::AgentHandle;
 pub use notice::ConnectionEvent;
-pub use registry::{AgentRegistry, RawStream};
+pub use registry::{AgentRegistry, ExpectedStream, RawStream};
 pub use request_error::AgentRequestError;
 pub(crate) use request_error::kind_of;
 pub use said::{FromWorker, Sessions};

@@ -16,6 +16,7 @@ const LONGEST: usize = 40;
 pub struct AgentVersion {
     protocol: u32,
     build: String,
+    takes_clients: bool,
 }
 
 impl AgentVersion {
@@ -26,6 +27,7 @@ impl AgentVersion {
         Self {
             protocol: hello.protocol,
             build: hello.build.chars().filter(plain).take(LONGEST).collect(),
+            takes_clients: hello.takes_clients,
         }
     }
 
@@ -34,6 +36,12 @@ impl AgentVersion {
     #[must_use]
     pub fn speaks_ours(&self) -> bool {
         self.protocol == PROTOCOL_VERSION
+    }
+
+    /// Whether a client's socket may be handed to it.
+    #[must_use]
+    pub fn takes_clients(&self) -> bool {
+        self.takes_clients
     }
 
     /// How it differs from this coordinator's; `None` when it does not.
@@ -79,6 +87,7 @@ mod tests {
         AgentVersion {
             protocol,
             build: build.to_owned(),
+            takes_clients: true,
         }
     }
 
@@ -117,6 +126,7 @@ mod tests {
             worker: String::new(),
             token: String::new(),
             purpose: podbay_protocol::Purpose::Control,
+            takes_clients: false,
         };
         let shown = AgentVersion::of(&hello).to_string();
         assert!(

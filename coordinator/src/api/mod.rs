@@ -16,6 +16,5 @@ mod review;
 mod routes;
 mod security;
 mod tcp;
-mod uplink;
 
 pub use listen::listen;

@@ -26,7 +26,7 @@ pub use helpers::upgrade::install;
 pub use observe::bus::{Bus, BusMessage};
 pub use serve::Listen;
 pub use sessions::{
-    attached::{Attached, SessionEnd},
+    attached::{Attached, ClientLink, ClientPath, SessionEnd},
     logs::LogReader,
 };
 pub use start::start;

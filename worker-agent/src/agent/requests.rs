@@ -58,6 +58,9 @@ impl Agent {
                 return self.start(*start, arrived);
             }
             ToAgentBody::Attach(attach) => return self.attach(&attach),
+            ToAgentBody::Hand { .. } => {
+                return Err(refuse(ErrorCode::Unsupported, "it takes no clients".to_owned()));
+            }
             ToAgentBody::Resize { stream, size } => {
                 let reactor = &mut self.reactor;
                 if !self

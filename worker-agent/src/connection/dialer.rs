@@ -28,6 +28,7 @@ impl Dialer {
             worker: self.worker.clone(),
             token: token.trim().to_owned(),
             purpose,
+            takes_clients: false,
         };
         version_skew::encode(&hello).unwrap_or_default()
     }

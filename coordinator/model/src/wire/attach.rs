@@ -1,9 +1,10 @@
-//! Messages on an attach WebSocket: text is [`ClientMessage`] or [`ServerMessage`], binary is input or
-//! output bytes; of a session on pipes the first output byte is its channel. Owns the input window. Never
-//! says "exited" by closing: without `Exited` or `Error` the coordinator went away; attach again.
+//! What is said on an attach: by WebSocket, text is [`ClientMessage`] or [`ServerMessage`], binary is input
+//! or output, with its channel on pipes; [`podbay_protocol::ATTACH_PROTOCOL`] has frames of its own.
+//! Never says "exited" by closing: without `Exited` or `Error` the coordinator went away; attach again.
 
 use super::{error::ApiError, spawn::SpawnResponse};
-use podbay_protocol::{AttachMode, ExitStatus, Size};
+use podbay_protocol::{AgentError, AttachMode, ExitStatus, SessionMessage};
+pub use podbay_protocol::{ClientMessage, INPUT_WINDOW};
 use serde::{Deserialize, Serialize};
 
 /// Channel byte of stdout for sessions on pipes.
@@ -11,16 +12,22 @@ pub const STDOUT_CHANNEL: u8 = 1;
 /// Channel byte of stderr for sessions on pipes.
 pub const STDERR_CHANNEL: u8 = 2;
 
-/// Name of the query parameter with which a client asks for a window.
+/// Name of the header with which a 101 to [`podbay_protocol::ATTACH_PROTOCOL`] says what the session is
+/// on, [`SESSION_PIPES`] or [`SESSION_TERMINAL`]: what the session's worker says later changes nothing.
+pub const SESSION_HEADER: &str = "podbay-session";
+/// The session is on pipes.
+pub const SESSION_PIPES: &str = "pipes";
+/// The session is on a terminal.
+pub const SESSION_TERMINAL: &str = "terminal";
+
+/// Name of the query parameter with which a client of a WebSocket asks for a window.
 pub const INPUT_WINDOW_PARAM: &str = "input_window";
-/// The window that this version grants, and what a client may send before it was told one; bytes.
-///
-/// No more input than that is on its way without [`ServerMessage::Taken`], so that input the program
-/// does not read never fills the socket, and what is said as text, a close included, is heard
-/// immediately. Without a window, input that is not read holds up what is said behind it.
-pub const INPUT_WINDOW: u32 = 64 << 10;
 
 /// What a client may ask for in the query of any attach WebSocket.
+///
+/// With a window no more input than that is on its way without [`ServerMessage::Taken`], so that input
+/// that the program does not read never fills the socket, and what is said as text, a close included, is
+/// heard immediately. Without one, input that is not read holds up what is said behind it.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct FlowQuery {
     /// Whether it counts its input: see [`ServerMessage::Window`].
@@ -46,27 +53,7 @@ fn write() -> AttachMode {
     AttachMode::Write
 }
 
-/// Text messages from the client.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum ClientMessage {
-    /// The client's terminal has this size now.
-    Resize {
-        /// The new size.
-        size: Size,
-    },
-    /// Makes this client the writer.
-    Takeover,
-    /// No more input: closes stdin of a session on pipes.
-    Eof,
-    /// Sends a signal to the session's process group.
-    Signal {
-        /// The signal's number.
-        signal: i32,
-    },
-}
-
-/// Text messages from the server.
+/// Messages from the server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerMessage {
@@ -98,6 +85,65 @@ pub enum ServerMessage {
         /// Whether the OOM killer struck one of its processes.
         oom: bool,
     },
+    /// The client asked for something that was refused; it stays attached.
+    Refused(AgentError),
     /// It cannot go on. The server closes next.
     Error(ApiError),
+}
+
+impl From<SessionMessage> for ServerMessage {
+    fn from(said: SessionMessage) -> Self {
+        match said {
+            SessionMessage::Window { bytes } => Self::Window { bytes },
+            SessionMessage::Taken { total } => Self::Taken { total },
+            SessionMessage::Attached { writer, pipes } => Self::Attached { writer, pipes },
+            SessionMessage::Exited { status, oom } => Self::Exited { status, oom },
+            SessionMessage::Refused(error) => Self::Refused(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use podbay_protocol::ErrorCode;
+
+    #[test]
+    fn a_session_says_it_in_the_same_words_as_the_coordinator() {
+        let refused = AgentError {
+            code: ErrorCode::Invalid,
+            message: "no".to_owned(),
+        };
+        for said in [
+            SessionMessage::Window { bytes: 7 },
+            SessionMessage::Taken { total: 8 },
+            SessionMessage::Attached {
+                writer: true,
+                pipes: true,
+            },
+            SessionMessage::Exited {
+                status: ExitStatus::Signal(9),
+                oom: true,
+            },
+            SessionMessage::Refused(refused),
+        ] {
+            let text = serde_json::to_string(&said).unwrap();
+            let heard: ServerMessage = serde_json::from_str(&text).unwrap();
+            assert_eq!(serde_json::to_string(&heard).unwrap(), text);
+            let converted = serde_json::to_string(&ServerMessage::from(said)).unwrap();
+            assert_eq!(converted, text);
+        }
+    }
+
+    #[test]
+    fn what_only_the_coordinator_says_is_nothing_a_session_could_say() {
+        let error = ApiError::new(super::super::ErrorKind::Conflict, "gone");
+        for said in [
+            serde_json::to_value(ServerMessage::Error(error)).unwrap(),
+            serde_json::json!({ "type": "spawned", "worker": {} }),
+        ] {
+            let heard = serde_json::from_value::<SessionMessage>(said);
+            assert!(heard.is_err(), "{heard:?}");
+        }
+    }
 }

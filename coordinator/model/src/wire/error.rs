@@ -43,6 +43,8 @@ pub enum ErrorKind {
     TooLarge,
     /// The request's headers are over the bound.
     HeadersTooLarge,
+    /// The protocol of the Upgrade is not for this connection, or not for this worker: use WebSocket.
+    UpgradeUnsupported,
     /// A fault of Podbay's own, or of the system below.
     Internal,
 }
@@ -59,7 +61,7 @@ impl ErrorKind {
             Self::Timeout => 124,
             Self::NotExecutable => 126,
             Self::CommandNotFound => 127,
-            Self::Conflict | Self::Exhausted | Self::Internal => 1,
+            Self::Conflict | Self::Exhausted | Self::UpgradeUnsupported | Self::Internal => 1,
         }
     }
 
@@ -79,6 +81,7 @@ impl ErrorKind {
             Self::Unauthorized => 401,
             Self::TooLarge => 413,
             Self::HeadersTooLarge => 431,
+            Self::UpgradeUnsupported => 426,
         }
     }
 
@@ -99,6 +102,7 @@ impl ErrorKind {
             Self::Unauthorized => "unauthorized",
             Self::TooLarge => "too_large",
             Self::HeadersTooLarge => "headers_too_large",
+            Self::UpgradeUnsupported => "upgrade_unsupported",
         }
     }
 }

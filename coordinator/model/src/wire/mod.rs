@@ -14,8 +14,8 @@ mod status;
 mod worker;
 
 pub use attach::{
-    AttachQuery, ClientMessage, FlowQuery, INPUT_WINDOW, INPUT_WINDOW_PARAM, STDERR_CHANNEL,
-    STDOUT_CHANNEL, ServerMessage,
+    AttachQuery, ClientMessage, FlowQuery, INPUT_WINDOW, INPUT_WINDOW_PARAM, SESSION_HEADER,
+    SESSION_PIPES, SESSION_TERMINAL, STDERR_CHANNEL, STDOUT_CHANNEL, ServerMessage,
 };
 pub use audit::{AuditEntry, AuditQuery, Who};
 pub use changes::{

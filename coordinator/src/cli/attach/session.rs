@@ -298,7 +298,8 @@ impl Session {
                 Ok(Incoming::Message(
                     ServerMessage::Spawned(_)
                     | ServerMessage::Window { .. }
-                    | ServerMessage::Taken { .. },
+                    | ServerMessage::Taken { .. }
+                    | ServerMessage::Refused(_),
                 )) => {}
                 Err(error) if error.is_transient() => return Ok(Disconnect::Gone),
                 Err(error) => return Err(error.into()),

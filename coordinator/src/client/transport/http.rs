@@ -314,6 +314,7 @@ fn api_error(status: StatusCode, body: &[u8]) -> ClientError {
         401 => ErrorKind::Unauthorized,
         403 => ErrorKind::Refused,
         413 => ErrorKind::TooLarge,
+        426 => ErrorKind::UpgradeUnsupported,
         431 => ErrorKind::HeadersTooLarge,
         504 => ErrorKind::Timeout,
         400..=499 => ErrorKind::Invalid,

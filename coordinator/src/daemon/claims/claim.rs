@@ -9,13 +9,13 @@ use crate::daemon::{
         waiting::{ClaimOutcome, Waiting},
     },
     detached,
+    sessions::attached::ClientPath,
 };
 use crate::{
     fleet::{ClaimId, ClaimSpec, Event, RejectReason, StartFault},
     model::{WorkerId, WorkerName, WorkerState},
     wire::{ApiError, ErrorKind, SpawnRequest},
 };
-use podbay_protocol::AttachMode;
 use std::sync::Arc;
 use tokio::{sync::mpsc, time::Instant};
 
@@ -36,7 +36,7 @@ impl Drop for Cancel {
 }
 
 impl Daemon {
-    /// Claims a worker and starts the command in it. With `attach`, the session's first client is
+    /// Claims a worker and starts the command in it. With `client`, the session's first client is
     /// opened together with it, so that no byte is missed.
     ///
     /// # Errors
@@ -44,18 +44,18 @@ impl Daemon {
     pub async fn spawn(
         self: &Arc<Self>,
         request: SpawnRequest,
-        attach: Option<AttachMode>,
+        client: Option<ClientPath>,
     ) -> Result<Placed, ApiError> {
         let began = Instant::now();
         let resolved = self.resolve(request)?;
-        self.claim(resolved, attach, began).await
+        self.claim(resolved, client, began).await
     }
 
     /// The same for a request that was checked already.
     pub(in crate::daemon) async fn claim(
         self: &Arc<Self>,
         resolved: Resolved,
-        attach: Option<AttachMode>,
+        client: Option<ClientPath>,
         began: Instant,
     ) -> Result<Placed, ApiError> {
         let resolved = Arc::new(resolved);
@@ -81,7 +81,7 @@ impl Daemon {
                     let (daemon, resolved, name) = (self.clone(), resolved.clone(), name.clone());
                     let placing = detached(async move {
                         Ok(daemon
-                            .place(claim, worker, warm, &resolved, name, attach, began)
+                            .place(claim, worker, warm, &resolved, name, client, began)
                             .await)
                     });
                     match placing.await? {

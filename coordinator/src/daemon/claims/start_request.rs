@@ -7,8 +7,9 @@ use crate::daemon::{
     Daemon,
     claims::placed::StartError,
     sessions::{
-        attach::{AGENT_DEADLINE, STREAM_DEADLINE, agent_error},
-        attached::Attached,
+        attach::{AGENT_DEADLINE, agent_error},
+        attached::{Attached, ClientPath},
+        opening::takes_no_clients,
     },
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     wire::{ApiError, ErrorKind},
 };
 use podbay_protocol::{
-    Attach, AttachMode, ErrorCode, Reply, SessionInfo, SessionIo, StartSession, ToAgentBody,
+    AttachMode, ErrorCode, Reply, SessionInfo, SessionIo, StartSession, ToAgentBody,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -70,45 +71,37 @@ impl Daemon {
         }
     }
 
-    /// One frame to the agent; with `attach`, the first client comes with it. `None` although a
+    /// One frame to the agent; with `client`, the first client comes with it. `None` although a
     /// client was asked for: the session runs, and its client has to attach again.
     pub(in crate::daemon) async fn start_session(
         self: &Arc<Self>,
         worker: &WorkerId,
         mut start: StartSession,
-        attach: Option<AttachMode>,
+        client: Option<ClientPath>,
     ) -> Result<Option<Attached>, StartError> {
         let agent = self
             .registry
             .handle(worker)
             .ok_or_else(|| StartError::worker("its agent is not connected"))?;
+        if client == Some(ClientPath::Handed) && !agent.version().takes_clients() {
+            return Err(StartError {
+                error: takes_no_clients(),
+                whose: StartFault::Agent,
+            });
+        }
         let (session, primary) = (start.session.clone(), start.primary);
         let (size, pipes) = match start.io {
             SessionIo::Pty { size } => (Some(size), false),
             SessionIo::Pipes => (None, true),
         };
-        let mut expected = None;
-        if let Some(mode) = attach {
-            let stream = self.random_id().map_err(StartError::request)?;
-            let error_stream = if pipes {
-                Some(self.random_id().map_err(StartError::request)?)
-            } else {
-                None
-            };
-            let out = self.registry.expect_stream(worker, &stream);
-            let err = error_stream
-                .as_deref()
-                .map(|id| self.registry.expect_stream(worker, id));
-            start.attach = Some(Attach {
-                session: session.clone(),
-                stream: stream.clone(),
-                error_stream,
-                mode,
-                size,
-                restore: false,
-            });
-            self.client_opens(worker, &session, &stream);
-            expected = Some((stream, out, err, mode));
+        let mut opening = None;
+        if let Some(path) = client {
+            let opens = self
+                .open_client(worker, pipes, path)
+                .map_err(StartError::request)?;
+            start.attach = Some(opens.attach(&session, AttachMode::Write, size, false));
+            self.client_opens(worker, &session, &opens.stream, &agent);
+            opening = Some((opens, path));
         }
         let pid = self.send_start(&agent, worker, start, primary).await?;
         if let Some(record) = self.lock().records.get_mut(worker)
@@ -117,30 +110,27 @@ impl Daemon {
             record.session.pid = Some(pid);
             record.session.size = size;
         }
-        let Some((stream, out, err, mode)) = expected else {
+        let Some((opens, path)) = opening else {
             return Ok(None);
         };
-        let streams = async {
-            let out = out.arrive(STREAM_DEADLINE).await?;
-            let err = match err {
-                Some(err) => Some(err.arrive(STREAM_DEADLINE).await?),
-                None => None,
-            };
-            Some((out, err))
-        };
-        let arrived = streams.await;
-        self.update_session(worker, &session, |s| match &arrived {
-            Some(_) => s.clients.opened(&stream),
-            None => s.clients.left(&stream),
-        });
-        if let Some((out, err)) = arrived {
-            let worker = worker.clone();
-            return Ok(Some(Attached::new(worker, session, stream, true, out, err)));
+        let stream = opens.stream.clone();
+        let link = opens.arrive(agent).await;
+        self.client_arrived(worker, &session, &stream, link.as_ref());
+        if let Some(link) = link {
+            return Ok(Some(Attached {
+                worker: worker.clone(),
+                session,
+                stream,
+                writer: true,
+                pipes,
+                read_only: false,
+                link,
+            }));
         }
         // It runs all the same: its client gets another stream, at the latest by attaching itself.
         tracing::warn!(%worker, session, "the agent did not open the session's stream");
         let again = self
-            .attach_session(worker.clone(), session, mode, size)
+            .attach_session(worker.clone(), session, AttachMode::Write, size, path)
             .await;
         match again {
             Ok(attached) => Ok(Some(attached)),

@@ -11,7 +11,7 @@ use crate::daemon::{
         resolved::Resolved,
     },
     helpers::netguard,
-    sessions::attached::Attached,
+    sessions::attached::{Attached, ClientPath},
     unix_ns,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     store::ClaimRecord,
     wire::{ApiError, ErrorKind, SpawnResponse, Timings},
 };
-use podbay_protocol::{AttachMode, Reply, SHORTEST_REDACTED, ToAgentBody};
+use podbay_protocol::{Reply, SHORTEST_REDACTED, ToAgentBody};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -35,11 +35,11 @@ impl Daemon {
         warm: bool,
         resolved: &Resolved,
         name: WorkerName,
-        attach: Option<AttachMode>,
+        client: Option<ClientPath>,
         began: Instant,
     ) -> Result<Placed, StartError> {
         let wait_us = micros(began);
-        let result = self.try_place(&worker, warm, resolved, name, attach).await;
+        let result = self.try_place(&worker, warm, resolved, name, client).await;
         match result {
             Ok((record, mounted, attached, mut timings)) => {
                 timings.wait_us = wait_us;
@@ -69,7 +69,7 @@ impl Daemon {
         warm: bool,
         resolved: &Resolved,
         name: WorkerName,
-        attach: Option<AttachMode>,
+        client: Option<ClientPath>,
     ) -> Result<(ClaimRecord, Option<Mounted>, Option<Attached>, Timings), StartError> {
         let mut timings = Timings::default();
         podbay_failpoints::failpoint!("claim.assigned");
@@ -79,7 +79,7 @@ impl Daemon {
         podbay_failpoints::failpoint!("claim.mounted");
         let starting = Instant::now();
         let started = self
-            .try_start(worker, warm, resolved, name, mounted.as_ref(), attach)
+            .try_start(worker, warm, resolved, name, mounted.as_ref(), client)
             .await;
         timings.start_us = micros(starting);
         match started {
@@ -101,14 +101,14 @@ impl Daemon {
         resolved: &Resolved,
         name: WorkerName,
         mounted: Option<&Mounted>,
-        attach: Option<AttachMode>,
+        client: Option<ClientPath>,
     ) -> Result<(ClaimRecord, Option<Attached>), StartError> {
         let record = self.record_of(worker, warm, resolved, name, mounted)?;
         let start = self
             .start_message(&record, resolved)
             .map_err(StartError::request)?;
         podbay_failpoints::failpoint!("claim.starting");
-        let attached = self.start_session(worker, start, attach).await?;
+        let attached = self.start_session(worker, start, client).await?;
         podbay_failpoints::failpoint!("claim.started");
         Ok((record, attached))
     }

@@ -7,7 +7,11 @@ use crate::daemon::{
         resolve,
     },
     detached,
-    sessions::attached::{Attached, SessionEnd},
+    sessions::{
+        attached::{Attached, ClientLink, ClientPath, SessionEnd},
+        opening::{no_stream, takes_no_clients},
+        pending_execs::EXEC_PREFIX,
+    },
     workers::record::Record,
 };
 use crate::{
@@ -16,9 +20,7 @@ use crate::{
     runtime::allows_root,
     wire::{ApiError, AttachQuery, ErrorKind, ExecRequest, ExecResponse, ScreenView},
 };
-use podbay_protocol::{
-    Attach, AttachMode, Reply, SessionIo, Size, StartSession, ToAgentBody, paths,
-};
+use podbay_protocol::{AttachMode, Reply, SessionIo, Size, StartSession, ToAgentBody, paths};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -27,8 +29,6 @@ pub(in crate::daemon) const AGENT_DEADLINE: Duration = Duration::from_secs(5);
 /// How long an agent that is away is waited for, looked for so often.
 const REDIAL: Duration = Duration::from_secs(3);
 const REDIAL_STEP: Duration = Duration::from_millis(20);
-/// The agent dials a stream that it said it would.
-pub(in crate::daemon) const STREAM_DEADLINE: Duration = Duration::from_secs(5);
 /// From the end of a stream to the word on how the session ended.
 const EXIT_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -85,23 +85,36 @@ impl Daemon {
         self: &Arc<Self>,
         name: &str,
         query: AttachQuery,
+        path: ClientPath,
     ) -> Result<Attached, ApiError> {
         let worker = self.find_live(name)?;
         self.not_held(&worker)?;
         self.agent_back(&worker).await;
+        let agent = self.registry.handle(&worker);
+        if path == ClientPath::Handed && agent.is_some_and(|a| !a.version().takes_clients()) {
+            return Err(takes_no_clients());
+        }
         let size = match (query.cols, query.rows) {
             (Some(cols), Some(rows)) => Some(Size { cols, rows }),
             _ => None,
         };
-        if let Some(session) = query.session {
-            return self.start_exec(worker, session, size).await;
-        }
-        let session = self.main_session(&worker)?;
+        let session = match query.session {
+            Some(session) if self.runs_exec(&worker, &session) => session,
+            Some(session) => return self.start_exec(worker, session, size, path).await,
+            None => self.main_session(&worker)?,
+        };
         let mut attached = self
-            .attach_session(worker, session, query.mode, size)
+            .attach_session(worker, session, query.mode, size, path)
             .await?;
         attached.read_only = query.mode == AttachMode::ReadOnly;
         Ok(attached)
+    }
+
+    /// Whether it is an exec session that was started already: its client lost its connection.
+    fn runs_exec(&self, worker: &WorkerId, session: &str) -> bool {
+        let state = self.lock();
+        let record = state.records.get(worker);
+        record.is_some_and(|record| record.exec(session).is_some())
     }
 
     pub(in crate::daemon) fn main_session(&self, worker: &WorkerId) -> Result<String, ApiError> {
@@ -124,57 +137,76 @@ impl Daemon {
         session: String,
         mode: AttachMode,
         size: Option<Size>,
+        path: ClientPath,
     ) -> Result<Attached, ApiError> {
-        let stream = self.random_id()?;
-        let error_stream = self.random_id()?;
-        let out = self.registry.expect_stream(&worker, &stream);
+        let agent = self.agent(&worker)?;
         let pipes = {
             let state = self.lock();
-            state
-                .records
-                .get(&worker)
-                .is_some_and(|r| r.is_main(&session) && r.session.size.is_none())
+            let record = state.records.get(&worker);
+            record.is_some_and(|record| record.on_pipes(&session))
         };
-        let err = pipes.then(|| self.registry.expect_stream(&worker, &error_stream));
-        let body = ToAgentBody::Attach(Attach {
-            session: session.clone(),
-            stream: stream.clone(),
-            error_stream: pipes.then(|| error_stream.clone()),
-            mode,
-            size,
-            restore: true,
-        });
-        self.client_opens(&worker, &session, &stream);
+        let opening = self.open_client(&worker, pipes, path)?;
+        let stream = opening.stream.clone();
+        self.client_opens(&worker, &session, &stream, &agent);
+        let body = ToAgentBody::Attach(opening.attach(&session, mode, size, true));
         let arrived = async {
-            let writer = match self.ask(&worker, body).await? {
-                Reply::Attached { writer } => writer,
-                other => return Err(unexpected(&other)),
+            let asked = agent.request(body, AGENT_DEADLINE).await;
+            let writer = match asked.and_then(|said| said.of(&worker)) {
+                Ok(Reply::Attached { writer }) => writer,
+                Ok(other) => return Err(unexpected(&other)),
+                Err(error) => return Err(agent_error(error)),
             };
-            let missing =
-                || ApiError::new(ErrorKind::Internal, "the agent did not open the stream");
-            let out = out.arrive(STREAM_DEADLINE).await.ok_or_else(missing)?;
-            let err = match err {
-                Some(err) => Some(err.arrive(STREAM_DEADLINE).await.ok_or_else(missing)?),
-                None => None,
-            };
-            Ok((writer, out, err))
+            let link = opening.arrive(agent.clone()).await.ok_or_else(no_stream)?;
+            Ok((writer, link))
         };
         let arrived = arrived.await;
-        self.update_session(&worker, &session, |s| match &arrived {
-            Ok(_) => s.clients.opened(&stream),
-            Err(_) => s.clients.left(&stream),
-        });
-        let (writer, out, err) = arrived?;
-        Ok(Attached::new(worker, session, stream, writer, out, err))
+        self.client_arrived(
+            &worker,
+            &session,
+            &stream,
+            arrived.as_ref().ok().map(|a| &a.1),
+        );
+        let (writer, link) = arrived?;
+        Ok(Attached {
+            worker,
+            session,
+            stream,
+            writer,
+            pipes,
+            read_only: false,
+            link,
+        })
     }
 
     /// Takes note of a client before its stream is asked for: it may have left before it is counted.
-    pub(in crate::daemon) fn client_opens(&self, worker: &WorkerId, session: &str, stream: &str) {
+    pub(in crate::daemon) fn client_opens(
+        &self,
+        worker: &WorkerId,
+        session: &str,
+        stream: &str,
+        agent: &AgentHandle,
+    ) {
         let mut state = self.lock();
         let record = state.records.get_mut(worker);
         if let Some(record) = record.filter(|record| record.is_main(session)) {
-            record.session.clients.opening(stream);
+            record.session.clients.opening(stream, agent.connection());
         }
+    }
+
+    /// Takes note of the way to a client's session, or that there is none. A client whose socket is to
+    /// be handed over is there once it was.
+    pub(in crate::daemon) fn client_arrived(
+        &self,
+        worker: &WorkerId,
+        session: &str,
+        stream: &str,
+        link: Option<&ClientLink>,
+    ) {
+        self.update_session(worker, session, |s| match link {
+            Some(ClientLink::Relayed { .. }) => s.clients.opened(stream),
+            Some(ClientLink::Handed(_)) => {}
+            None => s.clients.left(stream),
+        });
     }
 
     /// Prepares an exec; it starts when its client attaches, so that no byte is missed.
@@ -190,7 +222,7 @@ impl Daemon {
         if request.root && !security.is_none_or(allows_root) {
             return Err(resolve::no_root());
         }
-        let session = format!("x-{}", self.random_id()?);
+        let session = format!("{EXEC_PREFIX}{}", self.random_id()?);
         let mut state = self.lock();
         state.execs.add(session.clone(), worker, request)?;
         Ok(ExecResponse { session })
@@ -201,6 +233,7 @@ impl Daemon {
         worker: WorkerId,
         session: String,
         size: Option<Size>,
+        path: ClientPath,
     ) -> Result<Attached, ApiError> {
         let (request, claim) = {
             let mut state = self.lock();
@@ -257,14 +290,11 @@ impl Daemon {
             secrets: std::collections::BTreeMap::new(),
         };
         if let Some(record) = self.lock().records.get_mut(&worker) {
-            record.exec_starts(&start.session);
+            record.exec_starts(&start.session, start.io == SessionIo::Pipes);
         }
         let (daemon, session) = (self.clone(), start.session.clone());
         detached(async move {
-            match daemon
-                .start_session(&worker, start, Some(AttachMode::Write))
-                .await
-            {
+            match daemon.start_session(&worker, start, Some(path)).await {
                 Ok(Some(attached)) => Ok(attached),
                 Ok(None) => Err(ApiError::new(
                     ErrorKind::Internal,

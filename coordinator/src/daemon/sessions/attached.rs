@@ -1,9 +1,23 @@
-//! A client's streams on a session, and how the session ended.
+//! A client on a session: how its bytes go, and how the session ended.
+//!
+//! Owns: what the API needs of a client whose session's agent has taken it. Never speaks to either.
 
-use crate::{agent::RawStream, model::WorkerId};
+use crate::{
+    agent::{AgentHandle, RawStream},
+    model::WorkerId,
+};
 use podbay_protocol::ExitStatus;
 
-/// A client's streams on a session.
+/// How bytes go between a client and its session's agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientPath {
+    /// Through this process: the agent dials a stream.
+    Relayed,
+    /// Directly: the agent is handed the client's socket.
+    Handed,
+}
+
+/// A client that its session's agent has taken.
 #[derive(Debug)]
 pub struct Attached {
     /// The worker.
@@ -14,33 +28,26 @@ pub struct Attached {
     pub stream: String,
     /// Whether its input is heard.
     pub writer: bool,
+    /// Whether the session is on pipes.
+    pub pipes: bool,
     /// It was asked for to watch only, and is noted so: nothing of the client reaches the session.
     pub read_only: bool,
-    /// Input and output (stdout on pipes).
-    pub out: RawStream,
-    /// Stderr, on pipes.
-    pub err: Option<RawStream>,
+    /// How its bytes go.
+    pub link: ClientLink,
 }
 
-impl Attached {
-    pub(in crate::daemon) fn new(
-        worker: WorkerId,
-        session: String,
-        stream: String,
-        writer: bool,
+/// How a client's bytes go, with what that takes.
+#[derive(Debug)]
+pub enum ClientLink {
+    /// By the agent's own connections.
+    Relayed {
+        /// Input and output (stdout on pipes).
         out: RawStream,
+        /// Stderr, on pipes.
         err: Option<RawStream>,
-    ) -> Self {
-        Self {
-            worker,
-            session,
-            stream,
-            writer,
-            read_only: false,
-            out,
-            err,
-        }
-    }
+    },
+    /// This agent waits for the client's socket, on this connection.
+    Handed(AgentHandle),
 }
 
 /// How a session ended.

@@ -6,5 +6,6 @@ pub(in crate::daemon) mod attach;
 pub(in crate::daemon) mod attached;
 pub(in crate::daemon) mod exits;
 pub(in crate::daemon) mod logs;
+pub(in crate::daemon) mod opening;
 pub(in crate::daemon) mod pending_execs;
 pub(in crate::daemon) mod readers;

@@ -7,6 +7,8 @@ use crate::{
 use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
+/// What the id of an exec session begins with.
+pub(in crate::daemon) const EXEC_PREFIX: &str = "x-";
 /// An exec whose client does not attach is forgotten after this.
 const EXEC_DEADLINE: Duration = Duration::from_secs(10);
 /// Exec sessions that wait for their client.

@@ -4,6 +4,7 @@
 //! live work unless a person asks for it.
 
 pub(in crate::daemon) mod adoption;
+pub(in crate::daemon) mod clients;
 pub(in crate::daemon) mod creation;
 pub(in crate::daemon) mod operations;
 pub(in crate::daemon) mod record;

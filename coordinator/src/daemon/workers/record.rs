@@ -1,6 +1,6 @@
 //! What the daemon keeps of a worker beside the fleet's own entry.
 
-use super::underway::Underway;
+use super::{clients::Clients, underway::Underway};
 use crate::{
     agent::Sessions,
     config::{Network, SecurityProfile},
@@ -9,12 +9,10 @@ use crate::{
     wire::{ChangeCount, EgressDenied, ListeningPort},
 };
 use podbay_protocol::{
-    Activity, AgentError, ExitStatus, Landlock, Readings, SessionInfo, Size, StartSession,
+    Activity, AgentError, ExitStatus, Landlock, Readings, SessionInfo, SessionIo, Size,
+    StartSession,
 };
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 /// One worker that has, or is about to have, a container.
 #[derive(Debug, Clone)]
@@ -49,7 +47,7 @@ pub(in crate::daemon) struct Record {
     pub origin: Option<Box<StartSession>>,
     /// Exec sessions that were started in it and have not ended; the oldest is forgotten beyond
     /// [`MAX_EXECS`].
-    pub execs: VecDeque<String>,
+    pub execs: VecDeque<Exec>,
     /// Whether the claim's record is on disk.
     pub written: bool,
     /// Why it is not; it is tried again.
@@ -84,11 +82,18 @@ pub(in crate::daemon) struct Record {
 /// Exec sessions of a worker that are known at a time.
 const MAX_EXECS: usize = 256;
 
+/// A session beside the main one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::daemon) struct Exec {
+    pub session: String,
+    /// Whether it is on pipes.
+    pub pipes: bool,
+}
+
 impl Sessions for Record {
     fn has_started(&self, session: &str) -> bool {
         let claim = self.claim.as_ref();
-        claim.is_some_and(|claim| claim.has_session(session))
-            || self.execs.iter().any(|known| known == session)
+        claim.is_some_and(|claim| claim.has_session(session)) || self.exec(session).is_some()
     }
 }
 
@@ -103,41 +108,6 @@ pub(in crate::daemon) struct SessionView {
     pub exit: Option<ExitStatus>,
     pub oom: bool,
     pub ended_ms: Option<u64>,
-}
-
-/// The clients of the main session, by their streams: each is dialled to this coordinator alone. It
-/// is counted from its arrival to the agent's word that it left, in whichever order the two come.
-#[derive(Debug, Clone, Default)]
-pub(in crate::daemon) struct Clients(BTreeMap<String, bool>);
-
-impl Clients {
-    /// A stream is about to be asked for.
-    pub fn opening(&mut self, stream: &str) {
-        self.0.insert(stream.to_owned(), false);
-    }
-
-    /// It arrived; no news if the agent has said meanwhile that it left.
-    pub fn opened(&mut self, stream: &str) {
-        if let Some(open) = self.0.get_mut(stream) {
-            *open = true;
-        }
-    }
-
-    /// It left, or did not come.
-    pub fn left(&mut self, stream: &str) {
-        self.0.remove(stream);
-    }
-
-    /// The agent was away, which left all that were open.
-    pub fn all_left(&mut self) {
-        self.0.retain(|_, open| !*open);
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> u32 {
-        let open = self.0.values().filter(|open| **open).count();
-        u32::try_from(open).unwrap_or(u32::MAX)
-    }
 }
 
 impl Record {
@@ -185,17 +155,33 @@ impl Record {
     }
 
     /// An exec session is about to be started.
-    pub fn exec_starts(&mut self, session: &str) {
+    pub fn exec_starts(&mut self, session: &str, pipes: bool) {
         if self.execs.len() == MAX_EXECS {
             self.execs.pop_front();
         }
-        self.execs.push_back(session.to_owned());
+        let session = session.to_owned();
+        self.execs.push_back(Exec { session, pipes });
+    }
+
+    /// An exec session that was started and has not ended.
+    pub fn exec(&self, session: &str) -> Option<&Exec> {
+        self.execs.iter().find(|known| known.session == session)
+    }
+
+    /// Whether a session is on pipes. Of the main one the request decides, where that is known.
+    pub fn on_pipes(&self, session: &str) -> bool {
+        if let Some(exec) = self.exec(session) {
+            return exec.pipes;
+        }
+        let asked = self.claim.as_ref().and_then(|claim| claim.io);
+        self.is_main(session)
+            && asked.map_or(self.session.size.is_none(), |io| io == SessionIo::Pipes)
     }
 
     /// An exec session has ended: whether it was one of this worker's.
     pub fn exec_ended(&mut self, session: &str) -> bool {
         let before = self.execs.len();
-        self.execs.retain(|known| known != session);
+        self.execs.retain(|known| known.session != session);
         self.execs.len() < before
     }
 
@@ -218,15 +204,13 @@ impl Record {
         };
     }
 
-    /// Takes over what the agent says of the main session.
-    pub fn hear(&mut self, info: &SessionInfo) {
+    /// Takes over what the agent says of the main session on one of its connections.
+    pub fn hear(&mut self, info: &SessionInfo, connection: u64) {
         self.session.pid = Some(info.pid);
         self.session.activity = Some(info.activity.clone());
         self.session.title.clone_from(&info.title);
         self.session.size = info.size;
-        if info.clients == 0 {
-            self.session.clients.all_left();
-        }
+        self.session.clients.described(&[], connection);
         self.session.exit = info.exit;
     }
 }
@@ -236,36 +220,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clients_are_counted_in_whichever_order_they_come_and_go() {
-        let mut clients = Clients::default();
-        clients.opening("a");
-        assert_eq!(clients.count(), 0);
-        clients.opened("a");
-        // The word that one has left overtakes its arrival.
-        clients.opening("b");
-        clients.left("b");
-        clients.opened("b");
-        assert_eq!(clients.count(), 1);
-        // One leaves while another is on its way.
-        clients.opening("c");
-        clients.left("a");
-        clients.opened("c");
-        assert_eq!(clients.count(), 1);
-        clients.opening("d");
-        clients.all_left();
-        clients.opened("d");
-        assert_eq!(clients.count(), 1);
-        clients.left("d");
-        assert_eq!(clients.count(), 0);
-        assert!(clients.0.is_empty());
-    }
-
-    #[test]
     fn so_many_execs_are_known_and_no_more() {
         let id = WorkerId::from_bits(1);
         let mut record = Record::new(id, "p".into(), "i".into(), 200_000, 1);
         for n in 0..2 * MAX_EXECS {
-            record.exec_starts(&format!("x{n}"));
+            record.exec_starts(&format!("x{n}"), n % 2 == 0);
         }
         assert_eq!(record.execs.len(), MAX_EXECS);
         assert!(!record.has_started("x0"));

@@ -5,7 +5,7 @@
 
 use crate::daemon::{
     Daemon,
-    sessions::attach::AGENT_DEADLINE,
+    sessions::{attach::AGENT_DEADLINE, pending_execs::EXEC_PREFIX},
     unix_ms,
     workers::{
         adoption::adopt::{Adoption, Claimed, Described, of_description},
@@ -13,12 +13,12 @@ use crate::daemon::{
     },
 };
 use crate::{
-    agent::{AgentHandle, AgentRequestError, AgentVersion, FromWorker},
+    agent::{AgentHandle, AgentRequestError, FromWorker},
     config::Network,
     fleet::Event,
     model::{WorkerId, WorkerState},
 };
-use podbay_protocol::{Description, ToAgentBody};
+use podbay_protocol::{Description, SessionInfo, ToAgentBody};
 use std::{sync::Arc, time::Duration};
 
 /// Between the tries to have an agent describe itself: from the first pause to the longest.
@@ -42,7 +42,7 @@ impl Daemon {
             let described = handle.request(ToAgentBody::Describe, AGENT_DEADLINE).await;
             let trouble = match described.map(FromWorker::described) {
                 Ok(Ok(description)) => {
-                    self.adopt(handle.version(), description);
+                    self.adopt(&handle, description);
                     return;
                 }
                 Ok(Err(kind)) => format!("it answered with {kind}"),
@@ -61,8 +61,8 @@ impl Daemon {
     }
 
     /// Takes in what an agent says of its worker.
-    fn adopt(self: &Arc<Self>, version: &AgentVersion, said: FromWorker<Description>) {
-        let worker = said.worker().clone();
+    fn adopt(self: &Arc<Self>, agent: &AgentHandle, said: FromWorker<Description>) {
+        let (worker, version) = (said.worker().clone(), agent.version());
         let missing = self.missing_record(&worker);
         let adoption = {
             let mut guard = self.lock();
@@ -81,10 +81,17 @@ impl Daemon {
                 record.workspace_owner = Some(owner);
             }
             for info in &description.sessions {
-                if let Some(status) = info.exit.filter(|_| record.exec_ended(&info.session)) {
+                match info.exit {
                     // It ended while nobody listened.
-                    let session = info.session.clone();
-                    state.exits.add(&worker, session, status, false);
+                    Some(status) if record.exec_ended(&info.session) => {
+                        let session = info.session.clone();
+                        state.exits.add(&worker, session, status, false);
+                    }
+                    // Of a former coordinator: its client may attach again.
+                    None if is_exec(info) && record.exec(&info.session).is_none() => {
+                        record.exec_starts(&info.session, info.size.is_none());
+                    }
+                    _ => {}
                 }
             }
             let carried = main.and_then(|info| info.claim.clone());
@@ -115,7 +122,7 @@ impl Daemon {
                     self.feed(Event::Remove(id));
                 }
             }
-            Adoption::Claimed(claimed) => self.take_over(&worker, *claimed),
+            Adoption::Claimed(claimed) => self.take_over(&worker, *claimed, agent.connection()),
             Adoption::Empty => {
                 self.feed(Event::Ready {
                     worker: worker.clone(),
@@ -128,7 +135,7 @@ impl Daemon {
     }
 
     /// Takes a worker over with the session that it runs.
-    fn take_over(self: &Arc<Self>, worker: &WorkerId, claimed: Claimed) {
+    fn take_over(self: &Arc<Self>, worker: &WorkerId, claimed: Claimed, connection: u64) {
         let info = &claimed.info;
         let (name, remove) = (claimed.claim.name.clone(), claimed.claim.remove);
         let (follow, moved) = {
@@ -143,7 +150,7 @@ impl Daemon {
             if claimed.started_again {
                 record.started_again(&info.session);
             }
-            record.hear(info);
+            record.hear(info, connection);
             if let Some(status) = info.exit {
                 record.session.ended_ms.get_or_insert_with(unix_ms);
                 record.underway.end_restart();
@@ -230,6 +237,11 @@ impl Daemon {
             self.tell_program(worker);
         }
     }
+}
+
+/// Whether a session is one that was started beside the main one.
+fn is_exec(info: &SessionInfo) -> bool {
+    !info.primary && info.session.starts_with(EXEC_PREFIX)
 }
 
 fn silent(worker: &WorkerId, why: &str) {

@@ -214,7 +214,8 @@ impl Receiving<'_> {
             Some(Ok(Incoming::Message(
                 ServerMessage::Spawned(_)
                 | ServerMessage::Window { .. }
-                | ServerMessage::Taken { .. },
+                | ServerMessage::Taken { .. }
+                | ServerMessage::Refused(_),
             ))) => Ok(None),
             Some(Err(error)) => Err(AttachOutcome::Broken(error.to_string())),
             None => Err(AttachOutcome::Broken(

@@ -1,22 +1,19 @@
 //! Attach WebSockets: bytes between a client and an agent's stream.
+//!
+//! Owns: what is said on them, and the relay of output. Never parses what passes through.
 
-use super::{
-    audit::AuditScope,
-    reply::{App, Failure},
-    security,
-    uplink::Uplink,
-};
+use super::uplink::Uplink;
 use crate::{
-    daemon::{Attached, Daemon, SessionEnd},
+    api::{audit::AuditScope, reply::Failure, security},
+    daemon::{Attached, ClientLink, ClientPath, Daemon, SessionEnd},
     wire::{
         ApiError, AttachQuery, ErrorKind, FlowQuery, INPUT_WINDOW, STDERR_CHANNEL, STDOUT_CHANNEL,
         ServerMessage, SpawnRequest,
     },
 };
 use axum::{
-    Extension,
     extract::{
-        Path, Query, State, WebSocketUpgrade,
+        WebSocketUpgrade,
         ws::{CloseFrame, Message, WebSocket},
     },
     response::Response,
@@ -26,7 +23,6 @@ use futures_util::{
     SinkExt, StreamExt,
     stream::{SplitSink, SplitStream},
 };
-use podbay_protocol::AttachMode;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     io::AsyncReadExt,
@@ -43,22 +39,15 @@ const WRITE_BUFFER: usize = 4 * 1024;
 /// Messages that wait for a slow client; the agent holds back what is more.
 const QUEUE: usize = 4;
 
+/// Attaches a client. Before the upgrade, so that a refusal is an ordinary HTTP answer.
 pub(super) async fn attach(
-    State(daemon): App,
-    Path(name): Path<String>,
-    Query(query): Query<AttachQuery>,
-    Query(flow): Query<FlowQuery>,
-    Extension(ticket): Extension<AuditScope>,
+    daemon: Arc<Daemon>,
+    name: &str,
+    query: AttachQuery,
+    flow: FlowQuery,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, Failure> {
-    ticket.detail(match (&query.session, query.mode) {
-        (Some(_), _) => "exec",
-        (None, AttachMode::Write) => "write",
-        (None, AttachMode::ReadOnly) => "read_only",
-        (None, AttachMode::Takeover) => "takeover",
-    });
-    // Before the upgrade, so that a refusal is an ordinary HTTP answer.
-    let attached = daemon.attach(&name, query).await?;
+    let attached = daemon.attach(name, query, ClientPath::Relayed).await?;
     let upgrade = sized(&daemon, upgrade);
     Ok(upgrade.on_upgrade(move |socket| async move {
         let (mut to_client, from_client) = socket.split();
@@ -68,13 +57,13 @@ pub(super) async fn attach(
     }))
 }
 
-pub(super) async fn spawn(
-    State(daemon): App,
-    Query(flow): Query<FlowQuery>,
-    Extension(ticket): Extension<AuditScope>,
+/// Claims a worker for the client, as it asks in its first message, and attaches it.
+pub(super) fn spawn(
+    daemon: Arc<Daemon>,
+    flow: FlowQuery,
+    ticket: AuditScope,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    ticket.defer();
     let most = daemon.config().api.max_body;
     let upgrade = sized(&daemon, upgrade).max_message_size(most + security::MAX_DISCARDED);
     let upgrade = upgrade.max_frame_size(most + security::MAX_DISCARDED);
@@ -83,7 +72,7 @@ pub(super) async fn spawn(
         let spawned = match read_request(&mut from_client, most).await {
             Ok(request) => {
                 ticket.asked(&request);
-                daemon.spawn(request, Some(AttachMode::Write)).await
+                daemon.spawn(request, Some(ClientPath::Relayed)).await
             }
             Err(error) => Err(error),
         };
@@ -119,7 +108,7 @@ async fn hello(
     }
     let hello = ServerMessage::Attached {
         writer: attached.writer,
-        pipes: attached.err.is_some(),
+        pipes: attached.pipes,
     };
     say(to_client, &hello).await
 }
@@ -196,10 +185,13 @@ async fn relay(
         session,
         stream,
         read_only,
-        out,
-        err,
+        link: ClientLink::Relayed { out, err },
         ..
-    } = attached;
+    } = attached
+    else {
+        tracing::error!("a client of a WebSocket has no streams");
+        return;
+    };
     let pipes = err.is_some();
     let (out_reader, agent_writer) = out.socket.into_split();
     let (messages, mut outgoing) = mpsc::channel::<Message>(QUEUE);
