@@ -17,6 +17,8 @@ pub const MAX_NOTICE: usize = 2048;
 pub const MAX_REASON: usize = 512;
 /// Longest id of a session or stream and longest name of a recording, in bytes.
 pub const MAX_ID: usize = 128;
+/// Clients of one session.
+pub const MAX_CLIENTS: usize = 64;
 
 /// The longest beginning of `text` of at most `max` bytes that ends between two characters.
 #[must_use]
@@ -111,6 +113,9 @@ impl SessionInfo {
         shorten_id(&mut self.session);
         shorten(&mut self.title, MAX_TITLE);
         shorten(&mut self.activity.why, MAX_REASON);
+        self.streams.truncate(MAX_CLIENTS);
+        self.streams.shrink_to_fit();
+        self.streams.iter_mut().for_each(shorten_id);
         if let Some(recording) = &mut self.recording {
             shorten_id(recording);
         }

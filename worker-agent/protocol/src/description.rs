@@ -70,6 +70,11 @@ pub struct SessionInfo {
     pub title: String,
     /// Clients attached now.
     pub clients: u32,
+    /// Streams of those of them that are attached by a socket of their own
+    /// ([`crate::Attach::handed`]): they outlive a coordinator, and the next one lists them. At most
+    /// [`crate::MAX_CLIENTS`].
+    #[serde(default)]
+    pub streams: Vec<String>,
     /// What it is doing.
     pub activity: Activity,
     /// Bytes the program has written so far.

@@ -91,6 +91,24 @@ impl FrameDecoder {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Whether the next byte is the first one of a frame.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// How many bytes belong to the frame that is under way, as far as is known: who reads no more
+    /// than that never reads into the next frame.
+    #[must_use]
+    pub fn wanted(&self) -> usize {
+        let whole = self.buffer.first_chunk::<4>().map_or(4, |head| {
+            (u32::from_be_bytes(*head) as usize)
+                .min(MAX_FRAME)
+                .saturating_add(4)
+        });
+        whole.saturating_sub(self.buffer.len())
+    }
+
     /// The next whole frame, or `None` when more bytes are needed.
     ///
     /// # Errors
@@ -176,6 +194,32 @@ mod tests {
             decoder.next_frame::<ToAgent>(),
             Err(FrameError::TooLong(_))
         ));
+    }
+
+    #[test]
+    fn who_reads_what_is_wanted_reads_one_frame_at_a_time() {
+        let ping = |id| {
+            let body = ToAgentBody::Ping;
+            encode(&ToAgent { id, body }).unwrap()
+        };
+        let wire = [ping(1), ping(1_000_000), ping(3)].concat();
+        let (mut decoder, mut at, mut ids) = (FrameDecoder::new(), 0, Vec::new());
+        while at < wire.len() {
+            let end = at + decoder.wanted();
+            assert!(end > at);
+            // A read may give less than what was asked for.
+            let end = at + (end - at).div_ceil(2);
+            decoder.push(&wire[at..end]);
+            at = end;
+            if let Some(request) = decoder.next_request().unwrap() {
+                assert!(decoder.is_empty());
+                ids.push(request.id);
+            }
+        }
+        assert_eq!(ids, [1, 1_000_000, 3]);
+        // What no frame has is refused by its head alone.
+        decoder.push(&u32::MAX.to_be_bytes());
+        assert!(decoder.wanted() <= MAX_FRAME + 4);
     }
 
     #[test]

@@ -38,7 +38,7 @@ mod size;
 mod seeds;
 
 pub use attach::*;
-pub use bounds::{MAX_ID, MAX_NOTICE, MAX_REASON, MAX_TITLE, cut, shorten};
+pub use bounds::{MAX_CLIENTS, MAX_ID, MAX_NOTICE, MAX_REASON, MAX_TITLE, cut, shorten};
 pub use description::*;
 pub use event::*;
 pub use frame::{FrameDecoder, FrameError, MAX_FRAME, encode};

@@ -123,6 +123,7 @@ impl Session {
             size: self.size,
             title: self.title.clone(),
             clients: u32::try_from(self.clients.len()).unwrap_or(u32::MAX),
+            streams: Vec::new(),
             activity: self.tracker.current().clone(),
             output_bytes: self.output_bytes,
             exit: self.exit.filter(|_| self.ended).map(|(status, _)| status),

@@ -369,6 +369,7 @@ pub(super) fn info(session: &Session, now: u64) -> SessionInfo {
         size: session.size,
         title: String::new(),
         clients: u32::try_from(session.clients.len()).unwrap(),
+        streams: Vec::new(),
         activity: Activity {
             state: ActivityState::Idle,
             why: String::new(),
