@@ -1,7 +1,7 @@
 //! What happens outside by itself, while the coordinator lives and between its lives.
 
 use super::{
-    agent_sessions,
+    agent::sessions,
     state::{Inner, Life, World},
     things::Container,
 };
@@ -92,7 +92,7 @@ pub fn happen(world: &Arc<World>) {
             let session = session.start.session.clone();
             inner.step(what, &worker);
             drop(guard);
-            agent_sessions::end(world, &container, &session);
+            sessions::end(world, &container, &session);
             return;
         }
         "a root session speaks for the agent" => lie(inner, &container),
@@ -160,7 +160,7 @@ fn lie(inner: &mut Inner, container: &str) -> bool {
         status: ExitStatus::Code(7),
         oom: false,
     };
-    agent_sessions::tell(inner, container, event);
+    sessions::tell(inner, container, event);
     true
 }
 
@@ -173,7 +173,8 @@ pub fn between_lives(world: &World) {
     inner.down = false;
     for container in inner.containers.values_mut() {
         for session in &mut container.sessions {
-            session.clients.clear();
+            let handed = &session.handed;
+            session.clients.retain(|stream| handed.contains(stream));
         }
     }
     inner.wall_ms += inner.dice.below(20_000);

@@ -6,8 +6,8 @@
 //! chance.
 
 mod agent;
-mod agent_sessions;
 mod checks;
+mod clients;
 mod dice;
 mod engine;
 mod fates;

@@ -1,17 +1,18 @@
 //! What people do, and whether the answers are true.
 
 use super::{
+    clients::{attach, hold, path},
     state::World,
     things::{Asked, Permit, tag_of},
 };
 use crate::{
-    daemon::{Attached, Daemon},
+    daemon::Daemon,
     model::{HostPath, Isolation, WorkerId, WorkerState},
-    wire::{ApiError, AttachQuery, ErrorKind, ExecRequest, ScaleRequest, SpawnRequest, WhenEmpty},
+    wire::{ApiError, ErrorKind, ExecRequest, ScaleRequest, SpawnRequest, WhenEmpty},
 };
-use podbay_protocol::{AttachMode, SessionIo, Size};
+use podbay_protocol::{SessionIo, Size};
 use std::{path::PathBuf, sync::Arc, time::Duration};
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::task::JoinHandle;
 
 /// Everything that is done, by weight.
 pub const OPERATIONS: [(u64, &str); 17] = [
@@ -278,9 +279,8 @@ fn refuse(world: &Arc<World>, daemon: &Arc<Daemon>, (request, tag, _): Request) 
 }
 
 async fn spawn(world: Arc<World>, daemon: Arc<Daemon>, (request, tag, attach): Request) {
-    let answer = daemon
-        .spawn(request, attach.then_some(AttachMode::Write))
-        .await;
+    let client = attach.then(|| path(&world));
+    let answer = daemon.spawn(request, client).await;
     {
         let mut inner = world.lock();
         if inner.down {
@@ -334,15 +334,8 @@ async fn spawn(world: Arc<World>, daemon: Arc<Daemon>, (request, tag, attach): R
     if let Ok(placed) = answer
         && let Some(attached) = placed.attached
     {
-        hold(&world, attached).await;
+        hold(&world, &daemon, attached).await;
     }
-}
-
-/// A client watches for a while.
-async fn hold(world: &World, attached: Attached) {
-    let wait = world.lock().dice.delay();
-    sleep(wait).await;
-    drop(attached);
 }
 
 async fn on_worker(world: Arc<World>, daemon: Arc<Daemon>, what: &'static str, chosen: Chosen) {
@@ -394,21 +387,7 @@ async fn on_worker(world: Arc<World>, daemon: Arc<Daemon>, what: &'static str, c
     }
 }
 
-async fn attach(world: &World, daemon: &Arc<Daemon>, name: &str, session: Option<String>) {
-    let query = AttachQuery {
-        session,
-        mode: AttachMode::Write,
-        cols: Some(80),
-        rows: Some(24),
-    };
-    let attached = daemon.attach(name, query).await;
-    note(world, &attached);
-    if let Ok(attached) = attached {
-        hold(world, attached).await;
-    }
-}
-
-fn note<T>(world: &World, answer: &Result<T, ApiError>) {
+pub(super) fn note<T>(world: &World, answer: &Result<T, ApiError>) {
     match answer {
         Ok(_) => world.note(|| "answered: done".to_owned()),
         Err(error) => world.lock().say(&format!("answered: {error}")),

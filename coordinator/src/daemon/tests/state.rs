@@ -7,7 +7,7 @@ use super::{
     things::{Asked, Container, Permit, Project, Session},
 };
 use crate::{guard_client::Guarded, runtime::EngineEvent};
-use podbay_protocol::{AgentEvent, ExitStatus};
+use podbay_protocol::{AgentEvent, Attach, ExitStatus};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     path::{Path, PathBuf},
@@ -82,12 +82,22 @@ pub struct Inner {
     shown: usize,
 }
 
+/// A client whose socket its agent waits for.
+#[derive(Debug)]
+pub struct Waiting {
+    pub attach: Attach,
+    /// How long after its socket came it leaves.
+    pub leaves: Option<Duration>,
+}
+
 /// What belongs to one life of the coordinator.
 #[derive(Debug, Default)]
 pub struct Life {
     pub began: Option<Instant>,
     pub agents: BTreeMap<String, AbortHandle>,
     pub streams: BTreeMap<String, AbortHandle>,
+    /// Clients whose sockets agents wait for, by stream.
+    pub waiting: BTreeMap<String, Waiting>,
     /// Events on their way to the coordinator, by container.
     pub outboxes: BTreeMap<String, mpsc::UnboundedSender<AgentEvent>>,
     pub events: Vec<mpsc::UnboundedSender<EngineEvent>>,
@@ -277,7 +287,9 @@ impl Inner {
             return;
         };
         for session in &mut found.sessions {
+            session.handed.clear();
             for stream in session.clients.drain(..) {
+                self.life.waiting.remove(&stream);
                 if let Some(task) = self.life.streams.remove(&stream) {
                     task.abort();
                 }

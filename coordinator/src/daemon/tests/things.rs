@@ -2,7 +2,10 @@
 
 use crate::{model::WorkerId, mounter_client::MountMode};
 use podbay_protocol::{ExitStatus, Size, StartSession};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 /// A worker's container.
 #[derive(Debug, Clone)]
@@ -62,6 +65,8 @@ pub struct Session {
     pub again: Option<(String, serde_json::Value)>,
     pub claim: Option<serde_json::Value>,
     pub clients: Vec<String>,
+    /// Those of them that have their own sockets, and outlive the coordinator.
+    pub handed: BTreeSet<String>,
     /// The coordinator told it to end.
     pub told: bool,
 }

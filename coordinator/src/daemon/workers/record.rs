@@ -210,7 +210,7 @@ impl Record {
         self.session.activity = Some(info.activity.clone());
         self.session.title.clone_from(&info.title);
         self.session.size = info.size;
-        self.session.clients.described(&[], connection);
+        self.session.clients.described(&info.streams, connection);
         self.session.exit = info.exit;
     }
 }

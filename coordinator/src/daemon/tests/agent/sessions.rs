@@ -1,20 +1,19 @@
 //! The sessions of a worker in the world: started, ended, attached to and described.
 
-use super::{
-    agent::{awake, connect, dial, refuse},
-    state::{Inner, World},
-    things::{Container, Session, Started, tag_of},
+use super::{awake, refuse};
+use crate::{
+    daemon::tests::{
+        state::{Inner, World},
+        things::{Container, Session, Started, tag_of},
+    },
+    mounter_client::MountMode,
 };
-use crate::mounter_client::MountMode;
 use podbay_protocol::{
-    Activity, ActivityState, AgentError, AgentEvent, Attach, Description, ErrorCode, ExitStatus,
-    Purpose, Readings, SessionInfo, SessionIo, StartSession,
+    Activity, ActivityState, AgentError, AgentEvent, Description, ErrorCode, ExitStatus, Readings,
+    SessionInfo, SessionIo, StartSession,
 };
-use std::{sync::Arc, time::Duration};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    time::sleep,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::time::sleep;
 
 pub(super) fn session_of<'a>(
     inner: &'a mut Inner,
@@ -86,6 +85,7 @@ pub(super) fn launch(
         again: None,
         claim: start.claim.clone(),
         clients: Vec::new(),
+        handed: BTreeSet::new(),
         told: false,
         start,
     });
@@ -191,6 +191,7 @@ pub fn end(world: &Arc<World>, container: &str, session: &str) {
     found.exit = Some(status);
     let again = found.again.take();
     let clients: Vec<String> = found.clients.drain(..).collect();
+    found.handed.clear();
     let mut start = found.start.clone();
     inner.say(&format!("session {session} in {container} ends"));
     for stream in clients {
@@ -241,91 +242,6 @@ pub(super) fn left(inner: &Inner, container: &str, session: &str, stream: String
     tell(inner, container, event);
 }
 
-/// Opens a client's streams; whether the client writes.
-pub(super) fn open(
-    world: &Arc<World>,
-    inner: &mut Inner,
-    container: &str,
-    attach: &Attach,
-) -> Result<bool, AgentError> {
-    let leaves = (!inner.calm && inner.dice.chance(250)).then(|| inner.dice.delay());
-    let leaves = leaves.map(|wait| {
-        if inner.dice.chance(700) {
-            Duration::ZERO
-        } else {
-            wait
-        }
-    });
-    let found = session_of(inner, container, &attach.session);
-    let Some(found) = found.filter(|s| s.exit.is_none()) else {
-        return Err(refuse(ErrorCode::NoSuchSession, "no such session"));
-    };
-    let writer = found.clients.is_empty();
-    found.clients.push(attach.stream.clone());
-    let task = tokio::spawn(stream(
-        world.clone(),
-        container.to_owned(),
-        attach.clone(),
-        leaves,
-    ));
-    let streams = &mut inner.life.streams;
-    streams.insert(attach.stream.clone(), task.abort_handle());
-    Ok(writer)
-}
-
-/// One client's streams, until either side closes them.
-pub(super) async fn stream(
-    world: Arc<World>,
-    container: String,
-    attach: Attach,
-    leaves: Option<Duration>,
-) {
-    let purpose = |stream: String| Purpose::Stream { stream };
-    let main = purpose(attach.stream.clone());
-    if leaves == Some(Duration::ZERO) && world.lock().dice.chance(300) {
-        // The coordinator comes to read of the stream after its end is told.
-        let dialled = dial(&world, &container, main).await;
-        close(&world, &container, &attach);
-        let pause = world.lock().dice.millis(1, 50);
-        sleep(pause).await;
-        if let Some((mut socket, hello)) = dialled {
-            // It may be gone.
-            socket.write_all(&hello).await.ok();
-        }
-        return;
-    }
-    let out = connect(&world, &container, main).await;
-    let err = match attach.error_stream.clone() {
-        Some(stream) => connect(&world, &container, purpose(stream)).await,
-        None => None,
-    };
-    if let Some(mut out) = out {
-        let mut buffer = [0; 256];
-        let closed = async { while matches!(out.read(&mut buffer).await, Ok(1..)) {} };
-        match leaves {
-            // Its end is told before the coordinator has looked at it.
-            Some(Duration::ZERO) => {}
-            Some(wait) => drop(tokio::time::timeout(wait, closed).await),
-            None => closed.await,
-        }
-    }
-    drop(err);
-    close(&world, &container, &attach);
-}
-
-/// A client has left, unless that is known.
-fn close(world: &World, container: &str, attach: &Attach) {
-    let mut inner = world.lock();
-    inner.life.streams.remove(&attach.stream);
-    if let Some(session) = session_of(&mut inner, container, &attach.session) {
-        let before = session.clients.len();
-        session.clients.retain(|stream| *stream != attach.stream);
-        if session.clients.len() < before {
-            left(&inner, container, &attach.session, attach.stream.clone());
-        }
-    }
-}
-
 pub(super) fn describe(inner: &mut Inner, container: &str) -> Result<Description, AgentError> {
     let now = inner.now_ms();
     let lie = inner.dice.below(3);
@@ -369,7 +285,7 @@ pub(super) fn info(session: &Session, now: u64) -> SessionInfo {
         size: session.size,
         title: String::new(),
         clients: u32::try_from(session.clients.len()).unwrap(),
-        streams: Vec::new(),
+        streams: session.handed.iter().cloned().collect(),
         activity: Activity {
             state: ActivityState::Idle,
             why: String::new(),

@@ -3,19 +3,27 @@
 //! What an agent knows is in the world, so that it outlives the coordinator; its connection and its
 //! timers are of one life.
 
-use super::{
-    agent_sessions::{describe, end_later, launch, open, session_of},
-    dice::AgentFate,
-    mounter::folder,
-    state::World,
-};
+mod clients;
+pub mod sessions;
+
+use super::{dice::AgentFate, mounter::folder, state::World};
+use clients::{hand, open};
 use podbay_protocol::{
     AgentError, ErrorCode, FrameDecoder, FromAgent, Hello, PROTOCOL_VERSION, Purpose, Readings,
     Reply, Response, ToAgent, ToAgentBody, Welcome, encode, paths,
 };
-use std::{sync::Arc, time::Duration};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use sessions::{describe, end_later, launch, session_of};
+use std::{
+    collections::VecDeque,
+    io::{self, IoSliceMut},
+    mem::MaybeUninit,
+    os::fd::OwnedFd,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncWriteExt, Interest},
     net::UnixStream,
     time::{Instant, sleep},
 };
@@ -54,6 +62,7 @@ pub fn resume(world: &Arc<World>) {
     for container in running {
         spawn(world, &container);
     }
+    clients::resume(world);
     for (container, session) in ending {
         tokio::spawn(end_later(world.clone(), container, session));
     }
@@ -104,19 +113,11 @@ async fn run(world: Arc<World>, container: String) {
     }
 }
 
-/// The coordinator is gone: so are all clients.
+/// The coordinator is gone: so are its clients.
 fn lost(world: &World, container: &str) {
     let mut inner = world.lock();
     inner.life.outboxes.remove(container);
-    let mut streams = Vec::new();
-    if let Some(found) = inner.containers.get_mut(container) {
-        streams.extend(found.sessions.iter_mut().flat_map(|s| s.clients.drain(..)));
-    }
-    for stream in streams {
-        if let Some(task) = inner.life.streams.remove(&stream) {
-            task.abort();
-        }
-    }
+    clients::lost(&mut inner, container);
 }
 
 pub(super) async fn connect(
@@ -146,6 +147,7 @@ pub(super) async fn dial(
         worker,
         token,
         purpose,
+        takes_clients: true,
     };
     Some((socket, encode(&hello).unwrap()))
 }
@@ -160,6 +162,7 @@ async fn serve(world: &Arc<World>, container: &str, mut socket: UnixStream) -> b
     let (to, mut events) = tokio::sync::mpsc::unbounded_channel();
     let mut decoder = FrameDecoder::new();
     let mut buffer = [0; 16 << 10];
+    let mut sockets = VecDeque::new();
     let mut welcome = false;
     // Whether what is read now was sent this very moment: the agent was not busy meanwhile.
     let (mut quick, mut fresh) = (true, true);
@@ -182,7 +185,7 @@ async fn serve(world: &Arc<World>, container: &str, mut socket: UnixStream) -> b
             }
             match decoder.next_request() {
                 Ok(Some(request)) => {
-                    if !answer(world, container, &mut socket, request, fresh).await {
+                    if !answer(world, container, &mut socket, request, &mut sockets, fresh).await {
                         return true;
                     }
                 }
@@ -203,7 +206,7 @@ async fn serve(world: &Arc<World>, container: &str, mut socket: UnixStream) -> b
                 }
                 quick &= Instant::now() == idle;
             }
-            read = socket.read(&mut buffer) => match read {
+            read = receive(&socket, &mut buffer, &mut sockets) => match read {
                 Ok(count @ 1..) => {
                     decoder.push(&buffer[..count]);
                     fresh = quick || Instant::now() > idle;
@@ -221,9 +224,12 @@ async fn answer(
     container: &str,
     socket: &mut UnixStream,
     request: ToAgent,
+    sockets: &mut VecDeque<OwnedFd>,
     fresh: bool,
 ) -> bool {
     let began = Instant::now();
+    let with = matches!(request.body, ToAgentBody::Hand { .. });
+    let with = with.then(|| sockets.pop_front()).flatten();
     awake(world, container).await;
     unless_down(world).await;
     let fate = world.lock().agent_fate(request.body.name());
@@ -237,7 +243,7 @@ async fn answer(
     unless_down(world).await;
     let result = match fate {
         AgentFate::Refuse => Err(refuse(ErrorCode::System, "chance")),
-        _ => execute(world, container, request.body),
+        _ => execute(world, container, request.body, with),
     };
     match fate {
         AgentFate::DropAfter => return false,
@@ -268,7 +274,34 @@ pub(super) fn refuse(code: ErrorCode, message: &str) -> AgentError {
     }
 }
 
-fn execute(world: &Arc<World>, container: &str, body: ToAgentBody) -> Result<Reply, AgentError> {
+/// Reads what comes, and the sockets that come with it.
+async fn receive(
+    socket: &UnixStream,
+    buffer: &mut [u8],
+    sockets: &mut VecDeque<OwnedFd>,
+) -> io::Result<usize> {
+    let read = || {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut into = [IoSliceMut::new(buffer)];
+        let flags = RecvFlags::CMSG_CLOEXEC;
+        let got = recvmsg(socket, &mut into, &mut ancillary, flags)?;
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(found) = message {
+                sockets.extend(found);
+            }
+        }
+        Ok(got.bytes)
+    };
+    socket.async_io(Interest::READABLE, read).await
+}
+
+fn execute(
+    world: &Arc<World>,
+    container: &str,
+    body: ToAgentBody,
+    socket: Option<OwnedFd>,
+) -> Result<Reply, AgentError> {
     let mut guard = world.lock();
     let inner = &mut *guard;
     let none = || refuse(ErrorCode::NoSuchSession, "no such session");
@@ -288,6 +321,7 @@ fn execute(world: &Arc<World>, container: &str, body: ToAgentBody) -> Result<Rep
             let writer = open(world, inner, container, &attach)?;
             Ok(Reply::Attached { writer })
         }
+        ToAgentBody::Hand { stream, .. } => hand(world, inner, container, &stream, socket),
         ToAgentBody::Stop { session, grace_ms } => {
             inner.judge_end(container, "end of the session");
             let within = inner.dice.below(grace_ms.min(5_000) + 1);
