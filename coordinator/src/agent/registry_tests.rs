@@ -306,3 +306,165 @@ async fn who_says_too_much_before_it_is_known_is_cut_off() {
     drop(socket.write_all(&frame).await);
     assert_eq!(socket.read(&mut [0; 8]).await.unwrap_or(0), 0);
 }
+
+/// Reads requests and the descriptors that come with them, a piece at a time.
+struct Reader {
+    socket: UnixStream,
+    decoder: FrameDecoder,
+    found: Vec<std::os::fd::OwnedFd>,
+}
+
+impl Reader {
+    async fn new(socket: UnixStream) -> Self {
+        let mut reader = Self {
+            socket,
+            decoder: FrameDecoder::new(),
+            found: Vec::new(),
+        };
+        let _welcome: Welcome = reader.next().await;
+        reader
+    }
+
+    async fn next<T: serde::de::DeserializeOwned>(&mut self) -> T {
+        use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+        use std::{io::IoSliceMut, mem::MaybeUninit};
+        loop {
+            if self.decoder.wanted() == 0 {
+                return self.decoder.next_frame().unwrap().unwrap();
+            }
+            let mut buffer = vec![0; self.decoder.wanted().min(1000)];
+            let read = || {
+                let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+                let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+                let mut into = [IoSliceMut::new(&mut buffer)];
+                let flags = RecvFlags::empty();
+                let got = recvmsg(&self.socket, &mut into, &mut ancillary, flags)?;
+                for message in ancillary.drain() {
+                    if let RecvAncillaryMessage::ScmRights(sockets) = message {
+                        self.found.extend(sockets);
+                    }
+                }
+                Ok(got.bytes)
+            };
+            let got = self.socket.async_io(tokio::io::Interest::READABLE, read);
+            let got = got.await.unwrap();
+            assert!(got > 0, "the connection ended");
+            self.decoder.push(&buffer[..got]);
+        }
+    }
+
+    async fn done(&mut self, id: u64) {
+        let answer = podbay_protocol::FromAgent::Response(podbay_protocol::Response {
+            id,
+            result: Ok(podbay_protocol::Reply::Done),
+        });
+        let frame = encode(&answer).unwrap();
+        self.socket.write_all(&frame).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_clients_socket_arrives_with_its_own_frame_whatever_else_is_sent() {
+    use podbay_protocol::{Reply, ToAgent, ToAgentBody};
+    use std::{io::Read, io::Write, os::unix::net::UnixStream as StdStream};
+    const CLIENTS: usize = 40;
+    let (dir, _registry, mut notices, worker) = registry();
+    let socket = dial(dir.path(), &worker, "secret", Purpose::Control).await;
+    let Some(ConnectionEvent::Connected { handle, .. }) = notices.recv().await else {
+        panic!("no connection")
+    };
+    let bound = Duration::from_secs(30);
+    let mut asked = Vec::new();
+    for n in 0..CLIENTS {
+        let (mut client, theirs) = StdStream::pair().unwrap();
+        client.write_all(&[u8::try_from(n).unwrap()]).unwrap();
+        let ask = handle.clone();
+        // More than the socket has room for: frames are cut anywhere.
+        let first = vec![b'f'; n * 997];
+        asked.push(tokio::spawn(async move {
+            let handed = ask.hand(n.to_string(), first, theirs.into(), bound).await;
+            (handed, Some(client))
+        }));
+        let ask = handle.clone();
+        asked.push(tokio::spawn(async move {
+            let data = vec![b'x'; 3000 * (n % 5)];
+            let session = n.to_string();
+            let input = ToAgentBody::Input { session, data };
+            (ask.request(input, bound).await, None)
+        }));
+    }
+    let mut agent = Reader::new(socket).await;
+    let mut clients = Vec::new();
+    for _ in 0..2 * CLIENTS {
+        let request: ToAgent = agent.next().await;
+        let sockets = std::mem::take(&mut agent.found);
+        match request.body {
+            ToAgentBody::Hand { stream, first } => {
+                let [socket] = <[_; 1]>::try_from(sockets).unwrap();
+                let mut socket = StdStream::from(socket);
+                let mut number = [0];
+                socket.read_exact(&mut number).unwrap();
+                assert_eq!(number[0].to_string(), stream);
+                assert_eq!(first.len(), usize::from(number[0]) * 997);
+                clients.push(socket);
+            }
+            ToAgentBody::Input { .. } => assert!(sockets.is_empty()),
+            other => panic!("{other:?}"),
+        }
+        agent.done(request.id).await;
+    }
+    assert_eq!(clients.len(), CLIENTS);
+    drop(clients);
+    for task in asked {
+        let (answer, client) = task.await.unwrap();
+        assert_eq!(answer.and_then(|said| said.of(&worker)), Ok(Reply::Done));
+        // The agent's was the last descriptor.
+        if let Some(mut client) = client {
+            assert_eq!(client.read(&mut [0; 8]).unwrap(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_clients_socket_is_closed_when_its_agent_does_not_read_or_is_gone() {
+    use std::{io::Read, os::unix::net::UnixStream as StdStream};
+    let (dir, registry, mut notices, worker) = registry();
+    let socket = dial(dir.path(), &worker, "secret", Purpose::Control).await;
+    let Some(ConnectionEvent::Connected { handle, .. }) = notices.recv().await else {
+        panic!("no connection")
+    };
+    // The agent reads nothing: what is not in the kernel's buffer waits here, up to a bound.
+    let mut waiting = Vec::new();
+    for n in 0..200_u32 {
+        let (client, theirs) = StdStream::pair().unwrap();
+        let (handle, first) = (handle.clone(), vec![0; 40_000]);
+        let bound = Duration::from_secs(60);
+        let asking = tokio::spawn(async move {
+            handle
+                .hand(n.to_string(), first, theirs.into(), bound)
+                .await
+        });
+        waiting.push((client, asking));
+    }
+    tokio::task::yield_now().await;
+    drop(socket);
+    for (mut client, asking) in waiting {
+        let error = asking.await.unwrap().unwrap_err();
+        let ended = matches!(
+            error,
+            crate::agent::AgentRequestError::Gone | crate::agent::AgentRequestError::NotSent
+        );
+        assert!(ended, "{error}");
+        client
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        assert_eq!(client.read(&mut [0; 8]).unwrap_or(0), 0, "still open");
+    }
+    // Nor is one open that is handed to a connection that has ended.
+    let (mut client, theirs) = StdStream::pair().unwrap();
+    let bound = Duration::from_secs(60);
+    let late = handle.hand("late".into(), Vec::new(), theirs.into(), bound);
+    assert!(late.await.is_err());
+    assert_eq!(client.read(&mut [0; 8]).unwrap_or(0), 0);
+    drop(registry);
+}
