@@ -52,6 +52,14 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// What came on an attach is not what this client understands.
+    pub(super) fn attach(reason: impl ToString) -> Self {
+        Self::Protocol {
+            what: "attach".into(),
+            reason: reason.to_string(),
+        }
+    }
+
     /// What would be right, for people.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

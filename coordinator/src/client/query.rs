@@ -3,7 +3,7 @@
 use crate::wire::percent::encode;
 
 /// A query string being built; empty until the first pair.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Query(String);
 
 impl Query {

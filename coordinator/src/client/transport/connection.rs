@@ -48,7 +48,7 @@ trait Stream: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
 
 /// One connection to the coordinator.
-pub(super) struct Connection {
+pub(in crate::client) struct Connection {
     stream: Pin<Box<dyn Stream>>,
     pub(super) notes: Notes,
 }

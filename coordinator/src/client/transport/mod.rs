@@ -10,6 +10,7 @@ mod sse;
 mod target;
 mod tls;
 
+pub(super) use connection::Connection;
 pub(super) use exec::chain;
 pub(super) use http::{Call, Http, within};
 pub(super) use sse::SseParser;
