@@ -11,7 +11,7 @@ use coordinator::{
 use podbay_protocol::AttachMode;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::UnixStream,
+    net::{UnixListener, UnixStream},
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -78,16 +78,21 @@ impl Peer {
 /// An attached client and the server's end of its connection.
 async fn attached() -> (AttachStream, Peer, tempfile::TempDir) {
     let (listener, client, folder) = listen();
-    let accept = async {
-        let (stream, _) = listener.accept().await.unwrap();
-        upgraded(stream).await
-    };
+    let accept = upgraded(&listener);
     let query = query();
     let (stream, peer) = tokio::join!(client.attach("w", &query), accept);
     (stream.unwrap(), peer, folder)
 }
 
-async fn upgraded(mut stream: UnixStream) -> Peer {
+/// A server that knows WebSocket alone.
+async fn upgraded(listener: &UnixListener) -> Peer {
+    let (mut first, _) = listener.accept().await.unwrap();
+    let asked = request(&mut first).await.unwrap();
+    assert!(asked.contains("podbay-attach/1"), "{asked}");
+    let error = r#"{"kind":"upgrade_unsupported","message":"use WebSocket"}"#;
+    let refused = json("426 Upgrade Required", error);
+    first.write_all(refused.as_bytes()).await.unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
     let asked = request(&mut stream).await.unwrap();
     let mut keys = asked.lines().filter_map(|line| {
         let (name, value) = line.split_once(": ")?;
@@ -320,8 +325,7 @@ async fn signals_and_sizes_pass_input_by_and_the_end_of_the_input_does_not() {
 async fn spawned(bytes: Vec<u8>) -> ClientError {
     let (listener, client, _folder) = listen();
     let serve = async {
-        let (stream, _) = listener.accept().await.unwrap();
-        let mut peer = upgraded(stream).await;
+        let mut peer = upgraded(&listener).await;
         let (opcode, text) = peer.frame().await;
         assert_eq!(opcode, TEXT);
         let request: SpawnRequest = serde_json::from_slice(&text).unwrap();

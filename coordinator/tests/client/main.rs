@@ -2,4 +2,5 @@
 
 mod answers;
 mod attach;
+mod framed;
 mod server;
