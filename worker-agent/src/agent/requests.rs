@@ -59,7 +59,10 @@ impl Agent {
             }
             ToAgentBody::Attach(attach) => return self.attach(&attach),
             ToAgentBody::Hand { .. } => {
-                return Err(refuse(ErrorCode::Unsupported, "it takes no clients".to_owned()));
+                return Err(refuse(
+                    ErrorCode::Unsupported,
+                    "it takes no clients".to_owned(),
+                ));
             }
             ToAgentBody::Resize { stream, size } => {
                 let reactor = &mut self.reactor;

@@ -132,6 +132,7 @@ async fn hand_socket(
         // The agent learns in the ordinary way that its client has left.
         None => UnixStream::pair().map(|(socket, _)| socket),
     };
+    let socket = socket.and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
     let socket = socket.map_err(|error| error.to_string())?;
     let handed = match socket.try_clone() {
         Ok(theirs) => {

@@ -1,5 +1,6 @@
 //! An agent without a worker. Its programs are words: what each does is said at [`Agent::play`].
 
+use super::handed::{self, Waiting};
 use podbay_protocol::{
     AgentError, AgentEvent, Attach, Description, ErrorCode, ExitStatus, FrameDecoder, FromAgent,
     Hello, PROTOCOL_VERSION, Purpose, Readings, Reply, Response, StartSession, ToAgent,
@@ -17,19 +18,22 @@ use tokio::{
 pub const MUCH: usize = 1 << 20;
 
 #[derive(Clone)]
-struct Agent {
+pub(super) struct Agent {
     run: PathBuf,
     worker: String,
+    /// Whether it takes clients' sockets.
+    takes_clients: bool,
     events: mpsc::UnboundedSender<AgentEvent>,
 }
 
 /// Dials until it is let in, and serves that connection.
-pub async fn run(state: PathBuf, worker: String) {
+pub async fn run(state: PathBuf, worker: String, takes_clients: bool) {
     let (events, mut reports) = mpsc::unbounded_channel();
     let run = state.join("workers").join(&worker).join("run");
     let agent = Agent {
         run,
         worker,
+        takes_clients,
         events,
     };
     let mut control = loop {
@@ -39,6 +43,7 @@ pub async fn run(state: PathBuf, worker: String) {
         }
     };
     let mut sessions = BTreeMap::new();
+    let mut waiting = Waiting::default();
     let (mut decoder, mut welcome) = (FrameDecoder::new(), false);
     let mut buffer = [0; 16 << 10];
     loop {
@@ -46,13 +51,16 @@ pub async fn run(state: PathBuf, worker: String) {
             welcome = decoder.next_frame::<Welcome>().unwrap().is_some();
         }
         while welcome && let Some(request) = decoder.next_frame::<ToAgent>().unwrap() {
-            let result = agent.answer(&mut sessions, request.body).await;
+            let result = match request.body {
+                ToAgentBody::Hand { stream, first } => waiting.hand(&agent, &stream, first),
+                body => agent.answer(&mut sessions, &mut waiting, body).await,
+            };
             let id = request.id;
             send(&mut control, &FromAgent::Response(Response { id, result })).await;
         }
         tokio::select! {
             Some(event) = reports.recv() => send(&mut control, &FromAgent::Event(event)).await,
-            read = control.read(&mut buffer) => match read {
+            read = handed::receive(&control, &mut buffer, &mut waiting) => match read {
                 Ok(count @ 1..) => decoder.push(&buffer[..count]),
                 _ => return,
             },
@@ -76,7 +84,7 @@ impl Agent {
             worker: self.worker.clone(),
             token: token.trim().to_owned(),
             purpose,
-            takes_clients: true,
+            takes_clients: self.takes_clients,
         };
         socket.write_all(&encode(&hello).unwrap()).await.ok()?;
         Some(socket)
@@ -85,6 +93,7 @@ impl Agent {
     async fn answer(
         &self,
         sessions: &mut BTreeMap<String, StartSession>,
+        waiting: &mut Waiting,
         body: ToAgentBody,
     ) -> Result<Reply, AgentError> {
         match body {
@@ -109,14 +118,14 @@ impl Agent {
             }),
             ToAgentBody::Start(start) => {
                 if let Some(attach) = &start.attach {
-                    self.attach(&start, attach).await;
+                    self.attach(&start, attach, waiting).await;
                 }
                 sessions.insert(start.session.clone(), *start);
                 Ok(Reply::Started { pid: 7, exec_us: 1 })
             }
             ToAgentBody::Attach(attach) => match sessions.get(&attach.session) {
                 Some(start) => {
-                    self.attach(start, &attach).await;
+                    self.attach(start, &attach, waiting).await;
                     Ok(Reply::Attached { writer: true })
                 }
                 None => Err(AgentError {
@@ -128,7 +137,10 @@ impl Agent {
         }
     }
 
-    async fn attach(&self, start: &StartSession, attach: &Attach) {
+    async fn attach(&self, start: &StartSession, attach: &Attach, waiting: &mut Waiting) {
+        if attach.handed {
+            return waiting.open(start, attach);
+        }
         let stream = attach.stream.clone();
         let main = self.dial(Purpose::Stream { stream }).await.unwrap();
         let error = match attach.error_stream.clone() {
@@ -139,7 +151,16 @@ impl Agent {
         tokio::spawn(async move { agent.play(start, main, error).await });
     }
 
-    fn ended(&self, start: &StartSession, code: i32) {
+    pub(super) fn left(&self, session: String, stream: String) {
+        let event = AgentEvent::Detached {
+            session,
+            stream,
+            clients: 0,
+        };
+        drop(self.events.send(event));
+    }
+
+    pub(super) fn ended(&self, start: &StartSession, code: i32) {
         let event = AgentEvent::Exited {
             session: start.session.clone(),
             status: ExitStatus::Code(code),

@@ -24,13 +24,16 @@ struct Container {
 
 struct Engine {
     state: PathBuf,
+    /// So many workers' agents are of a version that takes no clients' sockets.
+    older: usize,
     containers: Mutex<BTreeMap<String, Container>>,
 }
 
-pub async fn listen(socket: &Path, state: PathBuf) {
+pub async fn listen(socket: &Path, state: PathBuf, older: usize) {
     let listener = UnixListener::bind(socket).unwrap();
     let engine = Arc::new(Engine {
         state,
+        older,
         containers: Mutex::default(),
     });
     let router = Router::new().fallback(answer).with_state(engine);
@@ -90,7 +93,9 @@ async fn answer(
         ("POST", ["containers", id, "start"]) => {
             let container = all.get_mut(*id).unwrap();
             let worker = container.labels["dev.podbay.worker"].as_str().unwrap();
-            let agent = tokio::spawn(agent::run(engine.state.clone(), worker.to_owned()));
+            let number = usize::from_str_radix(id, 16).unwrap();
+            let (state, takes) = (engine.state.clone(), number > engine.older);
+            let agent = tokio::spawn(agent::run(state, worker.to_owned(), takes));
             container.agent = Some(agent.abort_handle());
             said(204, &Value::Null)
         }

@@ -10,8 +10,12 @@
 
 pub mod agent;
 mod engine;
+mod handed;
 
-use coordinator::wire::{ApiError, PoolView};
+use coordinator::{
+    client::{Client, Target},
+    wire::{ApiError, PoolView},
+};
 use std::{
     fs,
     io::{Read, Write},
@@ -59,6 +63,11 @@ impl Drop for Bay {
 impl Bay {
     /// One whose pool has a warm worker.
     pub fn start() -> Self {
+        Self::with_older(0)
+    }
+
+    /// One whose first workers, so many, have agents that take no clients' sockets.
+    pub fn with_older(older: usize) -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let (bin, state) = (folder.path().join("b"), folder.path().join("s"));
         for path in [&bin, &state.join("config"), &state.join("seccomp")] {
@@ -76,7 +85,7 @@ impl Bay {
         let start = std::thread::spawn(move || {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
             let runtime = builder.worker_threads(2).enable_all().build().unwrap();
-            runtime.block_on(engine::listen(&at, on));
+            runtime.block_on(engine::listen(&at, on, older));
             runtime
         });
         let runtime = start.join().unwrap();
@@ -103,7 +112,18 @@ impl Bay {
         bay
     }
 
-    fn wait_until(&self, what: &str, mut done: impl FnMut() -> bool) {
+    /// A client of the API.
+    pub fn client(&self) -> Client {
+        Client::new(Target::Socket(self.socket.clone()))
+    }
+
+    /// The coordinator dies; what the workers run goes on.
+    pub fn kill(&mut self) {
+        self.coordinator.kill().unwrap();
+        self.coordinator.wait().unwrap();
+    }
+
+    pub fn wait_until(&self, what: &str, mut done: impl FnMut() -> bool) {
         let until = Instant::now() + BOUND;
         let (_keep, wait) = std::sync::mpsc::channel::<()>();
         while !done() {
