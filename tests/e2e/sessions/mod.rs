@@ -2,4 +2,5 @@
 
 mod attach;
 mod exec;
+mod handed;
 mod secrets;

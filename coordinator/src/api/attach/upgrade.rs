@@ -109,3 +109,50 @@ pub(super) fn switching(pipes: Option<bool>) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::Request;
+
+    async fn asked(peer: Option<Peer>) -> ErrorKind {
+        let request = Request::get("/v1/spawn")
+            .header(header::UPGRADE, ATTACH_PROTOCOL)
+            .header(header::CONNECTION, "Upgrade");
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        if let Some(peer) = peer {
+            parts.extensions.insert(Arc::new(peer));
+        }
+        let upgrade = ClientUpgrade::from_request_parts(&mut parts, &()).await;
+        let refused = upgrade.err().unwrap();
+        *refused.extensions().get::<ErrorKind>().unwrap()
+    }
+
+    #[tokio::test]
+    async fn it_is_for_the_socket_alone() {
+        let address = "127.0.0.1:1".parse().unwrap();
+        let over_tcp = asked(Some(Peer::Tcp { address })).await;
+        assert_eq!(over_tcp, ErrorKind::UpgradeUnsupported);
+        assert_eq!(asked(None).await, ErrorKind::UpgradeUnsupported);
+        let (socket, _other) = tokio::net::UnixStream::pair().unwrap();
+        // Here nothing can be upgraded, which is another matter.
+        let on_socket = asked(Some(Peer::unix(&socket))).await;
+        assert_eq!(on_socket, ErrorKind::Invalid);
+    }
+
+    #[test]
+    fn a_connection_header_is_a_list_of_words() {
+        for (said, asks) in [
+            ("Upgrade", true),
+            ("keep-alive, upgrade", true),
+            ("close,UPGRADE ", true),
+            ("upgraded", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONNECTION, HeaderValue::from_static(said));
+            assert_eq!(asks_for_upgrade(&headers), asks, "{said:?}");
+        }
+        assert!(!asks_for_upgrade(&HeaderMap::new()));
+    }
+}

@@ -61,7 +61,7 @@ impl Waiting {
         stream: &str,
         first: Vec<u8>,
     ) -> Result<Reply, AgentError> {
-        let socket = self.sockets.pop_front().expect("a socket with its frame");
+        let socket = self.sockets.pop_front().unwrap();
         let Some((start, attach)) = self.clients.remove(stream) else {
             return Err(AgentError {
                 code: ErrorCode::NoSuchSession,
