@@ -3,24 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use crate::server::{Answer, Server, json, listen, request};
+use crate::{
+    claims::spawned,
+    frames::{ATTACHED, EXITED, Peer, SWITCH, frame, is_protocol, main, message, sorted},
+    server::{Answer, Server, json, listen},
+};
 use coordinator::{
     client::{AttachStream, ClientError, Incoming},
-    model::Limits,
-    wire::{AttachQuery, ErrorKind, INPUT_WINDOW, ServerMessage, SpawnRequest, Timings},
+    wire::{AttachQuery, ErrorKind, INPUT_WINDOW, ServerMessage, SpawnRequest},
 };
-use podbay_protocol::{
-    AttachHead, AttachKind, AttachMode, MAX_ATTACH_DATA, MAX_ATTACH_MESSAGE, Readings, SessionIo,
-};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{UnixListener, UnixStream},
-};
-
-const SWITCH: &str =
-    "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: podbay-attach/1\r\n";
-const ATTACHED: &str = r#"{"type":"attached","writer":true,"pipes":false}"#;
-const EXITED: &str = r#"{"type":"exited","status":{"how":"code","value":7},"oom":false}"#;
+use podbay_protocol::{AttachHead, AttachKind, AttachMode, MAX_ATTACH_DATA, MAX_ATTACH_MESSAGE};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn query() -> AttachQuery {
     AttachQuery {
@@ -28,49 +21,6 @@ fn query() -> AttachQuery {
         cols: Some(80),
         rows: Some(24),
         session: None,
-    }
-}
-
-fn frame(kind: AttachKind, body: impl AsRef<[u8]>) -> Vec<u8> {
-    let body = body.as_ref();
-    let len = body.len();
-    [&AttachHead { kind, len }.bytes()[..], body].concat()
-}
-
-fn message(text: &str) -> Vec<u8> {
-    frame(AttachKind::Message, text)
-}
-
-fn main(bytes: impl AsRef<[u8]>) -> Vec<u8> {
-    frame(AttachKind::Main, bytes)
-}
-
-/// The server's end of a connection that was upgraded.
-struct Peer(UnixStream);
-
-impl Peer {
-    async fn switch(listener: &UnixListener, more: &str) -> Self {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let asked = request(&mut stream).await.unwrap().to_ascii_lowercase();
-        assert!(asked.contains("upgrade: podbay-attach/1\r\n"), "{asked}");
-        assert!(!asked.contains("input_window"), "it always has one");
-        let answer = format!("{SWITCH}{more}\r\n");
-        stream.write_all(answer.as_bytes()).await.unwrap();
-        Self(stream)
-    }
-
-    async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.0.write_all(bytes.as_ref()).await.unwrap();
-    }
-
-    /// The next frame of the client; `None` once it has left.
-    async fn frame(&mut self) -> Option<(AttachKind, Vec<u8>)> {
-        let mut head = [0; AttachHead::LEN];
-        self.0.read_exact(&mut head).await.ok()?;
-        let head = AttachHead::parse(head, 1 << 20).unwrap();
-        let mut body = vec![0; head.len];
-        self.0.read_exact(&mut body).await.unwrap();
-        Some((head.kind, body))
     }
 }
 
@@ -111,23 +61,6 @@ async fn heard(more: &str, bytes: &[u8], cut: usize) -> Vec<Result<Incoming, Cli
     };
     let (all, ()) = tokio::join!(hearing, sending);
     all
-}
-
-fn is_protocol(item: &Result<Incoming, ClientError>) -> bool {
-    matches!(item, Err(ClientError::Protocol { .. }))
-}
-
-/// Output, joined; and the other things.
-fn sorted(all: &[Result<Incoming, ClientError>]) -> ([Vec<u8>; 2], Vec<&ServerMessage>) {
-    let (mut output, mut messages) = ([Vec::new(), Vec::new()], Vec::new());
-    for item in all {
-        match item.as_ref().unwrap() {
-            Incoming::Output(bytes) => output[0].extend_from_slice(bytes),
-            Incoming::Stderr(bytes) => output[1].extend_from_slice(bytes),
-            Incoming::Message(said) => messages.push(said),
-        }
-    }
-    (output, messages)
 }
 
 #[tokio::test]
@@ -408,135 +341,4 @@ async fn a_session_that_reads_nothing_keeps_no_client() {
     drop((sender, receiver));
     let mut rest = Vec::new();
     peer.0.read_to_end(&mut rest).await.unwrap();
-}
-
-/// A coordinator's answer to a spawn, as text.
-fn spawned(name: &str) -> String {
-    let said = serde_json::json!({
-        "type": "spawned", "warm": true, "timings": Timings::default(),
-        "worker": {
-            "id": "i", "name": name, "profile": "p", "state": "running", "created_ms": 1,
-            "image": "i", "isolation": "none", "warm_start": true, "limits": Limits::default(),
-            "argv": [], "title": "", "clients": 1, "readings": Readings::default(),
-            "oom": false, "unapplied": false, "remove": true,
-        },
-    });
-    said.to_string()
-}
-
-/// What a spawn comes to when the server sends these bytes after it has read the request: the worker, and
-/// what is heard on the connection.
-async fn claimed(
-    bytes: Vec<u8>,
-) -> Result<(String, Vec<Result<Incoming, ClientError>>), ClientError> {
-    let (listener, client, _folder) = listen();
-    let serve = async {
-        let mut peer = Peer::switch(&listener, "").await;
-        let (kind, text) = peer.frame().await.unwrap();
-        assert_eq!(kind, AttachKind::Message);
-        let request: SpawnRequest = serde_json::from_slice(&text).unwrap();
-        assert_eq!(request.argv, ["true"]);
-        peer.send(bytes).await;
-    };
-    let request = SpawnRequest {
-        argv: vec!["true".into()],
-        io: SessionIo::Pipes,
-        ..SpawnRequest::default()
-    };
-    let (answer, ()) = tokio::join!(client.spawn_attached(&request), serve);
-    let (response, stream) = answer?;
-    let (_sender, mut receiver) = stream.split();
-    let mut all = Vec::new();
-    while let Some(next) = receiver.next().await {
-        all.push(next);
-    }
-    Ok((response.worker.name, all))
-}
-
-#[tokio::test]
-async fn a_claim_is_answered_once_and_by_the_coordinator_alone() {
-    let mut bytes = message(&spawned("first"));
-    bytes.extend(message(&spawned("second")));
-    bytes.extend(message(ATTACHED));
-    bytes.extend(main("out"));
-    bytes.extend(frame(AttachKind::Error, "err"));
-    bytes.extend(message(&spawned("third")));
-    bytes.extend(message(EXITED));
-    let (name, all) = claimed(bytes).await.unwrap();
-    assert_eq!(name, "first");
-    let (output, said) = sorted(&all);
-    // The request was for pipes, whatever its worker says.
-    assert_eq!(output, [b"out".to_vec(), b"err".to_vec()]);
-    assert!(
-        matches!(
-            said.as_slice(),
-            [
-                ServerMessage::Attached { pipes: true, .. },
-                ServerMessage::Exited { .. }
-            ]
-        ),
-        "{said:?}"
-    );
-    // The coordinator's answer may be longer than a worker's messages.
-    let mut long = spawned("long");
-    long.push_str(&" ".repeat(2 * MAX_ATTACH_MESSAGE));
-    let mut bytes = message(&long);
-    bytes.extend(message(&long));
-    let (name, all) = claimed(bytes).await.unwrap();
-    assert_eq!(name, "long");
-    assert!(
-        matches!(all.as_slice(), [item] if is_protocol(item)),
-        "{all:?}"
-    );
-}
-
-#[tokio::test]
-async fn a_claim_that_is_not_answered_with_a_worker_says_why() {
-    let error = r#"{"type":"error","kind":"exhausted","message":"none is warm","hint":"wait"}"#;
-    let refused = claimed(message(error)).await.unwrap_err();
-    assert_eq!(refused.hint().as_deref(), Some("wait"));
-    assert!(matches!(refused, ClientError::Api(e) if e.kind == ErrorKind::Exhausted));
-    let half = message(&spawned("half"));
-    for gone in [Vec::new(), half[..half.len() - 1].to_vec()] {
-        let gone = claimed(gone).await.unwrap_err();
-        assert!(
-            matches!(&gone, ClientError::Unreachable { reason, .. } if reason.contains("claimed")),
-            "{gone:?}"
-        );
-    }
-    let head = |kind, len| AttachHead { kind, len }.bytes().to_vec();
-    for early in [
-        message(ATTACHED),
-        message(r#"{"type":"of_the_future"}"#),
-        main("out"),
-        message("{"),
-        head(AttachKind::Message, (1 << 20) + 1),
-        vec![9; 5],
-    ] {
-        let error = claimed(early).await.unwrap_err();
-        assert!(is_protocol(&Err(error.clone())), "{error:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_claim_whose_worker_takes_no_clients_is_made_again_by_websocket() {
-    let (listener, client, _folder) = listen();
-    let serve = async {
-        let mut peer = Peer::switch(&listener, "").await;
-        peer.frame().await.unwrap();
-        let error = r#"{"type":"error","kind":"upgrade_unsupported","message":"use WebSocket"}"#;
-        peer.send(message(error)).await;
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let asked = request(&mut stream).await.unwrap();
-        assert!(asked.contains("websocket"), "{asked}");
-        let refused = json(
-            "503 Service Unavailable",
-            r#"{"kind":"exhausted","message":"none"}"#,
-        );
-        stream.write_all(refused.as_bytes()).await.unwrap();
-    };
-    let request = SpawnRequest::default();
-    let (answer, ()) = tokio::join!(client.spawn_attached(&request), serve);
-    let error = answer.err().unwrap();
-    assert!(matches!(error, ClientError::Api(e) if e.kind == ErrorKind::Exhausted));
 }

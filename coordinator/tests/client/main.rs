@@ -2,5 +2,7 @@
 
 mod answers;
 mod attach;
+mod claims;
 mod framed;
+mod frames;
 mod server;

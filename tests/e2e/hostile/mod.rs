@@ -15,6 +15,7 @@ mod limits;
 mod lists;
 mod names;
 mod probes;
+mod takers;
 mod terminal_floods;
 
 use e2e::{
