@@ -13,7 +13,8 @@ use coordinator::{
     client::{AttachReceiver, AttachSender, ClientError, Incoming},
     model::Isolation,
     wire::{
-        ApiError, AttachQuery, ErrorKind, ExecRequest, ServerMessage, SpawnRequest, WorkerView,
+        ApiError, AttachQuery, ErrorKind, ExecRequest, PoolView, ServerMessage, SpawnRequest,
+        WorkerView,
     },
 };
 use podbay_protocol::{
@@ -129,6 +130,23 @@ async fn a_client_that_leaves_is_counted_no_more_before_and_after_its_socket_is_
     bay.wait_until("a client", || worker(&bay, "one").clients == 1);
     let (mut sender, _receiver) = stream.split();
     sender.close().await.unwrap();
+    bay.wait_until("no client", || worker(&bay, "one").clients == 0);
+}
+
+#[tokio::test]
+async fn a_socket_that_is_refused_is_shut_whoever_keeps_it() {
+    let bay = Bay::start();
+    let client = bay.client();
+    let request = SpawnRequest {
+        argv: vec!["keeps".into()],
+        ..request("one")
+    };
+    let (_, stream) = client.spawn_attached(&request).await.unwrap();
+    let (_sender, mut receiver) = stream.split();
+    assert!(timeout(BOUND, receiver.next()).await.unwrap().is_none());
+    let stream = client.attach("one", &query(None)).await.unwrap();
+    let (_sender, mut receiver) = stream.split();
+    assert!(timeout(BOUND, receiver.next()).await.unwrap().is_none());
     bay.wait_until("no client", || worker(&bay, "one").clients == 0);
 }
 
@@ -372,6 +390,10 @@ async fn a_worker_whose_agent_takes_no_clients_is_attached_to_by_websocket_and_s
  {
     // The warm ones are of before; what is made for a claim is of now.
     let bay = Bay::with_older(2);
+    bay.wait_until("both", || {
+        let pools: Vec<PoolView> = serde_json::from_slice(&bay.get("/v1/pools").body).unwrap();
+        pools[0].warm == 2
+    });
     let client = bay.client();
     client.spawn(&request("old")).await.unwrap();
     let stream = client.attach("old", &query(None)).await.unwrap();
@@ -384,8 +406,12 @@ async fn a_worker_whose_agent_takes_no_clients_is_attached_to_by_websocket_and_s
     assert_eq!(refused.error().kind, ErrorKind::UpgradeUnsupported);
     assert!(refused.head.contains("upgrade_unsupported") || refused.status == 426);
     let (spawned, stream) = client.spawn_attached(&request("new")).await.unwrap();
-    let why = spawned.cold_reason.unwrap_or_default();
-    assert!(why.contains("takes no clients"), "{why:?}");
+    let why = spawned.cold_reason.clone().unwrap_or_default();
+    assert!(
+        why.contains("takes no clients"),
+        "{why:?} {:?}",
+        spawned.worker
+    );
     let (mut sender, mut receiver) = stream.split();
     attached(&mut receiver).await;
     echo(&mut sender, &mut receiver, "handed").await;

