@@ -31,6 +31,7 @@ async fn dial(dir: &Path, worker: &WorkerId, token: &str, purpose: Purpose) -> U
         worker: worker.to_string(),
         token: token.to_owned(),
         purpose,
+        takes_clients: false,
     };
     socket.write_all(&encode(&hello).unwrap()).await.unwrap();
     socket

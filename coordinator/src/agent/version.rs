@@ -117,6 +117,7 @@ mod tests {
             worker: String::new(),
             token: String::new(),
             purpose: podbay_protocol::Purpose::Control,
+            takes_clients: false,
         };
         let shown = AgentVersion::of(&hello).to_string();
         assert!(

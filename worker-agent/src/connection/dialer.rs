@@ -27,6 +27,7 @@ impl Dialer {
             build: version_skew::build(),
             worker: self.worker.clone(),
             token: token.trim().to_owned(),
+            takes_clients: purpose == Purpose::Control,
             purpose,
         };
         version_skew::encode(&hello).unwrap_or_default()

@@ -171,6 +171,7 @@ fn encoded(mut start: StartSession) -> Result<usize, ApiError> {
             SessionIo::Pipes => None,
         },
         restore: false,
+        handed: false,
     });
     let body = ToAgentBody::StartWithSecrets(Box::new(start));
     let frame = serde_json::to_vec(&ToAgent { id: u64::MAX, body })

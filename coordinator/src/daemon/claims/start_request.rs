@@ -106,6 +106,7 @@ impl Daemon {
                 mode,
                 size,
                 restore: false,
+                handed: false,
             });
             self.client_opens(worker, &session, &stream);
             expected = Some((stream, out, err, mode));

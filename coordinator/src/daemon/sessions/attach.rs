@@ -143,6 +143,7 @@ impl Daemon {
             mode,
             size,
             restore: true,
+            handed: false,
         });
         self.client_opens(&worker, &session, &stream);
         let arrived = async {

@@ -146,6 +146,7 @@ pub(super) async fn dial(
         worker,
         token,
         purpose,
+        takes_clients: false,
     };
     Some((socket, encode(&hello).unwrap()))
 }

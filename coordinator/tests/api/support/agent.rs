@@ -76,6 +76,7 @@ impl Agent {
             worker: self.worker.clone(),
             token: token.trim().to_owned(),
             purpose,
+            takes_clients: false,
         };
         socket.write_all(&encode(&hello).unwrap()).await.ok()?;
         Some(socket)
