@@ -6,7 +6,7 @@ use crate::orders::version_apart;
 use serde_json::{Value, json};
 
 /// Operations that the protocol gained last.
-const GAINED: [&str; 4] = ["start_with_secrets", "restart", "origin", "carry"];
+const GAINED: [&str; 5] = ["start_with_secrets", "restart", "origin", "carry", "hand"];
 /// What descriptions gained last.
 const TOLD_SINCE: [&str; 4] = [
     "landlock",
@@ -14,6 +14,10 @@ const TOLD_SINCE: [&str; 4] = [
     "workspace_gid",
     "workspace_mounted",
 ];
+/// What the hello, an attach and descriptions of sessions have had since.
+const HELLO_SINCE: &str = "takes_clients";
+const ATTACH_SINCE: &str = "handed";
+const SESSION_SINCE: &str = "streams";
 /// Maps of the user's, in which a field is no field.
 const MAPS: [&str; 2] = ["env", "secrets"];
 
@@ -44,13 +48,17 @@ pub fn build() -> Option<&'static str> {
 /// A request as that version understands it.
 #[must_use]
 pub fn incoming(mut request: Value) -> Value {
-    if version_apart().as_deref() == Some("older")
-        && let Some(Value::String(op)) = request.get_mut("op")
+    if version_apart().as_deref() != Some("older") {
+        return request;
+    }
+    if let Some(Value::String(op)) = request.get_mut("op")
         && GAINED.contains(&op.as_str())
     {
         // Refused by the same code as any operation that is not known.
         op.push_str("_unknown");
     }
+    remove(Some(&mut request), ATTACH_SINCE);
+    remove(request.get_mut("attach"), ATTACH_SINCE);
     request
 }
 
@@ -63,6 +71,11 @@ pub fn outgoing(mut message: Value) -> Vec<Value> {
             if let Some(Value::Object(described)) = message.pointer_mut("/result/Ok") {
                 described.retain(|name, _| !TOLD_SINCE.contains(&name.as_str()));
             }
+            let sessions = message.pointer_mut("/result/Ok/sessions");
+            for session in sessions.and_then(Value::as_array_mut).into_iter().flatten() {
+                remove(Some(session), SESSION_SINCE);
+            }
+            remove(Some(&mut message), HELLO_SINCE);
         }
         Some("newer") => {
             // The first frame is the hello, whatever the version.
@@ -83,6 +96,12 @@ pub fn outgoing(mut message: Value) -> Vec<Value> {
     }
     before.push(message);
     before
+}
+
+fn remove(from: Option<&mut Value>, field: &str) {
+    if let Some(Value::Object(fields)) = from {
+        fields.remove(field);
+    }
 }
 
 /// Fields everywhere, a state and an answer that nobody has heard of.

@@ -193,7 +193,7 @@ impl Agent {
             Source::Control => {
                 let incoming = self.control.ready(flags, &mut self.buffer, reactor);
                 for request in incoming.requests {
-                    self.request(request);
+                    self.request(request.json, request.descriptor);
                 }
                 if incoming.lost {
                     self.coordinator_lost();
@@ -238,6 +238,8 @@ impl Agent {
             }
             Timer::Stop => self.stop_step(),
             Timer::Dial(key, ..)
+            | Timer::Socket(key, _)
+            | Timer::FollowSize(key)
             | Timer::Quiet(key)
             | Timer::RestoreSize(key)
             | Timer::Drain(key)
@@ -250,6 +252,8 @@ impl Agent {
                         Timer::Dial(_, client, lane) => {
                             session.redial(client, lane, &self.config.dialer, reactor);
                         }
+                        Timer::Socket(_, client) => session.socket_overdue(client, reactor),
+                        Timer::FollowSize(_) => session.follow_size(true, reactor),
                         Timer::Quiet(_) => session.check_quiet(reactor),
                         Timer::RestoreSize(_) => session.restore_size(),
                         Timer::Kill(_) => session.kill(),
@@ -391,10 +395,11 @@ impl Agent {
         }
     }
 
-    /// Sessions go on, streams end: the coordinator's end of them is gone as well.
+    /// Sessions go on, and so do clients that have a socket of their own. Streams end: the
+    /// coordinator's end of them is gone as well.
     pub(crate) fn coordinator_lost(&mut self) {
         for session in self.sessions.values_mut() {
-            session.detach_all(&mut self.reactor);
+            session.detach_relayed(&mut self.reactor);
         }
         // What nobody hears is in the next description.
         self.reactor.events.clear();

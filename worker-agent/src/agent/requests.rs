@@ -7,14 +7,16 @@ use crate::{
     error::refuse,
     process::command::prepare,
     sandbox::secrets,
-    session::{PendingRestart, Session, start::Surroundings},
+    session::{PendingRestart, Session, handed::no_stream, start::Surroundings},
     version_skew,
 };
 use podbay_protocol::{
-    AgentError, Attach, Description, ErrorCode, FromAgent, Reply, Response, StartSession, ToAgent,
-    ToAgentBody, encode, paths,
+    AgentError, Attach, Description, ErrorCode, FromAgent, MAX_ID, Reply, Response, StartSession,
+    ToAgent, ToAgentBody, paths,
 };
+use rustix::net::{SocketType, sockopt};
 use std::{
+    os::fd::OwnedFd,
     os::unix::fs::MetadataExt,
     path::Path,
     time::{Duration, Instant},
@@ -22,21 +24,24 @@ use std::{
 
 /// Sessions that run in one worker at the same time.
 const MAX_SESSIONS: usize = 256;
+/// Clients of a worker that have, or wait for, sockets of their own.
+const MAX_HANDED: usize = 256;
 /// Longest id of a session, in bytes.
 const MAX_SESSION_ID: usize = 200;
 
 impl Agent {
-    /// Answers one request.
-    pub(crate) fn request(&mut self, frame: serde_json::Value) {
+    /// Answers one request. Its descriptor is closed where the request has no use for one.
+    pub(crate) fn request(&mut self, frame: serde_json::Value, descriptor: Option<OwnedFd>) {
         let arrived = Instant::now();
         let frame = version_skew::incoming(frame);
         let id = frame
             .get("id")
             .and_then(serde_json::Value::as_u64)
             .unwrap_or(0);
-        let result = parse(frame).and_then(|request| self.execute(request.body, arrived));
+        let result =
+            parse(frame).and_then(|request| self.execute(request.body, descriptor, arrived));
         let mut response = FromAgent::Response(Response { id, result });
-        if let Err(error) = encode(&response) {
+        if let Err(error) = response.to_frame() {
             // Every request has an answer, or the coordinator would wait for it.
             let result = Err(refuse(ErrorCode::System, format!("answer: {error}")));
             response = FromAgent::Response(Response { id, result });
@@ -46,7 +51,12 @@ impl Agent {
         }
     }
 
-    fn execute(&mut self, body: ToAgentBody, arrived: Instant) -> Result<Reply, AgentError> {
+    fn execute(
+        &mut self,
+        body: ToAgentBody,
+        descriptor: Option<OwnedFd>,
+        arrived: Instant,
+    ) -> Result<Reply, AgentError> {
         match body {
             ToAgentBody::Ping => {}
             ToAgentBody::Describe => {
@@ -58,12 +68,7 @@ impl Agent {
                 return self.start(*start, arrived);
             }
             ToAgentBody::Attach(attach) => return self.attach(&attach),
-            ToAgentBody::Hand { .. } => {
-                return Err(refuse(
-                    ErrorCode::Unsupported,
-                    "it takes no clients".to_owned(),
-                ));
-            }
+            ToAgentBody::Hand { stream, first } => self.hand(&stream, &first, descriptor)?,
             ToAgentBody::Resize { stream, size } => {
                 let reactor = &mut self.reactor;
                 if !self
@@ -173,6 +178,9 @@ impl Agent {
                 "a session's id has 1 to 200 bytes",
             ));
         }
+        if let Some(attach) = start.attach.as_ref().filter(|a| a.handed) {
+            self.room_for_handed(attach)?;
+        }
         let mut extra = vec![(hook::SESSION_ENV, start.session.clone())];
         if let Some(path) = self.hooks.as_ref().and_then(|h| h.path().to_str()) {
             extra.push((hook::SOCKET_ENV, path.to_owned()));
@@ -211,11 +219,47 @@ impl Agent {
 
     fn attach(&mut self, attach: &Attach) -> Result<Reply, AgentError> {
         let key = self.session(&attach.session)?.key;
+        if attach.handed {
+            self.room_for_handed(attach)?;
+        }
         let Some(session) = self.sessions.get_mut(&key) else {
             return Err(refuse(ErrorCode::NoSuchSession, &attach.session));
         };
         let writer = session.attach(attach, &self.config.dialer, &mut self.reactor)?;
         Ok(Reply::Attached { writer })
+    }
+
+    /// Every client with a socket of its own is named in descriptions, which have to fit into a frame.
+    fn room_for_handed(&self, attach: &Attach) -> Result<(), AgentError> {
+        if attach.stream.is_empty() || attach.stream.len() > MAX_ID {
+            let message = format!("a stream's id has 1 to {MAX_ID} bytes");
+            return Err(refuse(ErrorCode::Invalid, message));
+        }
+        let handed: usize = self.sessions.values().map(Session::handed_clients).sum();
+        if handed >= MAX_HANDED {
+            let message = format!("{handed} clients are attached to this worker already");
+            return Err(refuse(ErrorCode::Exhausted, message));
+        }
+        Ok(())
+    }
+
+    /// A client's socket goes to its session.
+    fn hand(
+        &mut self,
+        stream: &str,
+        first: &[u8],
+        descriptor: Option<OwnedFd>,
+    ) -> Result<(), AgentError> {
+        let invalid = |why: &str| refuse(ErrorCode::Invalid, why);
+        let socket = descriptor.ok_or_else(|| invalid("one descriptor has to come with a hand"))?;
+        if !sockopt::socket_type(&socket).is_ok_and(|kind| kind == SocketType::STREAM) {
+            return Err(invalid("what was handed is no stream socket"));
+        }
+        rustix::io::ioctl_fionbio(&socket, true)
+            .map_err(|e| invalid(&format!("what was handed cannot be used: {e}")))?;
+        let session = self.sessions.values_mut().find(|s| s.has_client(stream));
+        let session = session.ok_or_else(|| no_stream(stream))?;
+        session.take_socket(stream, socket, first, &mut self.reactor)
     }
 
     fn describe(&self) -> Description {
@@ -253,8 +297,4 @@ fn parse(frame: serde_json::Value) -> Result<ToAgent, AgentError> {
         return Err(refuse(ErrorCode::Unsupported, message));
     }
     serde_json::from_value(frame).map_err(|error| refuse(ErrorCode::Invalid, error.to_string()))
-}
-
-fn no_stream(stream: &str) -> AgentError {
-    refuse(ErrorCode::NoSuchSession, format!("no stream {stream}"))
 }

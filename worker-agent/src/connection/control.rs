@@ -15,6 +15,7 @@ use nix::sys::epoll::EpollFlags;
 use podbay_protocol::{FrameDecoder, FromAgent, Purpose, Welcome};
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
+    os::fd::OwnedFd,
     time::Duration,
 };
 
@@ -25,6 +26,10 @@ const MAX_PAUSE: Duration = Duration::from_millis(200);
 const WELCOME_WITHIN: Duration = Duration::from_secs(5);
 /// Bytes that may wait for the coordinator. Over it the connection is closed: it will ask again.
 const QUEUE: usize = 8 << 20;
+
+/// Requests that are taken in one round, each with at most one descriptor; the rest stays with the
+/// kernel until the next one.
+const MAX_AT_ONCE: usize = 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -38,16 +43,27 @@ enum Stage {
 pub struct Control {
     conn: StreamConn,
     decoder: FrameDecoder,
+    /// The descriptor that came with the first byte of the frame that is under way.
+    held: Option<OwnedFd>,
     stage: Stage,
     pause: Duration,
     dial: u64,
 }
 
+/// A request, and the descriptor that came with it.
+#[derive(Debug)]
+pub struct Request {
+    /// The whole frame, not looked into.
+    pub json: serde_json::Value,
+    /// Of a request that hands one over.
+    pub descriptor: Option<OwnedFd>,
+}
+
 /// What a readiness brought.
 #[derive(Debug, Default)]
 pub struct Incoming {
-    /// Requests, whole frames, not looked into.
-    pub requests: Vec<serde_json::Value>,
+    /// Requests.
+    pub requests: Vec<Request>,
     /// The connection was lost.
     pub lost: bool,
 }
@@ -57,6 +73,7 @@ impl Default for Control {
         Self {
             conn: StreamConn::new(Source::Control),
             decoder: FrameDecoder::new(),
+            held: None,
             stage: Stage::Away,
             pause: MIN_PAUSE,
             dial: 0,
@@ -102,9 +119,19 @@ impl Control {
         if flags.contains(EpollFlags::EPOLLOUT) {
             incoming.lost = self.conn.flush(reactor).is_err();
         }
-        while !incoming.lost {
-            match self.conn.receive(buffer) {
+        let mut descriptors = Vec::new();
+        while !incoming.lost && incoming.requests.len() < MAX_AT_ONCE {
+            // Never into the next frame: a descriptor is that frame's whose first byte it came with.
+            let first = self.decoder.is_empty();
+            let wanted = self.decoder.wanted().min(buffer.len());
+            let part = buffer.get_mut(..wanted).unwrap_or_default();
+            match self.conn.receive_descriptors(part, &mut descriptors) {
                 Ok(Received::Bytes(count)) => {
+                    let only = descriptors.pop().filter(|_| descriptors.is_empty());
+                    if first {
+                        self.held = only;
+                    }
+                    descriptors.clear();
                     self.decoder.push(buffer.get(..count).unwrap_or_default());
                     incoming.lost = !self.decode(&mut incoming.requests);
                 }
@@ -119,11 +146,12 @@ impl Control {
     }
 
     /// Takes whole frames; `false` when the peer does not speak this protocol.
-    fn decode(&mut self, requests: &mut Vec<serde_json::Value>) -> bool {
+    fn decode(&mut self, requests: &mut Vec<Request>) -> bool {
         loop {
             if self.stage == Stage::Greeting {
                 match self.decoder.next_frame::<Welcome>() {
                     Ok(Some(_)) => {
+                        self.held = None;
                         self.stage = Stage::Ready;
                         self.pause = MIN_PAUSE;
                     }
@@ -131,8 +159,11 @@ impl Control {
                     Err(_) => return false,
                 }
             }
-            match self.decoder.next_frame::<serde_json::Value>() {
-                Ok(Some(request)) if is_request(&request) => requests.push(request),
+            match self.decoder.next_json() {
+                Ok(Some(json)) if is_request(&json) => requests.push(Request {
+                    descriptor: self.held.take(),
+                    json,
+                }),
                 Ok(None) => return true,
                 Ok(Some(_)) | Err(_) => return false,
             }
@@ -171,6 +202,7 @@ impl Control {
         self.conn.close(reactor);
         self.conn = StreamConn::new(Source::Control);
         self.decoder = FrameDecoder::new();
+        self.held = None;
         self.stage = Stage::Away;
         // Many workers must not dial a new coordinator in step.
         let random = RandomState::new().build_hasher().finish() % 512;

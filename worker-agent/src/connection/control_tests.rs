@@ -73,6 +73,10 @@ fn welcome() -> Vec<u8> {
     encode(&welcome).unwrap()
 }
 
+fn jsons(incoming: Incoming) -> Vec<Value> {
+    incoming.requests.into_iter().map(|r| r.json).collect()
+}
+
 fn request(id: u64) -> Value {
     json!({"id": id, "op": "ping"})
 }
@@ -121,7 +125,7 @@ fn requests_come_in_order_at_any_chunking_also_behind_the_welcome() {
             stream.write_all(chunk).unwrap();
             let incoming = bench.ready();
             assert!(!incoming.lost);
-            requests.extend(incoming.requests);
+            requests.extend(jsons(incoming));
         }
         assert_eq!(requests, (0..5).map(request).collect::<Vec<_>>());
     }
@@ -146,7 +150,7 @@ fn what_is_no_request_ends_the_connection_behind_those_that_were() {
         stream.write_all(&wire).unwrap();
         let incoming = bench.ready();
         assert!(incoming.lost, "{nonsense:?}");
-        assert_eq!(incoming.requests, [request(1)], "{nonsense:?}");
+        assert_eq!(jsons(incoming), [request(1)], "{nonsense:?}");
         assert!(bench.due().contains(&Timer::Redial));
         let mut rest = Vec::new();
         // Unread requests may make the end a reset.
@@ -155,7 +159,7 @@ fn what_is_no_request_ends_the_connection_behind_those_that_were() {
         // The next connection begins afresh: with a welcome.
         let mut stream = bench.welcomed();
         stream.write_all(&encode(&request(3)).unwrap()).unwrap();
-        assert_eq!(bench.ready().requests, [request(3)]);
+        assert_eq!(jsons(bench.ready()), [request(3)]);
     }
 }
 

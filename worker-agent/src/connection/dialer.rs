@@ -27,8 +27,8 @@ impl Dialer {
             build: version_skew::build(),
             worker: self.worker.clone(),
             token: token.trim().to_owned(),
+            takes_clients: purpose == Purpose::Control,
             purpose,
-            takes_clients: false,
         };
         version_skew::encode(&hello).unwrap_or_default()
     }

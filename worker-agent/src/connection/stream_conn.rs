@@ -1,4 +1,4 @@
-//! One connection to the coordinator with its queue: the control connection and every stream.
+//! One connection with its queue: the control connection, every stream, a client's own socket.
 //!
 //! Owns: dialling, the socket, and the bytes that wait for it. It never blocks and never decides
 //! what is dropped: that is its owner's.
@@ -9,11 +9,16 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         epoll::EpollFlags,
-        socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, send, socket},
+        socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket},
     },
 };
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendFlags, recvmsg,
+    sendmsg,
+};
 use std::{
-    io::Read,
+    io::{IoSlice, IoSliceMut, Read},
+    mem::MaybeUninit,
     net::Shutdown,
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
@@ -33,6 +38,9 @@ pub enum Received {
     End,
 }
 
+/// Descriptors that are taken with one read; one is expected at most.
+const MAX_DESCRIPTORS: usize = 2;
+
 /// A connection, perhaps not dialled yet: what is sent meanwhile waits.
 #[derive(Debug)]
 pub struct StreamConn {
@@ -40,6 +48,8 @@ pub struct StreamConn {
     socket: Option<(UnixStream, Registration)>,
     queue: Vec<u8>,
     sent: usize,
+    /// Bytes that the socket took, of all that were ever sent.
+    position: u64,
     reading: bool,
     room_wanted: bool,
     shut: bool,
@@ -54,6 +64,7 @@ impl StreamConn {
             socket: None,
             queue: Vec::new(),
             sent: 0,
+            position: 0,
             reading: true,
             room_wanted: false,
             shut: false,
@@ -68,6 +79,14 @@ impl StreamConn {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let fd: OwnedFd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
         connect(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+        self.adopt(fd, reactor)
+    }
+
+    /// Connects by a socket that is connected already. It must be non-blocking.
+    ///
+    /// # Errors
+    /// The system's error; the socket is closed then.
+    pub fn adopt(&mut self, fd: OwnedFd, reactor: &mut Reactor) -> nix::Result<()> {
         let stream = UnixStream::from(fd);
         let registration = reactor.add(&stream, self.source, self.flags())?;
         self.socket = Some((stream, registration));
@@ -92,6 +111,35 @@ impl StreamConn {
         self.sent = 0;
     }
 
+    /// Bytes that the socket took so far, of all that were sent.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// What is kept of the bytes from a position on: all that waits, and what was sent since the
+    /// last [`Self::send`].
+    #[must_use]
+    pub fn kept_from(&self, position: u64) -> &[u8] {
+        let at = self.index(position).unwrap_or(self.queue.len());
+        self.queue.get(at..).unwrap_or_default()
+    }
+
+    /// Drops what waits behind a position.
+    pub fn drop_from(&mut self, position: u64, reactor: &Reactor) {
+        if let Some(at) = self.index(position.max(self.position)) {
+            self.queue.truncate(at);
+            self.queue.shrink_to_fit();
+        }
+        self.update(reactor);
+    }
+
+    /// Where in the queue a position is.
+    fn index(&self, position: u64) -> Option<usize> {
+        let first = self.position.checked_sub(self.sent as u64)?;
+        usize::try_from(position.checked_sub(first)?).ok()
+    }
+
     /// Puts bytes in front of everything: the greeting of a connection dialled late.
     pub fn greet(&mut self, bytes: &[u8]) {
         let at = self.sent;
@@ -103,17 +151,28 @@ impl StreamConn {
     /// # Errors
     /// The peer is gone.
     pub fn send(&mut self, bytes: &[u8], reactor: &Reactor) -> nix::Result<()> {
+        self.send_both(&[], bytes, reactor)
+    }
+
+    /// The same for two parts that follow each other.
+    ///
+    /// # Errors
+    /// The peer is gone.
+    pub fn send_both(&mut self, first: &[u8], then: &[u8], reactor: &Reactor) -> nix::Result<()> {
         let done = if self.queued() == 0 {
-            self.write(bytes)?
+            self.write(first, then)?
         } else {
             0
         };
-        if let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+        self.position += done as u64;
+        if done < first.len() + then.len() {
             if self.sent > 0 && self.sent * 2 >= self.queue.len() {
                 self.queue.drain(..self.sent);
                 self.sent = 0;
             }
-            self.queue.extend_from_slice(rest);
+            for part in rest(first, then, done) {
+                self.queue.extend_from_slice(part);
+            }
             self.update(reactor);
         }
         Ok(())
@@ -125,10 +184,10 @@ impl StreamConn {
     /// The peer is gone.
     pub fn flush(&mut self, reactor: &Reactor) -> nix::Result<()> {
         if self.queued() > 0 {
-            let waiting = std::mem::take(&mut self.queue);
-            let result = self.write(waiting.get(self.sent..).unwrap_or_default());
-            self.queue = waiting;
-            self.sent += result?;
+            let waiting = self.queue.get(self.sent..).unwrap_or_default();
+            let count = self.write(waiting, &[])?;
+            self.sent += count;
+            self.position += count as u64;
         }
         if self.queued() == 0 {
             self.clear();
@@ -137,17 +196,19 @@ impl StreamConn {
         Ok(())
     }
 
-    fn write(&self, bytes: &[u8]) -> nix::Result<usize> {
+    fn write(&self, first: &[u8], then: &[u8]) -> nix::Result<usize> {
         let Some((stream, _)) = &self.socket else {
             return Ok(0);
         };
         let mut done = 0;
-        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
-            match send(stream.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL) {
+        while done < first.len() + then.len() {
+            let parts = rest(first, then, done).map(IoSlice::new);
+            let mut nothing = SendAncillaryBuffer::default();
+            match sendmsg(stream, &parts, &mut nothing, SendFlags::NOSIGNAL) {
                 Ok(count) => done += count,
-                Err(Errno::EAGAIN) => break,
-                Err(Errno::EINTR) => {}
-                Err(error) => return Err(error),
+                Err(rustix::io::Errno::AGAIN) => break,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(Errno::from_raw(error.raw_os_error())),
             }
         }
         Ok(done)
@@ -168,6 +229,36 @@ impl StreamConn {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(Received::Nothing),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Ok(Received::Nothing),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Reads once, and what descriptors came with the bytes: close-on-exec, at most as many as
+    /// [`MAX_DESCRIPTORS`]; the kernel closes what is more.
+    ///
+    /// # Errors
+    /// The peer is gone.
+    pub fn receive_descriptors(
+        &self,
+        buffer: &mut [u8],
+        descriptors: &mut Vec<OwnedFd>,
+    ) -> std::io::Result<Received> {
+        let Some((stream, _)) = &self.socket else {
+            return Ok(Received::Nothing);
+        };
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut parts = [IoSliceMut::new(buffer)];
+        let received = recvmsg(stream, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC);
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(fds) = message {
+                descriptors.extend(fds);
+            }
+        }
+        match received {
+            Ok(message) if message.bytes == 0 => Ok(Received::End),
+            Ok(message) => Ok(Received::Bytes(message.bytes)),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(Received::Nothing),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -227,6 +318,15 @@ impl StreamConn {
             reactor.interest(stream, registration, flags);
         }
     }
+}
+
+/// What is left of two parts once so many bytes are done.
+fn rest<'a>(first: &'a [u8], then: &'a [u8], done: usize) -> [&'a [u8]; 2] {
+    let behind = done.saturating_sub(first.len());
+    [
+        first.get(done..).unwrap_or_default(),
+        then.get(behind..).unwrap_or_default(),
+    ]
 }
 
 #[cfg(test)]

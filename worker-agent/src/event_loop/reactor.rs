@@ -61,6 +61,10 @@ pub enum Timer {
     Welcome(u64),
     /// Dial a client's connection again.
     Dial(SessionKey, ClientKey, Lane),
+    /// A client's own socket should have come.
+    Socket(SessionKey, ClientKey),
+    /// Give the terminal its writer's size.
+    FollowSize(SessionKey),
     /// Look whether the session is quiet.
     Quiet(SessionKey),
     /// Give the terminal its true size again.

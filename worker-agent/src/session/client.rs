@@ -1,22 +1,19 @@
 //! One attached client of a session.
 //!
-//! Owns: its connections, and what happens when it is too slow. It does not know the session.
+//! Owns: what it is owed, and what happens when it is too slow. It does not know the session.
 
+use super::link::Link;
 use crate::{
-    connection::{dialer::Dialer, stream_conn::StreamConn},
-    event_loop::reactor::{ClientKey, Lane, Reactor, SessionKey, Source, Timer},
+    connection::{dialer::Dialer, handed_conn::HandedConn},
+    event_loop::reactor::{ClientKey, Lane, Reactor, SessionKey},
 };
-use nix::errno::Errno;
-use podbay_protocol::{Attach, AttachMode, Purpose, Size};
-use std::time::{Duration, Instant};
+use podbay_protocol::{Attach, AttachMode, SessionMessage, Size};
+use std::time::Instant;
 
 /// Bytes that may wait for one client of a terminal, beyond its restore blob.
 const QUEUE: usize = 2 << 20;
 /// The same for one that only watches: it is to see what is now, and soon, not all that was.
 const READ_ONLY_QUEUE: usize = 256 << 10;
-/// For this long a connection is dialled again when the coordinator's backlog is full.
-const DIAL_FOR: Duration = Duration::from_secs(2);
-const DIAL_EVERY: Duration = Duration::from_millis(5);
 /// Ends what a cut-off sequence began, resets every mode, and empties screen and scrollback:
 /// what a restore blob starts from.
 pub const RESET: &[u8] = b"\x18\x1b\\\x1bc\x1b[H\x1b[2J\x1b[3J";
@@ -32,10 +29,8 @@ pub struct Client {
     pub mode: AttachMode,
     /// Its terminal's size, when it has one.
     pub size: Option<Size>,
-    /// Input and output.
-    pub main: StreamConn,
-    /// stderr.
-    pub error: Option<StreamConn>,
+    /// Its connection.
+    pub link: Link,
     /// The peer sends no more input.
     pub input_ended: bool,
     /// The queue overflowed: it gets a new restore blob once its socket has room.
@@ -43,8 +38,8 @@ pub struct Client {
     /// Of an ended session's client: what was queued when it was last looked at.
     pub lingering: Option<usize>,
     limit: usize,
-    dial_until: Instant,
-    error_stream: Option<String>,
+    /// It was told that it only watches.
+    pub told_to_watch: bool,
 }
 
 fn queue(mode: AttachMode) -> usize {
@@ -58,24 +53,21 @@ impl Client {
     /// A client as asked for; not dialled yet.
     #[must_use]
     pub fn new(session: SessionKey, key: ClientKey, attach: &Attach, now: Instant) -> Self {
-        let error = attach.error_stream.as_ref();
         Self {
             key,
             stream: attach.stream.clone(),
             mode: attach.mode,
             size: attach.size,
-            main: StreamConn::new(Source::Client(session, key, Lane::Main)),
-            error: error.map(|_| StreamConn::new(Source::Client(session, key, Lane::Error))),
+            link: Link::new(session, key, attach, now),
             input_ended: false,
             stale: false,
             lingering: None,
             limit: queue(attach.mode),
-            dial_until: now + DIAL_FOR,
-            error_stream: attach.error_stream.clone(),
+            told_to_watch: false,
         }
     }
 
-    /// Dials a lane; later again when the coordinator is busy.
+    /// Dials a lane, later again when the coordinator is busy; or waits for the client's socket.
     ///
     /// # Errors
     /// The client cannot be reached.
@@ -86,35 +78,16 @@ impl Client {
         dialer: &Dialer,
         reactor: &mut Reactor,
     ) -> nix::Result<()> {
-        let (conn, stream) = match (lane, &mut self.error, &self.error_stream) {
-            (Lane::Main, _, _) => (&mut self.main, &self.stream),
-            (Lane::Error, Some(conn), Some(stream)) => (conn, stream),
-            (Lane::Error, _, _) => return Ok(()),
-        };
-        if conn.connected() {
-            return Ok(());
-        }
-        match conn.dial(&dialer.socket, reactor) {
-            Ok(()) => {
-                conn.greet(&dialer.hello(Purpose::Stream {
-                    stream: stream.clone(),
-                }));
-                conn.want_room(self.stale && lane == Lane::Main, reactor);
-                conn.flush(reactor)
-            }
-            Err(Errno::EAGAIN) if reactor.now < self.dial_until => {
-                reactor.after(DIAL_EVERY, Timer::Dial(session, self.key, lane));
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
+        self.link.dial(lane, (session, self.key), dialer, reactor)?;
+        self.link.want_room(self.stale, reactor);
+        Ok(())
     }
 
-    /// A lane's connection.
-    pub fn lane(&mut self, lane: Lane) -> Option<&mut StreamConn> {
-        match lane {
-            Lane::Main => Some(&mut self.main),
-            Lane::Error => self.error.as_mut(),
+    /// The client's own socket, or the place for it.
+    pub fn handed(&mut self) -> Option<&mut HandedConn> {
+        match &mut self.link {
+            Link::Handed(conn) => Some(conn),
+            Link::Relayed(_) => None,
         }
     }
 
@@ -126,11 +99,11 @@ impl Client {
         if self.stale {
             return Ok(());
         }
-        self.main.send(bytes, reactor)?;
-        if self.main.queued() > self.limit {
+        self.link.send(Lane::Main, bytes, reactor)?;
+        if self.link.queued_on(Lane::Main) > self.limit {
             self.stale = true;
-            self.main.clear();
-            self.main.want_room(true, reactor);
+            self.link.drop_waiting(reactor)?;
+            self.link.want_room(true, reactor);
         }
         Ok(())
     }
@@ -141,54 +114,46 @@ impl Client {
     /// The client is gone.
     pub fn restore(&mut self, blob: &[u8], reset: bool, reactor: &Reactor) -> nix::Result<()> {
         self.stale = false;
-        self.main.want_room(false, reactor);
+        self.link.want_room(false, reactor);
         self.limit = queue(self.mode) + blob.len();
         if reset {
-            self.main.send(RESET, reactor)?;
+            self.link.send(Lane::Main, RESET, reactor)?;
         }
-        self.main.send(blob, reactor)
+        self.link.send(Lane::Main, blob, reactor)
     }
 
     /// Bytes that wait on both connections.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.main.queued() + self.error.as_ref().map_or(0, StreamConn::queued)
+        self.link.queued_on(Lane::Main) + self.link.queued_on(Lane::Error)
     }
 
     /// Whether it was dialled and has everything.
     #[must_use]
     pub fn delivered(&self) -> bool {
-        let error = self.error.as_ref();
-        self.main.connected() && error.is_none_or(StreamConn::connected) && self.queued() == 0
+        self.link.connected() && self.queued() == 0
     }
 
     /// Whether there is something to send on the other connection than this one.
     #[must_use]
     pub fn owes_on_other_lane(&self, lane: Lane) -> bool {
         match lane {
-            Lane::Main => self.error.as_ref().is_some_and(|c| c.queued() > 0),
-            Lane::Error => self.stale || self.main.queued() > 0,
+            Lane::Main => self.link.queued_on(Lane::Error) > 0,
+            Lane::Error => self.stale || self.link.queued_on(Lane::Main) > 0,
         }
     }
 
     /// Says that nothing more comes, on each connection that has sent everything.
-    pub fn finish(&mut self) {
-        for conn in [Some(&mut self.main), self.error.as_mut()]
-            .into_iter()
-            .flatten()
-        {
-            if conn.queued() == 0 {
-                conn.shut();
-            }
-        }
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn finish(&mut self, exited: &SessionMessage, reactor: &Reactor) -> nix::Result<()> {
+        self.link.finish(exited, reactor)
     }
 
-    /// Closes both connections.
+    /// Closes.
     pub fn close(&mut self, reactor: &mut Reactor) {
-        self.main.close(reactor);
-        if let Some(error) = &mut self.error {
-            error.close(reactor);
-        }
+        self.link.close(reactor);
     }
 
     /// Whether it may write.

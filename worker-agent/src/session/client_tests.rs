@@ -1,10 +1,13 @@
 //! One client: what it may be owed, and how long it is dialled.
 
 use super::*;
+use crate::event_loop::reactor::Timer;
+use crate::session::link::{DIAL_EVERY, DIAL_FOR};
+use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
 };
-use podbay_protocol::{FrameDecoder, Hello};
+use podbay_protocol::{ExitStatus, FrameDecoder, Hello, Purpose};
 use std::{
     io::Read,
     os::{
@@ -12,6 +15,11 @@ use std::{
         unix::net::{UnixListener, UnixStream},
     },
     path::Path,
+};
+
+const EXITED: SessionMessage = SessionMessage::Exited {
+    status: ExitStatus::Code(0),
+    oom: false,
 };
 
 fn attach(mode: AttachMode, error: bool) -> Attach {
@@ -22,6 +30,7 @@ fn attach(mode: AttachMode, error: bool) -> Attach {
         mode,
         size: None,
         restore: true,
+        handed: false,
     }
 }
 
@@ -91,7 +100,7 @@ fn each_lane_has_its_greeting_first_and_its_end_by_itself() {
     let mut reactor = Reactor::new().unwrap();
     let mut client = client(AttachMode::Write, true, &reactor);
     client.output(b"early", &reactor).unwrap();
-    let error = client.lane(Lane::Error).unwrap();
+    let error = client.link.lane(Lane::Error).unwrap();
     error.send(&vec![b'e'; 2 << 20], &reactor).unwrap();
     assert!(!client.delivered() && client.owes_on_other_lane(Lane::Main));
     for lane in [Lane::Main, Lane::Error] {
@@ -108,7 +117,7 @@ fn each_lane_has_its_greeting_first_and_its_end_by_itself() {
     // All of stdout is there, and much of stderr is not: only the first is told that it was all.
     assert!(!client.delivered());
     assert!(client.owes_on_other_lane(Lane::Main) && !client.owes_on_other_lane(Lane::Error));
-    client.finish();
+    client.finish(&EXITED, &reactor).unwrap();
     let mut all = Vec::new();
     main.read_to_end(&mut all).unwrap();
     assert_eq!(all, b"");
@@ -116,10 +125,15 @@ fn each_lane_has_its_greeting_first_and_its_end_by_itself() {
     let mut chunk = vec![0; 64 << 10];
     while client.queued() > 0 {
         got += errors.read(&mut chunk).unwrap();
-        client.lane(Lane::Error).unwrap().flush(&reactor).unwrap();
+        client
+            .link
+            .lane(Lane::Error)
+            .unwrap()
+            .flush(&reactor)
+            .unwrap();
     }
     assert!(client.delivered());
-    client.finish();
+    client.finish(&EXITED, &reactor).unwrap();
     loop {
         match errors.read(&mut chunk).unwrap() {
             0 => break,
@@ -143,7 +157,7 @@ fn a_coordinator_that_is_busy_is_dialled_again_for_a_while() {
     let mut waiting = loop {
         let mut client = client(AttachMode::Write, false, &reactor);
         client.dial(Lane::Main, 1, &dialer, &mut reactor).unwrap();
-        if !client.main.connected() {
+        if !client.link.connected() {
             break client;
         }
         clients.push(client);

@@ -10,18 +10,18 @@ use crate::{
     event_loop::reactor::{ClientKey, Lane, Reactor, SessionKey, Timer},
 };
 use nix::sys::epoll::EpollFlags;
-use podbay_protocol::{AgentError, AgentEvent, Attach, AttachMode, ErrorCode, Size};
+use podbay_protocol::{
+    AgentError, AgentEvent, Attach, AttachMode, ErrorCode, MAX_CLIENTS, SessionMessage, Size,
+};
 use std::time::Duration;
 
 /// This long a terminal shows the wrong size, so that a full-screen program repaints.
 const REDRAW_PAUSE: Duration = Duration::from_millis(40);
 /// Clients of an ended session are looked after this often; one that took nothing is closed.
 const LINGER: Duration = Duration::from_secs(10);
-/// Clients of one session.
-const MAX_CLIENTS: usize = 64;
 
 impl Session {
-    /// Dials the client that comes with the start.
+    /// Dials a client, or waits for its socket.
     pub(super) fn dial_first(
         key: SessionKey,
         attach: &Attach,
@@ -149,7 +149,7 @@ impl Session {
     }
 
     /// Sets the terminal's size; whether it changed.
-    fn resize(&mut self, size: Size, reactor: &mut Reactor) -> bool {
+    pub(super) fn resize(&mut self, size: Size, reactor: &mut Reactor) -> bool {
         let size = clamp_size(size);
         if self.size.is_none() || self.size == Some(size) || self.ended {
             return false;
@@ -177,7 +177,15 @@ impl Session {
         true
     }
 
-    fn make_writer(&mut self, key: ClientKey, size: Option<Size>, reactor: &mut Reactor) {
+    pub(super) fn make_writer(
+        &mut self,
+        key: ClientKey,
+        size: Option<Size>,
+        reactor: &mut Reactor,
+    ) {
+        if self.writer != Some(key) {
+            self.discard_input(reactor);
+        }
         self.writer = Some(key);
         if let Some(size) = size {
             self.resize(size, reactor);
@@ -222,10 +230,10 @@ impl Session {
         let Some(client) = self.clients.iter_mut().find(|c| c.key == key) else {
             return false;
         };
-        if !self.ended || !client.owes_on_other_lane(lane) {
+        if !self.ended || client.handed().is_some() || !client.owes_on_other_lane(lane) {
             return false;
         }
-        if let Some(conn) = client.lane(lane) {
+        if let Some(conn) = client.link.lane(lane) {
             conn.close(reactor);
         }
         true
@@ -236,15 +244,14 @@ impl Session {
         let Some(client) = self.clients.iter_mut().find(|c| c.key == key) else {
             return Ok(());
         };
-        if client.stale && lane == Lane::Main {
+        client.link.flush(lane, reactor)?;
+        if client.stale && lane == Lane::Main && client.queued() == 0 {
             let blob = if self.ended {
                 self.last_screen.0.clone()
             } else {
                 self.screen.restore()
             };
             client.restore(&blob, true, reactor)?;
-        } else if let Some(conn) = client.lane(lane) {
-            conn.flush(reactor)?;
         }
         self.apply_backpressure(reactor);
         Ok(())
@@ -258,6 +265,8 @@ impl Session {
         let mut client = self.clients.remove(at);
         client.close(reactor);
         if self.writer == Some(key) {
+            // What it sent before it left is still typed.
+            self.type_last(&mut client, reactor);
             self.writer = None;
             let heir = self
                 .clients
@@ -277,24 +286,37 @@ impl Session {
         self.apply_backpressure(reactor);
     }
 
-    /// Closes every client's connection: the coordinator is gone.
-    pub fn detach_all(&mut self, reactor: &mut Reactor) {
-        while let Some(key) = self.clients.first().map(|c| c.key) {
-            self.detach(key, reactor);
+    /// Closes the connections of clients that need the coordinator, which is gone.
+    pub fn detach_relayed(&mut self, reactor: &mut Reactor) {
+        // First those that would only inherit from others that go as well.
+        while let Some(client) = self.clients.iter().rfind(|c| !c.link.on_its_own()) {
+            self.detach(client.key, reactor);
         }
     }
 
     /// Lets the clients of an ended session have the rest, and then their end.
     pub(super) fn finish_clients(&mut self, reactor: &mut Reactor) {
+        let Some((status, _)) = self.exit else {
+            return;
+        };
+        let exited = SessionMessage::Exited {
+            status,
+            oom: self.oom,
+        };
+        let mut gone = Vec::new();
         for client in &mut self.clients {
             // A stale one still gets its new screen, once it has room.
-            if !client.stale {
-                client.finish();
+            if !client.stale && client.finish(&exited, reactor).is_err() {
+                gone.push(client.key);
+                continue;
             }
             if client.lingering.is_none() {
                 client.lingering = Some(client.queued());
                 reactor.after(LINGER, Timer::Linger(self.key, client.key));
             }
+        }
+        for key in gone {
+            self.detach(key, reactor);
         }
     }
 

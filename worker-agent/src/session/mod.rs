@@ -6,7 +6,9 @@
 pub mod activity;
 pub mod client;
 mod clients;
+pub(crate) mod handed;
 mod input;
+mod link;
 mod output;
 mod screen_thread;
 mod session_io;
@@ -15,7 +17,8 @@ mod stdio;
 mod termination;
 
 use self::{
-    activity::ActivityTracker, client::Client, screen_thread::ScreenRecorder, session_io::ProgramIo,
+    activity::ActivityTracker, client::Client, link::Link, screen_thread::ScreenRecorder,
+    session_io::ProgramIo,
 };
 use crate::{
     error::{refuse, system_error},
@@ -65,6 +68,10 @@ pub struct Session {
     size: Option<Size>,
     /// The terminal shows another size for a moment, so that the program repaints.
     redrawing: bool,
+    /// When the size of a writer with a socket of its own was followed last, and whether it will be
+    /// looked at again.
+    size_followed: Option<Instant>,
+    size_timer: bool,
     pub(crate) tracker: ActivityTracker,
     /// Taken out of what is reported and recorded.
     pub(crate) secrets: SecretMatcher,
@@ -79,6 +86,8 @@ pub struct Session {
     recording: Option<String>,
     /// How and when the program ended; its output may not be drained yet.
     pub(crate) exit: Option<(ExitStatus, Instant)>,
+    /// The OOM killer struck one of its processes.
+    oom: bool,
     /// Once told to stop: this long after the program's end clients may still take output.
     drain_deadline: Option<Duration>,
     /// What was left of the program was killed: its id may be another's by now.
@@ -123,7 +132,7 @@ impl Session {
             size: self.size,
             title: self.title.clone(),
             clients: u32::try_from(self.clients.len()).unwrap_or(u32::MAX),
-            streams: Vec::new(),
+            streams: self.handed_streams(),
             activity: self.tracker.current().clone(),
             output_bytes: self.output_bytes,
             exit: self.exit.filter(|_| self.ended).map(|(status, _)| status),
@@ -185,6 +194,21 @@ impl Session {
     /// Someone who may write is attached: people watch, previews do not count.
     pub(crate) fn watched(&self) -> bool {
         self.clients.iter().any(Client::may_write)
+    }
+
+    /// How many clients have, or wait for, sockets of their own.
+    pub(crate) fn handed_clients(&self) -> usize {
+        let handed = |c: &&Client| matches!(c.link, Link::Handed(_));
+        self.clients.iter().filter(handed).count()
+    }
+
+    /// Streams of the clients that have, or wait for, sockets of their own.
+    fn handed_streams(&self) -> Vec<String> {
+        let handed = self
+            .clients
+            .iter()
+            .filter(|c| matches!(c.link, Link::Handed(_)));
+        handed.map(|c| c.stream.clone()).collect()
     }
 
     /// Someone looked at it.

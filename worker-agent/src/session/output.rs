@@ -96,11 +96,10 @@ impl Session {
         let terminal = self.size.is_some();
         let mut gone = Vec::new();
         for client in &mut self.clients {
-            let sent = match (terminal, lane, &mut client.error) {
-                (true, ..) => client.output(bytes, reactor),
-                (false, Lane::Error, Some(error)) => error.send(bytes, reactor),
-                // Without a connection of its own stderr joins stdout.
-                (false, ..) => client.main.send(bytes, reactor),
+            let sent = if terminal {
+                client.output(bytes, reactor)
+            } else {
+                client.link.send(lane, bytes, reactor)
             };
             if sent.is_err() {
                 gone.push(client.key);

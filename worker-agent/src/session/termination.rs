@@ -160,6 +160,7 @@ impl Session {
     pub(crate) fn finish(&mut self, oom: bool, reactor: &mut Reactor) -> Option<AgentEvent> {
         let (status, _) = self.exit.filter(|_| !self.ended)?;
         self.ended = true;
+        self.oom = oom;
         self.sweep(reactor);
         self.last_screen = self.screen.finish(reactor.now);
         if !self.primary && self.last_screen.0.len() > KEEP_BLOB {

@@ -64,6 +64,7 @@ impl Bench {
                 mode,
                 size: None,
                 restore: false,
+                handed: false,
             }),
             timeout_s: None,
             secrets: std::collections::BTreeMap::new(),

@@ -9,6 +9,7 @@
     clippy::disallowed_methods
 )]
 
+pub mod handed;
 #[path = "../../../tests/support/needs.rs"]
 pub mod needs;
 
@@ -67,7 +68,7 @@ pub struct Worker {
     pub control: Option<UnixStream>,
     inbox: Option<Receiver<FromAgent>>,
     pub events: VecDeque<AgentEvent>,
-    next: u64,
+    pub next: u64,
 }
 
 impl Worker {
@@ -403,5 +404,6 @@ pub fn attach(session: &str, stream: &str, mode: AttachMode) -> Attach {
         mode,
         size: None,
         restore: true,
+        handed: false,
     }
 }
