@@ -3,8 +3,7 @@
 //! Owns: the seam at which a test makes an agent one of another version; nothing of that is in a
 //! release.
 
-use podbay_protocol::{FrameError, PROTOCOL_VERSION};
-use serde::Serialize;
+use podbay_protocol::{FrameError, FromAgent, Hello, PROTOCOL_VERSION};
 use serde_json::Value;
 
 /// Version of the protocol that is spoken.
@@ -35,15 +34,29 @@ pub(crate) fn incoming(request: Value) -> Value {
 /// A message as it is sent.
 ///
 /// # Errors
-/// As [`podbay_protocol::encode`].
-pub(crate) fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
+/// As [`FromAgent::to_frame`].
+pub(crate) fn to_frame(message: &FromAgent) -> Result<Vec<u8>, FrameError> {
     #[cfg(feature = "faults")]
-    {
-        let message = serde_json::to_value(message).map_err(FrameError::Json)?;
-        let frames = podbay_failpoints::version_skew::outgoing(message);
-        let frames: Result<Vec<_>, _> = frames.iter().map(podbay_protocol::encode).collect();
-        frames.map(|frames| frames.concat())
-    }
+    return skewed(message);
     #[cfg(not(feature = "faults"))]
-    podbay_protocol::encode(message)
+    message.to_frame()
+}
+
+/// The hello as it is sent.
+///
+/// # Errors
+/// As [`podbay_protocol::encode`].
+pub(crate) fn hello(hello: &Hello) -> Result<Vec<u8>, FrameError> {
+    #[cfg(feature = "faults")]
+    return skewed(hello);
+    #[cfg(not(feature = "faults"))]
+    podbay_protocol::encode(hello)
+}
+
+#[cfg(feature = "faults")]
+fn skewed<T: serde::Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
+    let message = serde_json::to_value(message).map_err(FrameError::Json)?;
+    let frames = podbay_failpoints::version_skew::outgoing(message);
+    let frames: Result<Vec<_>, _> = frames.iter().map(podbay_protocol::encode).collect();
+    frames.map(|frames| frames.concat())
 }

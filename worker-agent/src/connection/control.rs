@@ -176,7 +176,7 @@ impl Control {
         if self.stage != Stage::Ready {
             return false;
         }
-        let Ok(frame) = version_skew::encode(message) else {
+        let Ok(frame) = version_skew::to_frame(message) else {
             log_line("a message to the coordinator was too long and is dropped");
             return false;
         };

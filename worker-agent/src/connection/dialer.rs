@@ -30,6 +30,6 @@ impl Dialer {
             takes_clients: purpose == Purpose::Control,
             purpose,
         };
-        version_skew::encode(&hello).unwrap_or_default()
+        version_skew::hello(&hello).unwrap_or_default()
     }
 }

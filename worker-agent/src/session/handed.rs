@@ -3,7 +3,10 @@
 //! Owns: which of it is allowed, and what a flood of it costs. A client that only watches changes
 //! nothing of the session.
 
-use super::{Session, client::Client, link::Link};
+use super::{
+    Session,
+    client::{Client, link::Link},
+};
 use crate::{
     connection::stream_conn::Received,
     error::refuse,

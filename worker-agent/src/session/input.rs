@@ -3,7 +3,10 @@
 //! Owns: whose bytes are typed, and how much may wait for a program that does not read. It never
 //! blocks for the program.
 
-use super::{Session, client::Client, link::Link};
+use super::{
+    Session,
+    client::{Client, link::Link},
+};
 use crate::{
     connection::stream_conn::Received,
     error::refuse,

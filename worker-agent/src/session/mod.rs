@@ -8,7 +8,6 @@ pub mod client;
 mod clients;
 pub(crate) mod handed;
 mod input;
-mod link;
 mod output;
 mod screen_thread;
 mod session_io;
@@ -17,7 +16,9 @@ mod stdio;
 mod termination;
 
 use self::{
-    activity::ActivityTracker, client::Client, link::Link, screen_thread::ScreenRecorder,
+    activity::ActivityTracker,
+    client::{Client, link::Link},
+    screen_thread::ScreenRecorder,
     session_io::ProgramIo,
 };
 use crate::{

@@ -126,6 +126,21 @@ impl Handed {
         }
     }
 
+    /// Types as much as is granted at a time.
+    pub fn type_all(&mut self, text: &[u8]) {
+        let mut rest = text;
+        while !rest.is_empty() {
+            let granted = u64::from(INPUT_WINDOW) - (self.sent - self.taken);
+            let count = rest.len().min(usize::try_from(granted).unwrap());
+            if count == 0 {
+                assert!(self.read(), "the end came before all was typed");
+                continue;
+            }
+            self.type_in(&rest[..count]);
+            rest = &rest[count..];
+        }
+    }
+
     pub fn say(&mut self, message: ClientMessage) {
         let frame = message_frame(&message).unwrap();
         self.socket.write_all(&frame).unwrap();

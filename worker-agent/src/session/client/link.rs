@@ -11,10 +11,10 @@ use podbay_protocol::{Attach, AttachKind, Purpose, SessionMessage};
 use std::time::{Duration, Instant};
 
 /// For this long a connection is dialled again when the coordinator's backlog is full.
-pub(super) const DIAL_FOR: Duration = Duration::from_secs(2);
-pub(super) const DIAL_EVERY: Duration = Duration::from_millis(5);
+pub const DIAL_FOR: Duration = Duration::from_secs(2);
+pub const DIAL_EVERY: Duration = Duration::from_millis(5);
 /// A client's socket has come by then, or the client is detached.
-pub(super) const SOCKET_WITHIN: Duration = Duration::from_secs(10);
+pub const SOCKET_WITHIN: Duration = Duration::from_secs(10);
 
 /// A client's connection.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub enum Link {
     /// Streams of raw bytes that the agent dials.
     Relayed(Relayed),
     /// The client's own socket, which comes or has come from the coordinator.
-    Handed(Box<HandedConn>),
+    Handed(HandedConn),
 }
 
 /// The streams of a client that the coordinator relays.
@@ -44,7 +44,7 @@ impl Link {
     pub fn new(session: SessionKey, key: ClientKey, attach: &Attach, now: Instant) -> Self {
         let source = |lane| Source::Client(session, key, lane);
         if attach.handed {
-            return Self::Handed(Box::new(HandedConn::new(source(Lane::Main))));
+            return Self::Handed(HandedConn::new(source(Lane::Main)));
         }
         let error = attach.error_stream.as_ref();
         Self::Relayed(Relayed {

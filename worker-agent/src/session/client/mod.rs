@@ -2,7 +2,9 @@
 //!
 //! Owns: what it is owed, and what happens when it is too slow. It does not know the session.
 
-use super::link::Link;
+pub mod link;
+
+use self::link::Link;
 use crate::{
     connection::{dialer::Dialer, handed_conn::HandedConn},
     event_loop::reactor::{ClientKey, Lane, Reactor, SessionKey},

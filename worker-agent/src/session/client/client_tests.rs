@@ -1,8 +1,8 @@
 //! One client: what it may be owed, and how long it is dialled.
 
+use super::link::{DIAL_EVERY, DIAL_FOR};
 use super::*;
 use crate::event_loop::reactor::Timer;
-use crate::session::link::{DIAL_EVERY, DIAL_FOR};
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
