@@ -2,5 +2,8 @@
 
 mod attach;
 mod handed;
+#[path = "../../../tests/support/needs.rs"]
+mod needs;
+mod real;
 mod routes;
 mod support;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    process::Child,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -25,19 +26,27 @@ struct Container {
     agent: Option<AbortHandle>,
 }
 
+/// What runs in the workers.
+#[derive(Debug, Clone)]
+pub enum Agents {
+    /// Scripted ones; so many of the first are of a version that takes no clients' sockets.
+    Scripted { older: usize },
+    /// The real one, as processes that end with the test.
+    Real(Arc<Mutex<Vec<Child>>>),
+}
+
 struct Engine {
     state: PathBuf,
-    /// So many workers' agents are of a version that takes no clients' sockets.
-    older: usize,
+    agents: Agents,
     made: AtomicUsize,
     containers: Mutex<BTreeMap<String, Container>>,
 }
 
-pub async fn listen(socket: &Path, state: PathBuf, older: usize) {
+pub async fn listen(socket: &Path, state: PathBuf, agents: Agents) {
     let listener = UnixListener::bind(socket).unwrap();
     let engine = Arc::new(Engine {
         state,
-        older,
+        agents,
         made: AtomicUsize::new(0),
         containers: Mutex::default(),
     });
@@ -99,9 +108,17 @@ async fn answer(
             let container = all.get_mut(*id).unwrap();
             let worker = container.labels["dev.podbay.worker"].as_str().unwrap();
             let number = usize::from_str_radix(id, 16).unwrap();
-            let (state, takes) = (engine.state.clone(), number > engine.older);
-            let agent = tokio::spawn(agent::run(state, worker.to_owned(), takes));
-            container.agent = Some(agent.abort_handle());
+            match &engine.agents {
+                Agents::Scripted { older } => {
+                    let (state, takes) = (engine.state.clone(), number > *older);
+                    let agent = tokio::spawn(agent::run(state, worker.to_owned(), takes));
+                    container.agent = Some(agent.abort_handle());
+                }
+                Agents::Real(running) => {
+                    let agent = crate::real::start(&engine.state, worker);
+                    running.lock().unwrap().push(agent);
+                }
+            }
             said(204, &Value::Null)
         }
         ("GET", ["containers", id, "json"]) => match all.get(*id) {

@@ -12,6 +12,8 @@ pub mod agent;
 mod engine;
 mod handed;
 
+use engine::Agents;
+
 use coordinator::{
     client::{Client, Target},
     wire::{ApiError, PoolView},
@@ -22,6 +24,7 @@ use std::{
     os::unix::net::UnixStream,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -46,6 +49,8 @@ max_warm = 3
 pub struct Bay {
     pub socket: PathBuf,
     coordinator: Child,
+    serve: Command,
+    agents: Arc<Mutex<Vec<Child>>>,
     engine: Option<tokio::runtime::Runtime>,
     _folder: tempfile::TempDir,
 }
@@ -56,6 +61,10 @@ impl Drop for Bay {
         drop(self.coordinator.wait());
         if let Some(engine) = self.engine.take() {
             engine.shutdown_background();
+        }
+        for mut agent in self.agents.lock().unwrap().drain(..) {
+            drop(agent.kill());
+            drop(agent.wait());
         }
     }
 }
@@ -68,6 +77,15 @@ impl Bay {
 
     /// One whose first workers, so many, have agents that take no clients' sockets.
     pub fn with_older(older: usize) -> Self {
+        Self::with(Agents::Scripted { older })
+    }
+
+    /// One whose workers have the real agent.
+    pub fn with_real_agents() -> Self {
+        Self::with(Agents::Real(Arc::default()))
+    }
+
+    fn with(agents: Agents) -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let (bin, state) = (folder.path().join("b"), folder.path().join("s"));
         for path in [&bin, &state.join("config"), &state.join("seccomp")] {
@@ -80,31 +98,36 @@ impl Bay {
         let list = r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[]}"#;
         fs::write(state.join("seccomp/strict.json"), list).unwrap();
         let engine = folder.path().join("engine.sock");
-        let (at, on) = (engine.clone(), state.clone());
+        let (at, on, running) = (engine.clone(), state.clone(), agents.clone());
         // On a thread of its own: a runtime cannot wait for another.
         let start = std::thread::spawn(move || {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
             let runtime = builder.worker_threads(2).enable_all().build().unwrap();
-            runtime.block_on(engine::listen(&at, on, older));
+            runtime.block_on(engine::listen(&at, on, running));
             runtime
         });
         let runtime = start.join().unwrap();
-        let coordinator = Command::new(bin.join("podbay"))
+        let mut serve = Command::new(bin.join("podbay"));
+        serve
             .args(["serve", "--state"])
             .arg(&state)
             .env_clear()
             .env("DOCKER_HOST", format!("unix://{}", engine.display()))
             .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::inherit());
+        let coordinator = serve.spawn().unwrap();
         let bay = Self {
             socket: state.join("run/podbay.sock"),
             coordinator,
+            serve,
+            agents: match agents {
+                Agents::Scripted { .. } => Arc::default(),
+                Agents::Real(running) => running,
+            },
             engine: Some(runtime),
             _folder: folder,
         };
-        bay.wait_until("its socket", || UnixStream::connect(&bay.socket).is_ok());
+        bay.wait_up();
         bay.wait_until("a warm worker", || {
             let pools: Vec<PoolView> = serde_json::from_slice(&bay.get("/v1/pools").body).unwrap();
             pools[0].warm > 0
@@ -121,6 +144,16 @@ impl Bay {
     pub fn kill(&mut self) {
         self.coordinator.kill().unwrap();
         self.coordinator.wait().unwrap();
+    }
+
+    /// Another coordinator takes its place.
+    pub fn restart(&mut self) {
+        self.coordinator = self.serve.spawn().unwrap();
+        self.wait_up();
+    }
+
+    fn wait_up(&self) {
+        self.wait_until("its socket", || UnixStream::connect(&self.socket).is_ok());
     }
 
     pub fn wait_until(&self, what: &str, mut done: impl FnMut() -> bool) {
