@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     daemon::helpers::START_DEADLINE,
     model::{WorkerId, WorkerState},
+    store::ClaimRecord,
     wire::SpawnRequest,
 };
 
@@ -98,6 +99,51 @@ fn a_worker_whose_former_container_cannot_be_removed_is_heard_again() {
         assert!(daemon.registry.handle(&id).is_some());
         assert_eq!(state(&daemon, &id), WorkerState::Exited);
         assert!(world.lock().wrong.is_empty(), "{:?}", world.lock().wrong);
+        daemon.stop();
+    });
+}
+
+fn uid(daemon: &Daemon, id: &WorkerId) -> u32 {
+    daemon.lock().fleet.worker(id).unwrap().uid
+}
+
+/// The end of one of its workers was under way when its coordinator died: its uid was given on.
+#[test]
+fn a_worker_left_behind_gets_no_uid_that_another_has_by_now() {
+    play(|world| async move {
+        let daemon = start(&world);
+        let (id, _) = running(&world, &daemon).await;
+        let claim = daemon.lock().records[&id].claim.clone().unwrap();
+        let left = WorkerId::from_bits(1);
+        let taken = uid(&daemon, &id);
+        world.lock().homes.insert(left.to_string(), taken);
+        let claim = ClaimRecord {
+            id: left.clone(),
+            name: "left".parse().unwrap(),
+            moving: true,
+            ..claim
+        };
+        daemon.resume_interrupted_recreation(claim).unwrap();
+        assert_ne!(uid(&daemon, &left), taken);
+        daemon.stop();
+    });
+}
+
+#[test]
+fn a_guard_that_is_told_of_all_workers_is_not_told_of_one_whose_rules_were_taken_away() {
+    play(|world| async move {
+        let daemon = start(&world);
+        let (id, _) = running(&world, &daemon).await;
+        let freed = uid(&daemon, &id);
+        assert!(world.lock().rules.contains_key(&freed));
+        daemon.unguard(&id).await;
+        assert!(!world.lock().rules.contains_key(&freed));
+        // As after a guard that was started again.
+        world.lock().rules.clear();
+        daemon.lock().guard_boot = None;
+        pass(&world, Duration::from_secs(60)).await;
+        let told: Vec<u32> = world.lock().rules.keys().copied().collect();
+        assert!(!told.is_empty() && !told.contains(&freed), "{told:?}");
         daemon.stop();
     });
 }
