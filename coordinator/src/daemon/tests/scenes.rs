@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     daemon::helpers::START_DEADLINE,
     model::{WorkerId, WorkerState},
+    store::ClaimRecord,
     wire::SpawnRequest,
 };
 
@@ -68,21 +69,26 @@ fn state(daemon: &Daemon, id: &WorkerId) -> WorkerState {
     daemon.lock().fleet.worker(id).unwrap().state
 }
 
+/// The parent was started again: the worker's network is another one. It may be restarted once.
+async fn lose(world: &Arc<World>, daemon: &Arc<Daemon>, id: &WorkerId, container: &str) {
+    world.lock().containers.get_mut(container).unwrap().netns = 1;
+    world.lock().silence(container);
+    agent::spawn(world, container);
+    pass(world, Duration::from_secs(5)).await;
+    assert_eq!(state(daemon, id), WorkerState::Lost);
+    let mut permit = things::Permit::default();
+    permit.restarts.insert(1, None);
+    let inner = &mut *world.lock();
+    inner.permits.insert(id.to_string(), permit);
+    inner.asked.get_mut("tag").unwrap().restarts = 1;
+}
+
 #[test]
 fn a_worker_whose_former_container_cannot_be_removed_is_heard_again() {
     play(|world| async move {
         let daemon = start(&world);
         let (id, container) = running(&world, &daemon).await;
-        // The parent was started again: its network is another one.
-        world.lock().containers.get_mut(&container).unwrap().netns = 1;
-        world.lock().silence(&container);
-        agent::spawn(&world, &container);
-        pass(&world, Duration::from_secs(5)).await;
-        assert_eq!(state(&daemon, &id), WorkerState::Lost);
-
-        let mut permit = things::Permit::default();
-        permit.restarts.insert(1, None);
-        world.lock().permits.insert(id.to_string(), permit);
+        lose(&world, &daemon, &id, &container).await;
         let again = daemon.clone();
         let restart = tokio::spawn(async move { again.restart_worker("n", None).await });
         while world.lock().containers[&container].live() {
@@ -100,4 +106,86 @@ fn a_worker_whose_former_container_cannot_be_removed_is_heard_again() {
         assert!(world.lock().wrong.is_empty(), "{:?}", world.lock().wrong);
         daemon.stop();
     });
+}
+
+fn uid(daemon: &Daemon, id: &WorkerId) -> u32 {
+    daemon.lock().fleet.worker(id).unwrap().uid
+}
+
+/// The end of one of its workers was under way when its coordinator died: its uid was given on.
+#[test]
+fn a_worker_left_behind_gets_no_uid_that_another_has_by_now() {
+    play(|world| async move {
+        let daemon = start(&world);
+        let (id, _) = running(&world, &daemon).await;
+        let claim = daemon.lock().records[&id].claim.clone().unwrap();
+        let left = WorkerId::from_bits(1);
+        let taken = uid(&daemon, &id);
+        world.lock().homes.insert(left.to_string(), taken);
+        let claim = ClaimRecord {
+            id: left.clone(),
+            name: "left".parse().unwrap(),
+            moving: true,
+            ..claim
+        };
+        daemon.resume_interrupted_recreation(claim).unwrap();
+        assert_ne!(uid(&daemon, &left), taken);
+        daemon.stop();
+    });
+}
+
+#[test]
+fn a_guard_that_is_told_of_all_workers_is_not_told_of_one_whose_rules_were_taken_away() {
+    play(|world| async move {
+        let daemon = start(&world);
+        let (id, _) = running(&world, &daemon).await;
+        let freed = uid(&daemon, &id);
+        assert!(world.lock().rules.contains_key(&freed));
+        daemon.unguard(&id).await;
+        assert!(!world.lock().rules.contains_key(&freed));
+        // As after a guard that was started again.
+        world.lock().rules.clear();
+        daemon.lock().guard_boot = None;
+        pass(&world, Duration::from_secs(60)).await;
+        let told: Vec<u32> = world.lock().rules.keys().copied().collect();
+        assert!(!told.is_empty() && !told.contains(&freed), "{told:?}");
+        daemon.stop();
+    });
+}
+
+/// Wherever in a recreation the removal comes, no container is left that nobody knows.
+#[test]
+fn a_worker_that_is_removed_while_its_container_is_recreated_leaves_none_behind() {
+    for after in 0..30 {
+        play(|world| async move {
+            let daemon = start(&world);
+            let (id, container) = running(&world, &daemon).await;
+            lose(&world, &daemon, &id, &container).await;
+            let again = daemon.clone();
+            let restart = tokio::spawn(async move { again.restart_worker("n", None).await });
+            while world.lock().containers.contains_key(&container) {
+                pass(&world, Duration::from_millis(1)).await;
+            }
+            pass(&world, Duration::from_millis(after)).await;
+            let permit = things::Permit {
+                stops: 1,
+                drops: 1,
+                ..world.lock().permits[id.as_str()].clone()
+            };
+            world.lock().permits.insert(id.to_string(), permit);
+            daemon.remove_worker("n", true).await.unwrap();
+            drop(restart.await.unwrap());
+            pass(&world, Duration::from_secs(120)).await;
+            let inner = world.lock();
+            let left: Vec<_> = inner
+                .containers
+                .values()
+                .filter(|c| c.worker == id.as_str())
+                .collect();
+            assert!(left.is_empty(), "after {after}: {left:?}");
+            assert!(inner.wrong.is_empty(), "after {after}: {:?}", inner.wrong);
+            drop(inner);
+            daemon.stop();
+        });
+    }
 }
