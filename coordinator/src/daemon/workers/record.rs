@@ -4,7 +4,7 @@ use super::underway::Underway;
 use crate::{
     agent::Sessions,
     config::{Network, SecurityProfile},
-    model::{Egress, Limits, WorkerId},
+    model::{Egress, HostPath, Limits, WorkerId},
     store::ClaimRecord,
     wire::{ChangeCount, EgressDenied, ListeningPort},
 };
@@ -15,6 +15,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
+use tokio::time::Instant;
 
 /// One worker that has, or is about to have, a container.
 #[derive(Debug, Clone)]
@@ -64,6 +65,8 @@ pub(in crate::daemon) struct Record {
     pub runtime: Option<String>,
     /// What its agent says of Landlock.
     pub landlock: Option<Landlock>,
+    /// Of a warm one: the project that an overlay was made ahead on, and when.
+    pub overlay_ahead: Option<(HostPath, Instant)>,
     /// Where it may connect to: what it was made with.
     pub egress: Egress,
     /// Its rules were taken away: it has no process any more, and its uid is given on.
@@ -168,6 +171,7 @@ impl Record {
             network: Network::Shared,
             runtime: None,
             landlock: None,
+            overlay_ahead: None,
             egress: Egress::Open,
             unguarded: false,
             denied_seen: 0,
