@@ -1,30 +1,19 @@
 //! Overlays made ahead: each warm worker has one on the project that was claimed last in its profile.
 //!
-//! Owns which project that is, and how many claims found theirs made. Never on a claim's path, and never
-//! decides what a claim gets: the mounter does.
+//! Owns when one is made. Never on a claim's path, and never decides what a claim gets: the mounter does.
 
 use crate::daemon::Daemon;
 use crate::{
     model::{HostPath, Isolation, WorkerId, WorkerState},
     mounter_client::{Mounted, OverlayRequest},
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// One that was made so long ago is made again: the mounter gives old ones up.
 const RENEW: Duration = Duration::from_secs(300);
 /// A claim's program starts first.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// What is known of copy-on-write claims.
-#[derive(Debug, Default)]
-pub(in crate::daemon) struct OverlaysAhead {
-    /// The project that was claimed last, by profile.
-    projects: BTreeMap<String, HostPath>,
-    /// Claims whose overlay was made ahead, and others.
-    pub prepared: u64,
-    pub made: u64,
-}
 
 impl Daemon {
     /// A claim of a profile has its project: the next one is likely to want the same.
@@ -36,16 +25,10 @@ impl Daemon {
     ) {
         let waiting: Vec<WorkerId> = {
             let mut state = self.lock();
-            match mounted.prepared {
-                Some(true) => state.overlays.prepared += 1,
-                Some(false) => state.overlays.made += 1,
-                None => {}
-            }
             if isolation != Isolation::Overlay {
                 return;
             }
-            let project = mounted.project.clone();
-            state.overlays.projects.insert(profile.to_owned(), project);
+            state.overlays.claimed(profile, mounted);
             let of_profile = |id: &WorkerId| {
                 let record = state.records.get(id);
                 record.is_some_and(|record| record.profile == profile)
@@ -72,7 +55,7 @@ impl Daemon {
             let Some(record) = state.records.get_mut(id).filter(|_| warm) else {
                 return;
             };
-            let Some(project) = state.overlays.projects.get(&record.profile) else {
+            let Some(project) = state.overlays.project(&record.profile) else {
                 return;
             };
             let now = Instant::now();
@@ -102,7 +85,6 @@ impl Daemon {
     /// Copy-on-write claims whose overlay was made ahead, and others.
     #[must_use]
     pub fn overlay_claims(&self) -> (u64, u64) {
-        let state = self.lock();
-        (state.overlays.prepared, state.overlays.made)
+        self.lock().overlays.counts()
     }
 }
