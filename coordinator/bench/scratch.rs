@@ -63,6 +63,15 @@ impl Scratch {
         Ok(project)
     }
 
+    /// A project of one small file, of a name of its own.
+    pub fn small(&self, name: &str) -> Result<PathBuf, Failure> {
+        let project = self.folder(name)?;
+        fs::write(project.join("file"), "of the bench\n")?;
+        own(&project.join("file"))?;
+        own(&project)?;
+        Ok(project)
+    }
+
     /// A project with one file of about so many megabytes of coloured text; its folder and size.
     pub fn text(&self, megabytes: usize) -> Result<(PathBuf, usize), Failure> {
         let project = self.folder("text")?;

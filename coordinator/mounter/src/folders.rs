@@ -20,6 +20,7 @@ use std::{os::fd::OwnedFd, path::Path};
 /// `BadTarget` for what is no worker's id, `System` with what could not be made.
 pub(crate) fn prepare(host: &Host, request: &PrepareRequest) -> Result<(), MounterError> {
     let id = valid_id(&request.worker)?;
+    drop(host.prepared.take(id));
     let failed = |name: &'static str| move |e: Errno| system(&format!("making {name}/"), e);
     let root = host.state.dir(Path::new("")).map_err(failed("."))?;
     let workers = folder(&root, "workers", None, None).map_err(failed("workers"))?;
@@ -31,13 +32,23 @@ pub(crate) fn prepare(host: &Host, request: &PrepareRequest) -> Result<(), Mount
     made("log", 0o700, Some((0, 0)))?;
     podbay_failpoints::failpoint!("mounter.prepare.half");
     let changes = made("changes", 0o700, Some((0, 0)))?;
+    layers(&changes, owner).map_err(failed("changes"))
+}
+
+/// The folders of an overlay: a folder `name` with `upper`, `work` and `lower` in it.
+pub(crate) fn make_layers(changes: &OwnedFd, name: &str) -> io::Result<()> {
+    let root = Some((0, 0));
+    layers(&folder(changes, name, Some(0o700), root)?, root)
+}
+
+fn layers(parent: &OwnedFd, owner: Option<(u32, u32)>) -> io::Result<()> {
     for (name, owner) in [
         ("upper", owner),
         ("work", Some((0, 0))),
         ("lower", Some((0, 0))),
     ] {
         let mode = if name == "upper" { 0o755 } else { 0o700 };
-        folder(&changes, name, Some(mode), owner).map_err(failed("changes"))?;
+        folder(parent, name, Some(mode), owner)?;
     }
     Ok(())
 }
@@ -68,6 +79,7 @@ fn folder(
 /// `BadTarget` for what is no worker's id, `System` with what could not be removed.
 pub(crate) fn remove(host: &Host, id: &str) -> Result<(), MounterError> {
     let id = valid_id(id)?;
+    drop(host.prepared.take(id));
     let workers = match host.state.dir(Path::new("workers")) {
         Ok(workers) => workers,
         Err(Errno::NOENT) => return Ok(()),

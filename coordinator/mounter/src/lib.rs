@@ -34,5 +34,5 @@ pub use rpc::{MounterRequest, MounterResponse};
 pub use server::{REVIEW, ReviewProgram, ServeError, serve};
 pub use wire::{
     CheckedProject, MountFacts, MountMode, MountRequest, Mounted, MounterCaps, MounterError,
-    MounterErrorKind, Policy, PrepareRequest, ReviewTarget, Usage, UsageRequest,
+    MounterErrorKind, OverlayRequest, Policy, PrepareRequest, ReviewTarget, Usage, UsageRequest,
 };

@@ -3,8 +3,8 @@
 //! under the same id; a review's text follows a [`Head`] and is never kept whole on the way.
 
 use crate::wire::{
-    CheckedProject, MountRequest, Mounted, MounterCaps, MounterError, Policy, PrepareRequest,
-    ReviewTarget, Usage, UsageRequest,
+    CheckedProject, MountRequest, Mounted, MounterCaps, MounterError, OverlayRequest, Policy,
+    PrepareRequest, ReviewTarget, Usage, UsageRequest,
 };
 use podbay_model::{
     model::HostPath,
@@ -31,6 +31,8 @@ pub enum MounterRequest {
     Prepare(PrepareRequest),
     /// Put a project into a worker; answered with `Mounted`.
     Mount(MountRequest),
+    /// Make an overlay ahead of its claim; answered with `Done`.
+    PrepareOverlay(OverlayRequest),
     /// Open a project as a mount would, and change nothing; answered with `Checked`.
     Check {
         /// The project's folder on the host.
@@ -119,6 +121,8 @@ pub enum MounterRequest {
 pub(crate) enum Lane {
     /// Claims: mounts and folders of workers.
     Claim,
+    /// Overlays that are made ahead of their claims.
+    Ahead,
     /// Paths that are completed while somebody types.
     Browse,
     /// What reads or changes an overlay's changes, in a process of its own.
@@ -136,6 +140,7 @@ impl MounterRequest {
             | Self::Check { .. }
             | Self::Unmount { .. }
             | Self::EngineSocket { .. } => Lane::Claim,
+            Self::PrepareOverlay(_) => Lane::Ahead,
             Self::Folders { .. } => Lane::Browse,
             Self::RemoveWorker { .. } => Lane::Removal,
             Self::Any(_)
@@ -173,7 +178,7 @@ impl MounterRequest {
     #[must_use]
     pub fn deadline(&self) -> Duration {
         match self.lane() {
-            Lane::Claim | Lane::Browse => QUICK,
+            Lane::Claim | Lane::Ahead | Lane::Browse => QUICK,
             _ if self.changes_something() => APPLY,
             Lane::Review | Lane::Removal => SLOW,
         }

@@ -56,6 +56,22 @@ pub struct MountRequest {
     pub policy: Policy,
 }
 
+/// Makes an overlay ahead of a claim, for a worker that waits. One that was made for it before is given
+/// up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverlayRequest {
+    /// The worker's id.
+    pub worker: String,
+    /// The project's folder on the host.
+    pub project: HostPath,
+    /// The worker's own uid, as in [`MountRequest`].
+    pub uid: u32,
+    /// The worker's own gid.
+    pub gid: u32,
+    /// Which folders may be projects.
+    pub policy: Policy,
+}
+
 /// A project that was mounted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mounted {
@@ -77,6 +93,9 @@ pub struct Mounted {
     pub idmapped: bool,
     /// Why it is not.
     pub idmap_reason: Option<String>,
+    /// Of an overlay: whether it was made ahead, by [`OverlayRequest`].
+    #[serde(default)]
+    pub prepared: Option<bool>,
     /// Microseconds it took in the mounter.
     pub took_us: u64,
 }

@@ -90,6 +90,15 @@ pub(super) async fn metrics(State(daemon): App) -> Response {
     );
     set(&hot, &[], u64::from(status.hot_mounts.available));
 
+    let overlays = gauge(
+        &mut registry,
+        "overlay_claims",
+        "Copy-on-write claims of warm workers by when their overlay was made",
+    );
+    let (ahead, then) = daemon.overlay_claims();
+    set(&overlays, &[("made", "ahead")], ahead);
+    set(&overlays, &[("made", "then")], then);
+
     let guard = gauge(
         &mut registry,
         "egress_guard_available",

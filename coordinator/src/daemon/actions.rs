@@ -40,6 +40,7 @@ impl Daemon {
             Action::WorkerChanged(worker) => {
                 self.tell_worker(&worker);
                 self.recreate_if_wanted(&worker);
+                self.prepare_overlay_if_warm(&worker);
             }
             Action::PoolChanged(profile) => self.tell_pool(&profile),
         }

@@ -3,7 +3,7 @@
 //! Owns the one lock. Never holds it across an await, and knows none of the tasks that work with it.
 
 use super::{
-    claims::{claim_latency::ClaimTimes, waiting::Waiting},
+    claims::{claim_latency::ClaimTimes, overlay_claims::OverlayClaims, waiting::Waiting},
     engine::disk::Disks,
     observe::{bus::Bus, change_counts::Counts, tells::Tells},
     outside::Outside,
@@ -132,6 +132,8 @@ pub(super) struct State {
     pub(super) images: BTreeMap<String, Image>,
     /// Claim times by profile.
     pub(super) times: BTreeMap<String, ClaimTimes>,
+    /// The last copy-on-write claims.
+    pub(super) overlays: OverlayClaims,
     /// What containers are made of.
     pub(super) parts: ContainerInputs,
     /// Whose changes are to be counted.
@@ -160,6 +162,7 @@ impl State {
             guard_boot: None,
             images: BTreeMap::new(),
             times: BTreeMap::new(),
+            overlays: OverlayClaims::default(),
             parts: ContainerInputs::default(),
             counts: Counts::default(),
             next_claim: 0,

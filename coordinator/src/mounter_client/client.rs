@@ -6,7 +6,7 @@ use super::slots::Slots;
 use crate::{model::HostPath, wire::Folders};
 use podbay_mounter::{
     CheckedProject, MountRequest, Mounted, MounterCaps, MounterError, MounterErrorKind,
-    MounterRequest, MounterResponse, Policy, PrepareRequest,
+    MounterRequest, MounterResponse, OverlayRequest, Policy, PrepareRequest,
     error::{system, unreachable},
     rpc::{RequestFrame, ResponseFrame},
 };
@@ -126,6 +126,15 @@ impl MounterClient {
     /// `BadTarget` for what is no worker's id, `System`, `Unreachable`.
     pub async fn prepare(&self, request: PrepareRequest) -> Result<(), MounterError> {
         self.done(MounterRequest::Prepare(request)).await
+    }
+
+    /// Makes an overlay for a worker that waits, ahead of a claim; a worker that has a project already is
+    /// left as it is.
+    ///
+    /// # Errors
+    /// As [`Self::mount`].
+    pub async fn prepare_overlay(&self, request: OverlayRequest) -> Result<(), MounterError> {
+        self.done(MounterRequest::PrepareOverlay(request)).await
     }
 
     /// Puts a project at `/workspace` of a running worker.

@@ -9,6 +9,6 @@ mod slots;
 pub use client::MounterClient;
 pub use podbay_mounter::{
     CheckedProject, MountFacts, MountMode, MountRequest, Mounted, MounterCaps, MounterError,
-    MounterErrorKind, Policy, PrepareRequest, ReviewTarget, Usage, UsageRequest,
+    MounterErrorKind, OverlayRequest, Policy, PrepareRequest, ReviewTarget, Usage, UsageRequest,
 };
 pub use review::ReviewAnswer;

@@ -14,8 +14,8 @@ mod needs;
 use coordinator::{
     model::HostPath,
     mounter_client::{
-        MountMode, MountRequest, Mounted, MounterClient, MounterError, Policy, PrepareRequest,
-        ReviewTarget,
+        MountMode, MountRequest, Mounted, MounterClient, MounterError, OverlayRequest, Policy,
+        PrepareRequest, ReviewTarget,
     },
 };
 use podbay_mounter::{ReviewProgram, review, serve as serve_mounter};
@@ -321,6 +321,21 @@ impl Stage {
             gid: UID,
             policy: Policy::default(),
         }
+    }
+
+    pub async fn prepare_overlay(
+        &self,
+        worker: &Worker,
+        project: &Path,
+    ) -> Result<(), MounterError> {
+        let request = OverlayRequest {
+            worker: worker.id.clone(),
+            project: HostPath::new(project),
+            uid: UID,
+            gid: UID,
+            policy: Policy::default(),
+        };
+        self.client.prepare_overlay(request).await
     }
 
     pub async fn mount(

@@ -388,3 +388,47 @@ async fn a_mount_is_noted_and_waits_for_a_change_to_the_upper_folder() {
     assert!(own.join("changes/mounted.json").exists());
     assert!(!worker.sh("ls -R /.podbay").contains("mount.json"));
 }
+
+#[tokio::test]
+async fn an_overlay_that_was_prepared_is_the_claims_and_another_project_gets_its_own() {
+    let stage = stage!();
+    let (first, second) = (stage.worker().await, stage.worker().await);
+    let (project, other) = (stage.project("ahead", 1234), stage.project("other", 1234));
+    for folder in [&project, &other] {
+        fs::write(folder.join("name"), folder.file_name().unwrap().as_bytes()).unwrap();
+        support::own(&folder.join("name"), 1234);
+    }
+    for worker in [&first, &second] {
+        stage.prepare_overlay(worker, &project).await.unwrap();
+    }
+    // What the project has by then is seen.
+    fs::write(project.join("later"), "x").unwrap();
+    let mounted = stage
+        .mount(&first, &project, MountMode::Overlay)
+        .await
+        .unwrap();
+    assert_eq!(mounted.prepared, Some(true));
+    assert_eq!((mounted.session_uid, mounted.idmapped), (UID, true));
+    let seen = first.sh("cat /workspace/name; ls /workspace; stat -c %u /workspace/name");
+    assert_eq!(seen, format!("aheadlater\nname\n{UID}\n"));
+    first.sh("echo changed > /workspace/name; echo new > /workspace/new");
+    assert_eq!(fs::read_to_string(project.join("name")).unwrap(), "ahead");
+    let upper = stage
+        .state
+        .join("workers")
+        .join(&first.id)
+        .join("changes/upper");
+    assert_eq!(fs::read_to_string(upper.join("new")).unwrap(), "new\n");
+
+    let mounted = stage
+        .mount(&second, &other, MountMode::Overlay)
+        .await
+        .unwrap();
+    assert_eq!(mounted.prepared, Some(false));
+    assert_eq!(second.sh("cat /workspace/name"), "other");
+    // A worker that has a project keeps it.
+    stage.prepare_overlay(&second, &project).await.unwrap();
+    assert_eq!(second.sh("cat /workspace/name"), "other");
+    let mounted = stage.mount(&second, &project, MountMode::Overlay).await;
+    assert!(mounted.is_err(), "two overlays on one upper folder");
+}

@@ -26,6 +26,15 @@ pub(crate) struct IdPair {
     pub worker: (u32, u32),
 }
 
+/// As whom a session runs: the worker's own ids where the project is id-mapped, else its owner's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SessionIds {
+    pub session: (u32, u32),
+    pub idmapped: bool,
+    /// Why it is not.
+    pub reason: Option<String>,
+}
+
 /// How many are kept; the oldest goes. One costs the kernel about a kilobyte.
 const KEPT: usize = 256;
 /// How many owners are remembered for [`IdMaps::prepare`].

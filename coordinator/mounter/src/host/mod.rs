@@ -4,10 +4,12 @@
 
 mod busy;
 mod idmap;
+mod prepared;
 mod wall_clock;
 
 pub(crate) use busy::{Busy, Turn};
-pub(crate) use idmap::IdPair;
+pub(crate) use idmap::{IdPair, SessionIds};
+pub(crate) use prepared::PreparedOverlay;
 pub(crate) use wall_clock::{watch, watch_on};
 
 use crate::{
@@ -18,6 +20,7 @@ use crate::{
 };
 use idmap::IdMaps;
 use nix::sched::{CloneFlags, setns, unshare};
+use prepared::PreparedOverlays;
 use rustix::{
     fs::{Mode, OFlags, ResolveFlags, openat, openat2},
     mount::{MountPropagationFlags, mount_change},
@@ -51,6 +54,8 @@ pub(crate) struct Host {
     clock: WallClock,
     /// Who changes which worker's mount.
     pub(crate) mounts: Arc<Busy>,
+    /// Overlays made ahead of their claims.
+    pub(crate) prepared: PreparedOverlays,
 }
 
 struct Engine {
@@ -99,6 +104,7 @@ impl Host {
             idmaps: IdMaps::default(),
             clock: WallClock::default(),
             mounts: Arc::default(),
+            prepared: PreparedOverlays::default(),
         };
         host.clock.begin(&host.state, host.boot_id());
         Ok(Arc::new(host))
@@ -197,6 +203,11 @@ impl Host {
     /// What is after a claim at this time, Unix nanoseconds.
     pub(crate) fn since(&self, claimed: i64) -> Clock {
         self.clock.since(&self.state, claimed)
+    }
+
+    /// Where a worker's `changes/` is in our own mount namespace, and so in the staging one.
+    pub(crate) fn changes_path(&self, worker: &str) -> PathBuf {
+        self.state_path.join("workers").join(worker).join("changes")
     }
 
     /// A worker's folder in the state volume.

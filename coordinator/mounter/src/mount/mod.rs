@@ -4,58 +4,45 @@
 
 pub(crate) mod engine_socket;
 mod facts;
+mod layers;
 pub(crate) mod live;
 mod overlay;
+pub(crate) mod prepared;
 pub(crate) mod probe;
 pub(crate) mod project;
 
 use crate::{
-    error::{bad_target, system, unsupported},
-    host::{Host, IdPair, Place, hold, open_plain},
-    sys::{MountChange, set_mount},
+    error::{bad_target, system},
+    host::{Place, PreparedOverlay, SessionIds, hold, open_plain},
     tree::{Meta, Tree},
     wire::{MountFacts, MountMode, MountRequest, Mounted, MounterError},
 };
 use facts::Note;
-use overlay::new_overlay;
+use layers::layer;
+use overlay::{Staged, over, own_upper};
 use podbay_model::model::HostPath;
 use podbay_protocol::paths::WORKSPACE;
 use project::Project;
 use rustix::{
-    fs::{Gid, Mode, OFlags, Uid, fchmod, fchown},
+    fs::OFlags,
     io::Errno,
-    mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags, move_mount, open_tree, unmount},
+    mount::{MoveMountFlags, UnmountFlags, move_mount, unmount},
 };
 use std::{
-    os::fd::{AsFd, OwnedFd},
-    path::{Path, PathBuf},
+    os::fd::OwnedFd,
+    path::Path,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 type Result<T> = std::result::Result<T, MounterError>;
-
-/// A lower layer left in the staging namespace; taken away after the answer is sent, because
-/// taking a mount away waits for the kernel.
-pub(crate) struct Staged(PathBuf);
-
-impl Staged {
-    /// Takes it away; the overlay keeps its own clone.
-    pub(crate) fn clean(self, place: &mut Place) {
-        let gone = place.enter_staging().and_then(|()| {
-            unmount(&self.0, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
-                .map_err(|e| system("taking the staged layer away", e))
-        });
-        if let Err(e) = gone {
-            tracing::warn!(error = %e, "a staged layer stays mounted");
-        }
-    }
-}
 
 /// What follows a mount once its answer is sent.
 #[derive(Default)]
 pub(crate) struct Then {
     pub staged: Option<Staged>,
     pub note: Option<Note>,
+    /// One that was prepared for something else.
+    pub unfit: Option<PreparedOverlay>,
 }
 
 /// Carries a [`MountRequest`] out; `then` is to be done whatever the result.
@@ -65,14 +52,6 @@ pub(crate) fn mount(place: &mut Place, request: &MountRequest, then: &mut Then) 
     let worker = place.host.worker(&request.worker)?;
     let process = hold(request.pid)?;
     let project = project::open(place, &request.project, &request.policy)?;
-    let clone = clone_of(&project, request.mode)?;
-    let (idmapped, idmap_reason) = map_ids(&place.host, &clone, &project, request)?;
-    let (owner_uid, owner_gid) = (project.meta.uid, project.meta.gid);
-    let (session_uid, session_gid) = if idmapped {
-        (request.uid, request.gid)
-    } else {
-        (owner_uid, owner_gid)
-    };
     // Until the overlay is recorded as mounted, nobody changes its upper folder.
     let _lock = match request.mode {
         MountMode::Bind => None,
@@ -83,8 +62,13 @@ pub(crate) fn mount(place: &mut Place, request: &MountRequest, then: &mut Then) 
             )
         })?),
     };
-    let mount = match request.mode {
-        MountMode::Bind => clone,
+    let ids = (request.uid, request.gid);
+    let mut prepared = None;
+    let (mount, ids) = match request.mode {
+        MountMode::Bind => {
+            then.unfit = place.host.prepared.take(&request.worker);
+            layer(&place.host, &project, request.mode, ids)?
+        }
         MountMode::Overlay => {
             // Two overlays on one upper folder are undefined behaviour.
             if live::is_live(&place.host, &worker) {
@@ -92,8 +76,12 @@ pub(crate) fn mount(place: &mut Place, request: &MountRequest, then: &mut Then) 
                     "the worker has its overlay already; unmount it before mounting again".into(),
                 ));
             }
-            own_upper(&worker, session_uid, session_gid, project.meta.mode)?;
-            overlay(place, &request.worker, &clone, &mut then.staged)?
+            let found = prepared::claim(&place.host, &worker, &project, request, &mut then.unfit);
+            prepared = Some(found.is_some());
+            match found {
+                Some(found) => found,
+                None => overlay(place, &worker, &project, request, &mut then.staged)?,
+            }
         }
     };
     podbay_failpoints::failpoint!("mounter.mount.made");
@@ -103,8 +91,8 @@ pub(crate) fn mount(place: &mut Place, request: &MountRequest, then: &mut Then) 
         dev: project.meta.dev,
         ino: project.meta.ino,
         mode: request.mode,
-        uid: session_uid,
-        gid: session_gid,
+        uid: ids.session.0,
+        gid: ids.session.1,
         claimed_ns: unix_ns(),
     };
     let attached = note_live(place, &worker, request)
@@ -124,14 +112,35 @@ pub(crate) fn mount(place: &mut Place, request: &MountRequest, then: &mut Then) 
         project: HostPath::new(project.path),
         dev: project.meta.dev,
         ino: project.meta.ino,
-        owner_uid,
-        owner_gid,
-        session_uid,
-        session_gid,
-        idmapped,
-        idmap_reason,
+        owner_uid: project.meta.uid,
+        owner_gid: project.meta.gid,
+        session_uid: ids.session.0,
+        session_gid: ids.session.1,
+        idmapped: ids.idmapped,
+        idmap_reason: ids.reason,
+        prepared,
         took_us: u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
     })
+}
+
+/// An overlay on the project, made now.
+fn overlay(
+    place: &mut Place,
+    worker: &Tree,
+    project: &Project,
+    request: &MountRequest,
+    staged: &mut Option<Staged>,
+) -> Result<(OwnedFd, SessionIds)> {
+    let owner = (request.uid, request.gid);
+    let (lower, ids) = layer(&place.host, project, MountMode::Overlay, owner)?;
+    own_upper(
+        worker,
+        Path::new("changes/upper"),
+        ids.session,
+        project.meta.mode,
+    )?;
+    let changes = place.host.changes_path(&request.worker);
+    Ok((over(place, &changes, &lower, staged)?, ids))
 }
 
 /// Where an overlay is about to be mounted: without it somebody might write to its upper folder.
@@ -155,120 +164,6 @@ fn unnote(worker: &Tree, mode: MountMode) {
 fn unix_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     i64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(i64::MAX)
-}
-
-/// A detached clone: with the mounts inside it for a bind, as the engine does; an overlay's lower
-/// layer is one mount by its nature.
-fn clone_of(project: &Project, mode: MountMode) -> Result<OwnedFd> {
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_EMPTY_PATH;
-    if mode == MountMode::Bind {
-        flags |= OpenTreeFlags::AT_RECURSIVE;
-    }
-    open_tree(&project.fd, "", flags).map_err(|e| match e {
-        Errno::NOSYS | Errno::PERM | Errno::INVAL => unsupported(format!(
-            "the project's mount cannot be cloned (open_tree: {e})"
-        )),
-        e => system("cloning the project's mount", e),
-    })
-}
-
-/// Hardens the clone and id-maps it where that can be had: whether it is mapped, or why not.
-fn map_ids(
-    host: &Host,
-    clone: &OwnedFd,
-    project: &Project,
-    request: &MountRequest,
-) -> Result<(bool, Option<String>)> {
-    let pair = IdPair {
-        owner: (project.meta.uid, project.meta.gid),
-        worker: (request.uid, request.gid),
-    };
-    let recursive = request.mode == MountMode::Bind;
-    let plain = |why: Option<String>| {
-        let change = MountChange {
-            idmap: None,
-            recursive,
-        };
-        match set_mount(clone, &change) {
-            Ok(()) => Ok((false, why)),
-            Err(e) => Err(unsupported(format!(
-                "the project's mount cannot be made nosuid and nodev (mount_setattr: {e})"
-            ))),
-        }
-    };
-    if pair.owner == pair.worker {
-        return plain(None);
-    }
-    let as_root = if pair.owner.0 == 0 {
-        "; the session runs as root"
-    } else {
-        ""
-    };
-    let userns = match host.id_map(pair) {
-        Ok(userns) => userns,
-        Err(e) => {
-            return plain(Some(format!(
-                "no user namespace for the id-map: {e}{as_root}"
-            )));
-        }
-    };
-    let mapped = |recursive| {
-        let change = MountChange {
-            idmap: Some(userns.as_fd()),
-            recursive,
-        };
-        set_mount(clone, &change)
-    };
-    match mapped(recursive) {
-        Ok(()) => Ok((true, None)),
-        Err(e) => plain(Some(format!(
-            "the project's filesystem, or one mounted inside it, cannot be id-mapped: \
-             {e}{as_root}"
-        ))),
-    }
-}
-
-/// The upper folder stands for the project's root, so it has the session's owner and the root's
-/// mode.
-fn own_upper(worker: &Tree, uid: u32, gid: u32, mode: u32) -> Result<()> {
-    let upper = worker
-        .dir(Path::new("changes/upper"))
-        .map_err(|e| system("opening changes/upper; prepare the worker first", e))?;
-    fchown(&upper, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
-        .and_then(|()| fchmod(&upper, Mode::from_raw_mode(mode & 0o777)))
-        .map_err(|e| system("setting the owner of changes/upper", e))
-}
-
-fn overlay(
-    place: &mut Place,
-    worker: &str,
-    lower: &OwnedFd,
-    staged: &mut Option<Staged>,
-) -> Result<OwnedFd> {
-    // Only root reaches `changes/`, and it is never mounted into a worker: plain paths are safe.
-    let changes = place
-        .host
-        .state_path
-        .join("workers")
-        .join(worker)
-        .join("changes");
-    let at = changes.join("lower");
-    place.enter_staging()?;
-    attach_at(lower, &at).map_err(|e| system("staging the lower layer", e))?;
-    *staged = Some(Staged(at.clone()));
-    new_overlay(&at, &changes.join("upper"), &changes.join("work"))
-}
-
-fn attach_at(mount: &OwnedFd, path: &Path) -> rustix::io::Result<()> {
-    move_mount(
-        mount,
-        "",
-        rustix::fs::CWD,
-        path,
-        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
-    )
 }
 
 /// Onto `/workspace` where this thread is: a folder, never a link.

@@ -1,14 +1,71 @@
-//! Makes overlays. Owns their options. Never attaches one anywhere.
+//! Makes overlays. Owns their options and their three folders. Never attaches one anywhere.
 
-use crate::{error::unsupported, wire::MounterError};
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
-    fsopen,
+use crate::{
+    error::{system, unsupported},
+    host::Place,
+    tree::Tree,
+    wire::MounterError,
+};
+use rustix::{
+    fs::{CWD, Gid, Mode, Uid, fchmod, fchown},
+    mount::{
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
+        fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
+    },
 };
 use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
+
+/// A lower layer left in the staging namespace; taken away after the answer is sent, because
+/// taking a mount away waits for the kernel.
+pub(crate) struct Staged(PathBuf);
+
+impl Staged {
+    /// Takes it away; the overlay keeps its own clone.
+    pub(crate) fn clean(self, place: &mut Place) {
+        let gone = place.enter_staging().and_then(|()| {
+            unmount(&self.0, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
+                .map_err(|e| system("taking the staged layer away", e))
+        });
+        if let Err(e) = gone {
+            tracing::warn!(error = %e, "a staged layer stays mounted");
+        }
+    }
+}
+
+/// The upper folder stands for the project's root, so it has the session's owner and the root's mode.
+pub(crate) fn own_upper(
+    worker: &Tree,
+    upper: &Path,
+    (uid, gid): (u32, u32),
+    mode: u32,
+) -> Result<(), MounterError> {
+    let dir = worker
+        .dir(upper)
+        .map_err(|e| system("opening the upper folder; prepare the worker first", e))?;
+    fchown(&dir, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+        .and_then(|()| fchmod(&dir, Mode::from_raw_mode(mode & 0o777)))
+        .map_err(|e| system("setting the owner of the upper folder", e))
+}
+
+/// A detached overlay on `lower` with the folders `upper` and `work` of `folder`, which is below
+/// `changes/` of a worker's folder; its folder `lower` is where the layer is staged meanwhile.
+pub(crate) fn over(
+    place: &mut Place,
+    folder: &Path,
+    lower: &OwnedFd,
+    staged: &mut Option<Staged>,
+) -> Result<OwnedFd, MounterError> {
+    // Only root reaches `changes/`, and it is never mounted into a worker: plain paths are safe.
+    let at = folder.join("lower");
+    place.enter_staging()?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    move_mount(lower, "", CWD, &at, flags).map_err(|e| system("staging the lower layer", e))?;
+    *staged = Some(Staged(at.clone()));
+    new_overlay(&at, &folder.join("upper"), &folder.join("work"))
+}
 
 /// Makes a detached overlay; the folders are looked up where this thread is.
 ///

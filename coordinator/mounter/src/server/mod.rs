@@ -13,12 +13,12 @@ use crate::{
     error::{busy, system},
     folders,
     host::{self, Host, Place},
-    mount::{self, engine_socket, probe, project},
+    mount::{self, engine_socket, prepared, probe, project},
     rpc::{Lane, MounterRequest, MounterResponse, RequestFrame, send_response},
     wire::{CheckedProject, MounterCaps, MounterError},
 };
 use nix::{
-    poll::{PollFd, PollFlags, PollTimeout, poll},
+    poll::{PollFd, PollFlags, poll},
     sys::{
         signal::{SigSet, Signal},
         signalfd::{SfdFlags, SignalFd},
@@ -38,7 +38,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Why the mounter could not start or had to stop.
@@ -72,12 +72,16 @@ pub enum ServeError {
 
 /// Threads for claims: mounts, folders of workers.
 const CLAIM_THREADS: usize = 3;
+/// Threads that make overlays ahead of their claims.
+const AHEAD_THREADS: usize = 1;
 /// Threads that complete paths.
 const BROWSE_THREADS: usize = 1;
 /// Requests waiting in each pool; the next one is answered as busy.
 const MAX_QUEUE: usize = 64;
 /// Connections at a time; more are closed at once. Each review and each removal has one.
 const MAX_CONNECTIONS: usize = 64;
+/// How often overlays are looked for that were prepared too long ago, in milliseconds.
+const LOOK_EVERY: u16 = 60_000;
 /// How long a client may leave an answer unread.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -97,6 +101,7 @@ impl Job {
 /// What connections hand their requests to.
 struct Hands {
     claims: SyncSender<Job>,
+    ahead: SyncSender<Job>,
     browse: SyncSender<Job>,
     reviews: Reviews,
 }
@@ -138,6 +143,7 @@ pub fn serve(state_dir: &Path, socket: &Path, program: ReviewProgram) -> Result<
         |name, threads| pool(name, threads, &host, &caps).map_err(failed("starting threads"));
     let hands = Arc::new(Hands {
         claims: pool("claims", CLAIM_THREADS)?,
+        ahead: pool("ahead", AHEAD_THREADS)?,
         browse: pool("browse", BROWSE_THREADS)?,
         reviews: Reviews::new(&host, program),
     });
@@ -153,10 +159,11 @@ pub fn serve(state_dir: &Path, socket: &Path, program: ReviewProgram) -> Result<
             PollFd::new(listener.as_fd(), PollFlags::POLLIN),
             PollFd::new(set.as_fd(), PollFlags::POLLIN),
         ];
-        match poll(&mut fds, PollTimeout::NONE) {
+        match poll(&mut fds, LOOK_EVERY) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(e) => return Err(failed("waiting for connections")(e.into())),
         }
+        drop(host.prepared.expired(Instant::now()));
         let [signalled, _, clock] = fds.map(|fd| fd.any().unwrap_or_default());
         if signalled {
             return Ok(());
@@ -233,6 +240,7 @@ fn read(mut stream: UnixStream, hands: &Hands) -> std::io::Result<()> {
         {
             let pool = match frame.body.lane() {
                 Lane::Claim => &hands.claims,
+                Lane::Ahead => &hands.ahead,
                 Lane::Browse => &hands.browse,
                 Lane::Review | Lane::Removal => return hands.reviews.serve(frame, &answers),
             };
@@ -317,6 +325,8 @@ impl After {
         if let Some(note) = self.mounted.note {
             note.write();
         }
+        // Dropping an overlay waits for the kernel, as taking a layer away does.
+        drop(self.mounted.unfit);
         if let Some(staged) = self.mounted.staged {
             staged.clean(place);
         }
@@ -343,6 +353,9 @@ fn answer(
         }
         MounterRequest::Mount(request) => {
             mount::mount(place, request, &mut after.mounted).map(MounterResponse::Mounted)
+        }
+        MounterRequest::PrepareOverlay(request) => {
+            prepared::prepare(place, request).map(|()| MounterResponse::Done)
         }
         MounterRequest::Check { project, policy } => {
             let found = project::open(place, project, policy)?;

@@ -33,6 +33,7 @@ fn bench() -> Bench {
     Bench {
         hands: Arc::new(Hands {
             claims,
+            ahead: sync_channel(MAX_QUEUE).0,
             browse,
             reviews: Reviews::new(&host, program),
         }),
@@ -233,6 +234,7 @@ fn working() -> (Bench, Arc<AtomicUsize>) {
     let caps = Arc::new(MounterCaps::default());
     let hands = Hands {
         claims: pool("claims", 1, &bench.host, &caps).unwrap(),
+        ahead: pool("ahead", 1, &bench.host, &caps).unwrap(),
         browse: pool("browse", 1, &bench.host, &caps).unwrap(),
         reviews: Reviews::new(&bench.host, ReviewProgram::default()),
     };

@@ -8,6 +8,8 @@ pub(in crate::daemon) mod claim;
 pub(in crate::daemon) mod claim_latency;
 pub(in crate::daemon) mod environment;
 pub(in crate::daemon) mod name_generator;
+pub(in crate::daemon) mod overlay_claims;
+pub(in crate::daemon) mod overlays_ahead;
 pub(in crate::daemon) mod placed;
 pub(in crate::daemon) mod projects;
 pub(in crate::daemon) mod resolve;

@@ -255,6 +255,9 @@ impl Daemon {
                 )
             })
             .collect();
+        if let Some(mounted) = &mounted {
+            self.project_claimed(&record.profile, record.isolation, mounted);
+        }
         if let Some(reason) = mounted.and_then(|m| m.idmap_reason) {
             warnings.push(format!(
                 "not id-mapped, the session runs as uid {}: {reason}",

@@ -4,8 +4,8 @@ use crate::{
     guard_client::{GuardClient, GuardReport, GuardRequest, Guarded},
     model::{HostPath, Limits},
     mounter_client::{
-        CheckedProject, MountRequest, Mounted, MounterCaps, MounterClient, MounterError, Policy,
-        PrepareRequest, ReviewTarget, Usage, UsageRequest,
+        CheckedProject, MountRequest, Mounted, MounterCaps, MounterClient, MounterError,
+        OverlayRequest, Policy, PrepareRequest, ReviewTarget, Usage, UsageRequest,
     },
     runtime::{
         Accounts, Docker, EngineEvent, Helper, HelperSpec, HostFolders, Image, Listed, Own,
@@ -132,6 +132,8 @@ calls! {
         fn probe() -> Mount<MounterCaps>;
         /// Gives a worker's folder its owners.
         fn prepare(request: PrepareRequest) -> Mount<()>;
+        /// Makes an overlay ahead of its claim.
+        fn prepare_overlay(request: OverlayRequest) -> Mount<()>;
         /// Puts a project into a running worker.
         fn mount(request: MountRequest) -> Mount<Mounted>;
         /// Takes it out again.

@@ -1,14 +1,19 @@
 //! A mounter, a guard and a state volume in memory; the state volume's files are real.
 
-use super::{dice::Fate, state::World, things::Mount};
+use super::{
+    dice::Fate,
+    state::World,
+    things::{Container, Mount},
+};
 use crate::{
     daemon::outside::{Guard, Installed, Mounter, Store},
     fleet::Held,
     guard_client::{GuardReport, GuardRequest, Guarded},
     model::{FIRST_UID, HostPath, UIDS, WorkerId},
     mounter_client::{
-        CheckedProject, MountFacts, MountRequest, Mounted, MounterCaps, MounterError,
-        MounterErrorKind, Policy, PrepareRequest, ReviewTarget, Usage, UsageRequest,
+        CheckedProject, MountFacts, MountMode, MountRequest, Mounted, MounterCaps, MounterError,
+        MounterErrorKind, OverlayRequest, Policy, PrepareRequest, ReviewTarget, Usage,
+        UsageRequest,
     },
     store::{ClaimRecord, FinishedRecord, StateDir},
     wire::{ChangeCount, Folders},
@@ -130,6 +135,7 @@ fn put(world: &World, request: &MountRequest) -> Answer<Mounted> {
         session_gid: uid,
         idmapped,
         idmap_reason: (!idmapped).then(|| "an old file system".to_owned()),
+        prepared: (request.mode == MountMode::Overlay).then_some(false),
         took_us: 1,
     })
 }
@@ -154,6 +160,20 @@ impl Mounter for FakeMounter {
             world.lock().homes.insert(request.worker, request.uid);
             Ok(())
         }))
+    }
+
+    fn prepare_overlay(&self, request: OverlayRequest) -> BoxFuture<'_, Answer<()>> {
+        let mut inner = self.0.lock();
+        let found = inner.containers.values();
+        let claimed = |c: &Container| c.worker == request.worker && c.mount.is_some();
+        // Nothing is known to have been mounted there; a claim may have come meanwhile.
+        let claimed = found.filter(|c| claimed(c)).count();
+        inner.count(if claimed > 0 {
+            "an overlay ahead, late"
+        } else {
+            "an overlay ahead"
+        });
+        Box::pin(async { Ok(()) })
     }
 
     fn mount(&self, request: MountRequest) -> BoxFuture<'_, Answer<Mounted>> {

@@ -4,7 +4,7 @@ use super::{clients::Clients, underway::Underway};
 use crate::{
     agent::Sessions,
     config::{Network, SecurityProfile},
-    model::{Egress, Limits, WorkerId},
+    model::{Egress, HostPath, Limits, WorkerId},
     store::ClaimRecord,
     wire::{ChangeCount, EgressDenied, ListeningPort},
 };
@@ -13,6 +13,7 @@ use podbay_protocol::{
     StartSession,
 };
 use std::{collections::VecDeque, sync::Arc};
+use tokio::time::Instant;
 
 /// One worker that has, or is about to have, a container.
 #[derive(Debug, Clone)]
@@ -62,6 +63,8 @@ pub(in crate::daemon) struct Record {
     pub runtime: Option<String>,
     /// What its agent says of Landlock.
     pub landlock: Option<Landlock>,
+    /// Of a warm one: the project that an overlay was made ahead on, and when.
+    pub overlay_ahead: Option<(HostPath, Instant)>,
     /// Where it may connect to: what it was made with.
     pub egress: Egress,
     /// Its rules were taken away: it has no process any more, and its uid is given on.
@@ -138,6 +141,7 @@ impl Record {
             network: Network::Shared,
             runtime: None,
             landlock: None,
+            overlay_ahead: None,
             egress: Egress::Open,
             unguarded: false,
             denied_seen: 0,

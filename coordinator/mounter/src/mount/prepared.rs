@@ -1,0 +1,100 @@
+//! Makes overlays ahead of their claims, in `changes/next` of workers that wait, and gives them to claims.
+//! Owns that folder. Never has two overlays on the same folders: one that is claimed has `changes/upper`
+//! and `changes/work` by a rename.
+
+use super::{
+    layers::layer,
+    live,
+    overlay::{over, own_upper},
+    project::{self, Project},
+};
+use crate::{
+    error::system,
+    folders::make_layers,
+    host::{Host, Place, PreparedOverlay, SessionIds},
+    remove::remove_tree,
+    tree::Tree,
+    wire::{MountFacts, MountMode, MountRequest, MounterError, OverlayRequest},
+};
+use rustix::fs::renameat;
+use std::{os::fd::OwnedFd, path::Path, time::Instant};
+
+const NEXT: &str = "next";
+
+/// Carries an [`OverlayRequest`] out. A worker that has a project already is left as it is.
+pub(crate) fn prepare(place: &mut Place, request: &OverlayRequest) -> Result<(), MounterError> {
+    let _turn = place.host.mounts.take(&request.worker);
+    let worker = place.host.worker(&request.worker)?;
+    // The former one has the folder that is removed here.
+    drop(place.host.prepared.take(&request.worker));
+    let claimed = worker.meta(Path::new(MountFacts::FILE));
+    let claimed = claimed.map_err(|e| system("looking for a mount of the worker's", e))?;
+    if claimed.is_some() || live::is_live(&place.host, &worker) {
+        return Ok(());
+    }
+    let project = project::open(place, &request.project, &request.policy)?;
+    let ids = (request.uid, request.gid);
+    let (lower, session) = layer(&place.host, &project, MountMode::Overlay, ids)?;
+    let failed = |e| system("making changes/next", e);
+    let changes = worker.dir(Path::new("changes")).map_err(failed)?;
+    remove_tree(&changes, NEXT.as_ref()).map_err(failed)?;
+    make_layers(&changes, NEXT).map_err(failed)?;
+    let upper = Path::new("changes/next/upper");
+    own_upper(&worker, upper, session.session, project.meta.mode)?;
+    let folder = place.host.changes_path(&request.worker).join(NEXT);
+    let mut staged = None;
+    let made = over(place, &folder, &lower, &mut staged);
+    if let Some(staged) = staged {
+        staged.clean(place);
+    }
+    let surplus = place.host.prepared.put(
+        &request.worker,
+        PreparedOverlay {
+            overlay: made?,
+            project: project.path,
+            meta: project.meta,
+            worker: ids,
+            ids: session,
+            made: Instant::now(),
+        },
+    );
+    drop(surplus);
+    Ok(())
+}
+
+/// The overlay that was prepared for this claim, with the worker's folders; one that was prepared for
+/// something else goes to `unfit`.
+pub(crate) fn claim(
+    host: &Host,
+    worker: &Tree,
+    project: &Project,
+    request: &MountRequest,
+    unfit: &mut Option<PreparedOverlay>,
+) -> Option<(OwnedFd, SessionIds)> {
+    let found = host.prepared.take(&request.worker)?;
+    if !found.fits(&project.path, &project.meta, (request.uid, request.gid)) {
+        *unfit = Some(found);
+        return None;
+    }
+    match adopt(worker) {
+        Ok(()) => Some((found.overlay, found.ids)),
+        Err(error) => {
+            // Its folders may be in their places by half: it goes before another one is made there.
+            drop(found);
+            tracing::warn!(worker = request.worker, %error, "a prepared overlay is not used");
+            None
+        }
+    }
+}
+
+/// Its folders take the place of the empty ones.
+fn adopt(worker: &Tree) -> rustix::io::Result<()> {
+    let changes = worker.dir(Path::new("changes"))?;
+    let next = worker.dir(Path::new("changes/next"))?;
+    renameat(&next, "work", &changes, "work")?;
+    renameat(&next, "upper", &changes, "upper")
+}
+
+#[cfg(test)]
+#[path = "prepared_tests.rs"]
+mod tests;
