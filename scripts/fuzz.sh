@@ -4,7 +4,7 @@
 # usage: scripts/fuzz.sh [--seconds N] [TARGET...]
 #
 #   --seconds N   how long each target runs (default 600)
-#   TARGET        frame restore config names argv engine terminal messages; all when none is named
+#   TARGET        frame attach restore config names argv engine terminal messages; all when none is named
 #
 # Needs a C++ compiler (libFuzzer is built from source) and no other toolchain: the targets are
 # built with coverage by the compiler that is there. What is found lies in target/fuzz/TARGET/.
@@ -20,7 +20,7 @@ while (($#)); do
   esac
   shift
 done
-((${#TARGETS[@]})) || TARGETS=(frame restore config names argv engine terminal messages)
+((${#TARGETS[@]})) || TARGETS=(frame attach restore config names argv engine terminal messages)
 
 OUT=${CARGO_TARGET_DIR:-$ROOT/target}/fuzz
 triple=$(host_triple)

@@ -17,7 +17,10 @@ use podbay_mounter::{
     MounterRequest, MounterResponse,
     policy::{self, Rules},
 };
-use podbay_protocol::{FrameDecoder, FromAgent, Hello, MAX_FRAME, ToAgent, Welcome};
+use podbay_protocol::{
+    AttachDecoder, AttachPiece, ClientMessage, FrameDecoder, FromAgent, Hello, MAX_FRAME,
+    SessionMessage, ToAgent, Welcome,
+};
 use std::{
     io::Cursor,
     path::{Path, PathBuf},
@@ -32,8 +35,9 @@ use worker_agent::{
 type Target = fn(&[u8]);
 
 /// A target and its name, which is its corpus's, too.
-pub const ALL: [(&str, Target); 8] = [
+pub const ALL: [(&str, Target); 9] = [
     ("frame", frame),
+    ("attach", attach),
     ("restore", restore),
     ("config", config_file),
     ("names", names),
@@ -75,6 +79,55 @@ pub fn frame(data: &[u8]) {
     }
 }
 
+/// The decoder of a client's own connection to its session, at any cut: nothing is lost, doubled or
+/// held beyond a message, and what is left over is what was not handed out.
+pub fn attach(data: &[u8]) {
+    const MAX: usize = 200;
+    let mut decoder = AttachDecoder::new(MAX);
+    let mut whole = AttachDecoder::new(MAX);
+    let wire = data.get(1..).unwrap_or_default();
+    let (mut seen, mut again) = (Vec::new(), Vec::new());
+    let mut failed = None;
+    for piece in pieces(data) {
+        decoder.push(piece);
+        failed = attach_pieces(&mut decoder, &mut seen).err();
+        if failed.is_some() {
+            break;
+        }
+    }
+    whole.push(wire);
+    assert_eq!(failed, attach_pieces(&mut whole, &mut again).err());
+    assert_eq!(seen, again, "frames depend on where the stream was cut");
+    let rest = whole.into_rest();
+    assert!(wire.ends_with(&rest));
+    assert!(failed.is_some() || rest.len() < MAX + 5, "{}", rest.len());
+    for (kind, bytes) in seen {
+        if kind == 0 {
+            assert!(bytes.len() <= MAX);
+            messages(&bytes);
+        }
+    }
+}
+
+/// Messages one by one; output joined with what came before of its kind.
+fn attach_pieces(
+    decoder: &mut AttachDecoder,
+    seen: &mut Vec<(u8, Vec<u8>)>,
+) -> Result<(), podbay_protocol::AttachFrameError> {
+    while let Some(piece) = decoder.next_piece()? {
+        let (kind, bytes) = match piece {
+            AttachPiece::Message(bytes) => (0, bytes),
+            AttachPiece::Main(bytes) => (1, bytes),
+            AttachPiece::Error(bytes) => (2, bytes),
+        };
+        match seen.last_mut() {
+            Some((last, joined)) if *last == kind && kind != 0 => joined.extend(bytes),
+            _ => seen.push((kind, bytes.to_vec())),
+        }
+    }
+    Ok(())
+}
+
 /// Every message of the protocols: what is read can be written and read again.
 pub fn messages(data: &[u8]) {
     macro_rules! round {
@@ -90,6 +143,8 @@ pub fn messages(data: &[u8]) {
         Welcome,
         ToAgent,
         FromAgent,
+        ClientMessage,
+        SessionMessage,
         MounterRequest,
         MounterResponse,
         wire::SpawnRequest,

@@ -154,6 +154,25 @@ fn an_end_of_input_is_the_writers_and_waits_for_who_becomes_it() {
 }
 
 #[test]
+fn what_a_writer_typed_before_it_left_is_typed_also_to_a_program_that_reads_later() {
+    let mut worker = Worker::start();
+    let go = worker.dir.path().join("go");
+    let script = "while [ ! -e GO ]; do sleep 0.02; done; wc -c";
+    let script = script.replace("GO", go.to_str().unwrap());
+    let mut a = on_pipes(&mut worker, "s", &script, AttachMode::Write);
+    let (_, mut b) = worker.attach_handed(attach("s", "b", AttachMode::Write));
+    b.greeted();
+    b.say(ClientMessage::Eof);
+    // One window in the pipe, one on its way into it, and a half that is kept for the program.
+    let typed = 5 * INPUT_WINDOW as usize / 2;
+    a.type_all(&vec![b'x'; typed]);
+    assert!(a.taken < a.sent);
+    drop(a);
+    std::fs::write(&go, "").unwrap();
+    b.until(&format!("{typed}\n"));
+}
+
+#[test]
 fn a_client_does_not_notice_that_the_coordinator_goes_twenty_times() {
     let mut worker = Worker::start();
     let (_, mut client) = worker.handed_shell("s", "stty raw -echo; echo up; exec cat");

@@ -148,9 +148,12 @@ impl HandedConn {
         self.find_border();
         let end = self.border.max(self.keep);
         self.conn.drop_from(end, reactor);
-        self.refused_until = self.refused_until.min(end);
+        if self.refused_until > end {
+            self.refused_until = 0;
+        }
         if self.told_until > end {
-            self.told_until = end;
+            // It is told again, with what was taken since.
+            self.told_until = 0;
             self.told = 0;
         }
         self.tell(reactor)

@@ -155,6 +155,9 @@ fn first_words_that_wait_are_kept_and_so_is_what_was_told() {
     conn.adopt(theirs.into(), &words(), b"", &mut reactor)
         .unwrap();
     conn.count(INPUT_WINDOW as usize, &reactor).unwrap();
+    let waited = conn.queued();
+    conn.drop_waiting(&reactor).unwrap();
+    assert_eq!(conn.queued(), waited, "told again");
     let error = AgentError {
         code: ErrorCode::Invalid,
         message: "no ".repeat(MAX_ATTACH_MESSAGE),
