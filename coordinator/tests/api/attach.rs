@@ -39,6 +39,11 @@ impl Heard {
         }
     }
 
+    /// At the end of its input the program says how many bytes that was, and may still be heard.
+    fn nothing_was_typed(&self) -> bool {
+        matches!(&self.output[0][..], b"" | b"0")
+    }
+
     fn closed_well(&self) -> bool {
         self.close
             .as_ref()
@@ -216,7 +221,7 @@ async fn a_client_that_counts_may_send_its_window_and_not_a_byte_more() {
     assert!(client.attached().await);
     client.say(Message::binary(vec![b'x'; window + 1])).await;
     let heard = client.rest(false).await;
-    assert_eq!(heard.output[0], b"", "none of it was typed");
+    assert!(heard.nothing_was_typed(), "{:?}", heard.output);
     assert!(!heard.closed_well());
 }
 
@@ -233,7 +238,7 @@ async fn who_only_watches_types_nothing_and_does_not_take_over() {
     watching.say(Message::text(r#"{"type":"eof"}"#)).await;
     watching.say(Message::text(r#"{"type":"takeover"}"#)).await;
     let heard = watching.rest(false).await;
-    assert_eq!(heard.output[0], b"", "what it types is dropped");
+    assert!(heard.nothing_was_typed(), "{:?}", heard.output);
     assert!(
         heard.messages.is_empty() && !heard.closed_well(),
         "{heard:?}"

@@ -169,7 +169,7 @@ fn everything_at_once_costs_the_others_little() {
     let worker = instance.state().join("workers").join(id.as_str().unwrap());
     let upper = worker.join("changes").join("upper");
     let has = |name: &str| upper.join(name).exists();
-    wait::until_true("the names and the recording", SLOW * 3, || has("ready"));
+    wait::until_true("the names and the recording", SLOW * 5, || has("ready"));
 
     let alone = claims(&instance, &project.text(), count, "alone");
     let mut events = instance.curl("/v1/events");

@@ -4,7 +4,8 @@
 //! the worker's agent ([`crate::ToAgentBody::Hand`]) and is not between the two any more.
 //!
 //! A frame is one byte of [`AttachKind`], four bytes of big-endian length, then so many bytes.
-//! Input and output may be handed on in pieces; a message is whole.
+//! Input and output may be handed on in pieces; a message is whole. A client that shuts its side of the
+//! socket has left: the end of its input is [`ClientMessage::Eof`].
 
 use crate::{description::ExitStatus, event::AgentError, size::Size};
 use serde::{Deserialize, Serialize};
