@@ -133,6 +133,8 @@ impl Bench {
                 source => self.session.program_ready(source, flags, buffer, reactor),
             }
         }
+        // What the parser's wake-up is for: it may have been behind.
+        self.session.apply_backpressure(&mut self.reactor);
     }
 }
 
