@@ -281,6 +281,8 @@ async fn an_exec_goes_on_through_a_restart_and_is_attached_to_again() {
     bay.kill();
     first.says("alone").await;
     bay.restart();
+    // Whose record was not written yet is known once its agent has called.
+    bay.wait_until("its worker", || bay.get("/v1/workers/one").status == 200);
     let mut second = Attached::attach(&client, AttachMode::Takeover, session).await;
     second.hears("got alone").await;
     second.says("second").await;

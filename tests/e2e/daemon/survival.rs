@@ -247,7 +247,7 @@ fn when_the_parent_restarts_the_pool_is_made_anew_and_claimed_work_is_not_thrown
 }
 
 #[test]
-fn a_command_that_ends_while_no_coordinator_runs_is_told_by_its_record() {
+fn a_command_that_ends_while_no_coordinator_runs_ends_for_its_client_and_in_its_record() {
     let instance = Instance::start(&instance::config(1, 2));
     let mark = unique("short");
     let marked = format!("E2E_MARK={mark}");
@@ -266,11 +266,15 @@ fn a_command_that_ends_while_no_coordinator_runs_is_told_by_its_record() {
         let shell = marked().into_iter().find(shell).expect("the command");
         assert!(processes::signal(shell, Signal::SIGUSR1));
         wait::until_true("the command's end", SLOW, || marked().is_empty());
+        // The client hears it from the worker itself.
+        let client = client.join().expect("the client");
         assert!(processes::signal(supervisor, Signal::SIGCONT));
-        client.join().expect("the client")
+        client
     });
     let said = text(&client.stderr);
     assert_eq!(client.status.code(), Some(3), "{said}");
-    assert!(said.contains("`podbay logs short`"), "{said}");
+    assert!(text(&client.stdout).contains("late"), "{said}");
+    let ended = instance.wait_state("short", "exited");
+    assert_eq!(ended["exit"]["value"], 3, "{ended}");
     assert_eq!(instance.ok(["logs", "short"]).trim_end(), "late");
 }
