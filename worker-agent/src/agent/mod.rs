@@ -68,6 +68,11 @@ fn warm_exec_cache(user: (u32, u32)) {
     pty::spawn(&shell).ok();
 }
 
+/// Whether the kernel's OOM killer may have struck a session that ended so, or its shell's child.
+fn may_be_oom_kill(status: ExitStatus) -> bool {
+    matches!(status, ExitStatus::Signal(SIGKILL) | ExitStatus::Code(137))
+}
+
 /// A stop of the agent that is under way.
 #[derive(Debug)]
 struct Shutdown {
@@ -299,7 +304,9 @@ impl Agent {
     /// was of a child, and is not blamed on a session that something else ends later.
     pub(crate) fn read_meters(&mut self) -> Readings {
         let readings = self.cgroup.readings();
-        let ending = self.sessions.values().any(|s| s.exit.is_some() && !s.ended);
+        // One that ended otherwise is not blamed, however long its end takes.
+        let killed = |s: &Session| s.exit.is_some_and(|(status, _)| may_be_oom_kill(status));
+        let ending = self.sessions.values().any(|s| !s.ended && killed(s));
         if !ending {
             self.oom_kills = self.oom_kills.max(self.oom_kills_read);
         }
@@ -314,11 +321,8 @@ impl Agent {
             if !session.done(&mut self.buffer, &mut self.reactor) {
                 continue;
             }
-            let killed = matches!(
-                session.exit,
-                Some((ExitStatus::Signal(SIGKILL) | ExitStatus::Code(137), _))
-            );
-            let kills = if killed {
+            let killed = session.exit.map(|(status, _)| status);
+            let kills = if killed.is_some_and(may_be_oom_kill) {
                 self.cgroup.oom_kills().unwrap_or(0)
             } else {
                 0
