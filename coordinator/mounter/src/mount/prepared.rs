@@ -1,6 +1,6 @@
 //! Makes overlays ahead of their claims, in `changes/next` of workers that wait, and gives them to claims.
 //! Owns that folder. Never has two overlays on the same folders: one that is claimed has `changes/upper`
-//! and `changes/work` by a rename.
+//! and `changes/work` by an exchange.
 
 use super::{
     layers::layer,
@@ -13,10 +13,13 @@ use crate::{
     folders::make_layers,
     host::{Host, Place, PreparedOverlay, SessionIds},
     remove::remove_tree,
-    tree::Tree,
+    tree::{Tree, next_name},
     wire::{MountFacts, MountMode, MountRequest, MounterError, OverlayRequest},
 };
-use rustix::fs::renameat;
+use rustix::{
+    fs::{Dir, RenameFlags, renameat, renameat_with},
+    io::Errno,
+};
 use std::{os::fd::OwnedFd, path::Path, time::Instant};
 
 const NEXT: &str = "next";
@@ -87,12 +90,22 @@ pub(crate) fn claim(
     }
 }
 
-/// Its folders take the place of the empty ones.
+/// Its folders and the empty ones change places: removing those would cost more than all the rest.
 fn adopt(worker: &Tree) -> rustix::io::Result<()> {
     let changes = worker.dir(Path::new("changes"))?;
     let next = worker.dir(Path::new("changes/next"))?;
-    renameat(&next, "work", &changes, "work")?;
-    renameat(&next, "upper", &changes, "upper")
+    let upper = worker.dir(Path::new("changes/upper"))?;
+    if next_name(&mut Dir::read_from(&upper)?)?.is_some() {
+        return Err(Errno::NOTEMPTY);
+    }
+    for name in ["work", "upper"] {
+        match renameat_with(&next, name, &changes, name, RenameFlags::EXCHANGE) {
+            // Not every file system can; the place of an empty folder may be taken.
+            Err(Errno::INVAL) => renameat(&next, name, &changes, name)?,
+            exchanged => exchanged?,
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

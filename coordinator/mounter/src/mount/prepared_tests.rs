@@ -143,7 +143,6 @@ fn a_claim_gets_the_overlay_that_was_prepared_and_its_changes_are_where_reviews_
             fs::read_to_string(project.join("file")).unwrap(),
             "of the project"
         );
-        assert!(!bench.changes("next/upper").exists());
         // It is given once.
         let (again, unfit) = bench.claim(&project);
         assert!(again.is_none() && !unfit);
