@@ -12,15 +12,6 @@ use podbay_protocol::*;
 use std::io::Read;
 use support::{Worker, attach, session, wait_until};
 
-fn detached(worker: &mut Worker, id: &str) -> u32 {
-    worker.event(&format!("detach of {id}"), |event| match event {
-        AgentEvent::Detached {
-            stream, clients, ..
-        } if stream == id => Some(*clients),
-        _ => None,
-    })
-}
-
 #[test]
 fn detach_and_attach_restores_the_screen_and_goes_on() {
     let mut worker = Worker::start();
@@ -32,7 +23,7 @@ fn detach_and_attach_restores_the_screen_and_goes_on() {
     client.type_in("one\n");
     client.until("<one>");
     drop(client);
-    assert_eq!(detached(&mut worker, "s-0"), 0);
+    assert_eq!(worker.detached("s-0"), 0);
     worker
         .ask(ToAgentBody::Input {
             session: "s".into(),
@@ -93,7 +84,7 @@ fn one_writes_others_read_and_takeover_moves_the_size() {
     b.type_in("from b\n");
     assert!(!a.until("<from b>").contains("ignored"));
     drop(b);
-    assert_eq!(detached(&mut worker, "b"), 1);
+    assert_eq!(worker.detached("b"), 1);
     assert_eq!(
         worker.info("s").size,
         size(100, 30),
@@ -117,7 +108,7 @@ fn attaching_makes_a_full_screen_program_repaint() {
     let (_, mut client) = worker.shell("s", script);
     client.until("up");
     drop(client);
-    detached(&mut worker, "s-0");
+    worker.detached("s-0");
     let (_, mut client) = worker.attach(attach("s", "b", AttachMode::Write));
     client.until("23 80");
     client.until("24 80");

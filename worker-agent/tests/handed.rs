@@ -15,15 +15,6 @@ use support::{
     session, wait_until,
 };
 
-fn detached(worker: &mut Worker, id: &str) -> u32 {
-    worker.event(&format!("detach of {id}"), |event| match event {
-        AgentEvent::Detached {
-            stream, clients, ..
-        } if stream == id => Some(*clients),
-        _ => None,
-    })
-}
-
 #[test]
 fn a_handed_client_gets_screen_output_and_exit_on_its_own_socket() {
     let mut worker = Worker::start();
@@ -36,7 +27,7 @@ fn a_handed_client_gets_screen_output_and_exit_on_its_own_socket() {
     client.until("<one>");
     assert_eq!(worker.info("s").streams, ["s-0"]);
     drop(client);
-    assert_eq!(detached(&mut worker, "s-0"), 0);
+    assert_eq!(worker.detached("s-0"), 0);
     // What waits for the socket: the screen, and what came before it.
     let mut again = attach("s", "again", AttachMode::Write);
     again.handed = true;
@@ -67,7 +58,7 @@ fn a_handed_client_gets_screen_output_and_exit_on_its_own_socket() {
     assert_eq!(*last, SessionMessage::Exited { status, oom: false });
     assert_eq!(worker.exited("s"), status);
     drop(client);
-    assert_eq!(detached(&mut worker, "again"), 0);
+    assert_eq!(worker.detached("again"), 0);
     // Who attaches afterwards gets the last screen and the exit.
     let (writer, mut late) = worker.attach_handed(attach("s", "late", AttachMode::Write));
     assert!(!writer);
@@ -144,7 +135,7 @@ fn one_writes_others_read_and_a_takeover_moves_the_size() {
     b.say(ClientMessage::Takeover);
     wait_until("the taker's size", || worker.info("s").size == size(90, 22));
     drop(b);
-    assert_eq!(detached(&mut worker, "b"), 1);
+    assert_eq!(worker.detached("b"), 1);
     assert_eq!(
         worker.info("s").size,
         size(100, 30),
@@ -186,7 +177,7 @@ fn everything_else_is_heard_beside_input_that_the_program_does_not_read() {
     client.type_in(vec![b'z'; INPUT_WINDOW as usize]);
     client.type_in(vec![b'z'; INPUT_WINDOW as usize]);
     assert_eq!(client.rest(), [], "{untaken} bytes were untaken before");
-    assert_eq!(detached(&mut worker, "s-0"), 0);
+    assert_eq!(worker.detached("s-0"), 0);
     assert_eq!(worker.info("s").pid, pid, "only the client goes");
 }
 
@@ -228,7 +219,7 @@ fn nothing_of_a_watcher_reaches_the_session() {
     assert_eq!(watcher.said, [], "one refusal is enough");
     assert_eq!(worker.info("s").size, before);
     drop(writer);
-    detached(&mut worker, "s-0");
+    worker.detached("s-0");
     // Nor does it inherit.
     watcher.type_in("inherited\n");
     watcher.say(ClientMessage::Takeover);
@@ -272,12 +263,12 @@ fn a_frame_that_no_client_sends_parts_that_client_alone() {
         // Its end may be a reset while it is still being written.
         drop(std::io::Write::write_all(&mut client.socket, &wire));
         client.rest();
-        assert_eq!(detached(&mut worker, &stream), 1);
+        assert_eq!(worker.detached(&stream), 1);
         let mut again = attach("s", &stream, AttachMode::ReadOnly);
         again.handed = true;
         worker.ask(ToAgentBody::Attach(again)).unwrap();
         worker.hand(&stream, &bad).rest();
-        assert_eq!(detached(&mut worker, &stream), 1);
+        assert_eq!(worker.detached(&stream), 1);
         good.type_in(format!("good{round}\n"));
         // What came before the bad frame was typed.
         good.until(&format!("{stream}good{round}"));
@@ -294,7 +285,7 @@ fn a_client_whose_socket_never_comes_is_detached() {
     let attached = worker.ask(ToAgentBody::Attach(never));
     assert_eq!(attached, Ok(Reply::Attached { writer: true }));
     // It wrote, and the one that was there inherits.
-    assert_eq!(detached(&mut worker, "never"), 1);
+    assert_eq!(worker.detached("never"), 1);
     client.type_in("mine\n");
     client.until("mine");
 }

@@ -3,7 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use crate::server::{Answer, Server, json, listen, request};
+use crate::{
+    frames::{attach_refused, is_protocol},
+    server::{json, listen, request},
+};
 use coordinator::{
     client::{AttachStream, ClientError, Incoming},
     wire::{AttachQuery, ErrorKind, INPUT_WINDOW, ServerMessage, SpawnRequest},
@@ -123,10 +126,6 @@ async fn heard(bytes: impl AsRef<[u8]>) -> Vec<Result<Incoming, ClientError>> {
     all
 }
 
-fn is_protocol(item: &Result<Incoming, ClientError>) -> bool {
-    matches!(item, Err(ClientError::Protocol { .. }))
-}
-
 #[tokio::test]
 async fn what_is_no_websocket_is_no_session() {
     let upgrade =
@@ -139,16 +138,14 @@ async fn what_is_no_websocket_is_no_session() {
         json("200 OK", "{}"),
         json("204 No Content", ""),
     ] {
-        let server = Server::new([Answer::keep(&bytes)]);
-        let error = server.client.attach("w", &query()).await.err().unwrap();
+        let (error, _) = attach_refused(&bytes, &query()).await;
         assert!(
             matches!(error, ClientError::Protocol { .. }),
             "{error:?} to {bytes}"
         );
     }
     let refused = r#"{"kind":"conflict","message":"w is paused","hint":"free some space"}"#;
-    let server = Server::new([Answer::keep(json("409 Conflict", refused))]);
-    let error = server.client.attach("w", &query()).await.err().unwrap();
+    let (error, _) = attach_refused(&json("409 Conflict", refused), &query()).await;
     assert_eq!(error.hint().as_deref(), Some("free some space"));
     assert!(matches!(error, ClientError::Api(e) if e.kind == ErrorKind::Conflict));
 }

@@ -5,7 +5,9 @@
 
 use crate::{
     claims::spawned,
-    frames::{ATTACHED, EXITED, Peer, SWITCH, frame, is_protocol, main, message, sorted},
+    frames::{
+        ATTACHED, EXITED, Peer, SWITCH, attach_refused, frame, is_protocol, main, message, sorted,
+    },
     server::{Answer, Server, json, listen},
 };
 use coordinator::{
@@ -74,8 +76,7 @@ async fn an_answer_that_does_not_switch_to_this_protocol_is_none() {
         json("200 OK", "{}"),
         json("204 No Content", ""),
     ] {
-        let server = Server::new([Answer::keep(&bytes)]);
-        let error = server.client.attach("w", &query()).await.err().unwrap();
+        let (error, _) = attach_refused(&bytes, &query()).await;
         assert!(
             matches!(error, ClientError::Protocol { .. }),
             "{error:?} to {bytes}"
@@ -83,8 +84,7 @@ async fn an_answer_that_does_not_switch_to_this_protocol_is_none() {
     }
     // A refusal is none of the protocol: nothing else is tried.
     let refused = r#"{"kind":"conflict","message":"w is paused","hint":"free some space"}"#;
-    let server = Server::new([Answer::keep(json("409 Conflict", refused))]);
-    let error = server.client.attach("w", &query()).await.err().unwrap();
+    let (error, server) = attach_refused(&json("409 Conflict", refused), &query()).await;
     assert!(matches!(error, ClientError::Api(e) if e.kind == ErrorKind::Conflict));
     assert_eq!(server.requests().len(), 1);
 }

@@ -7,10 +7,10 @@
     clippy::indexing_slicing
 )]
 
-use crate::server::request;
+use crate::server::{Answer, Server, request};
 use coordinator::{
     client::{ClientError, Incoming},
-    wire::ServerMessage,
+    wire::{AttachQuery, ServerMessage},
 };
 use podbay_protocol::{AttachHead, AttachKind};
 use tokio::{
@@ -64,6 +64,13 @@ impl Peer {
         self.0.read_exact(&mut body).await.unwrap();
         Some((head.kind, body))
     }
+}
+
+/// Why an attach fails on this answer, and the server that gave it.
+pub async fn attach_refused(answer: &str, query: &AttachQuery) -> (ClientError, Server) {
+    let server = Server::new([Answer::keep(answer)]);
+    let error = server.client.attach("w", query).await.err().unwrap();
+    (error, server)
 }
 
 pub fn is_protocol(item: &Result<Incoming, ClientError>) -> bool {

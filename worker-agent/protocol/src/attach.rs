@@ -123,15 +123,74 @@ pub enum AttachPiece<'a> {
     Error(&'a [u8]),
 }
 
+/// Where the next piece is in bytes that nobody has taken yet: behind `skip` bytes, `len` of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttachSpan {
+    /// What it is.
+    pub kind: AttachKind,
+    /// Bytes before it, which are no part of it.
+    pub skip: usize,
+    /// Its bytes.
+    pub len: usize,
+}
+
+/// The borders of frames, for whoever keeps the bytes.
+#[derive(Debug)]
+pub struct AttachFraming {
+    /// The frame of input or output that is under way, and how much of it is missing.
+    open: Option<AttachHead>,
+    max_message: usize,
+}
+
+impl AttachFraming {
+    /// Of messages of at most `max_message` bytes.
+    #[must_use]
+    pub fn new(max_message: usize) -> Self {
+        Self {
+            open: None,
+            max_message,
+        }
+    }
+
+    /// Messages may have up to so many bytes from now on.
+    pub fn set_max_message(&mut self, max_message: usize) {
+        self.max_message = max_message;
+    }
+
+    /// The next piece of `bytes`, which begin where the last piece ended; `None` when more bytes are
+    /// needed. Of input and output it may be empty: then only its head is there.
+    ///
+    /// # Errors
+    /// [`AttachFrameError`] when the peer does not speak this protocol.
+    pub fn next_span(&mut self, bytes: &[u8]) -> Result<Option<AttachSpan>, AttachFrameError> {
+        let (head, body, skip) = match self.open {
+            Some(_) if bytes.is_empty() => return Ok(None),
+            Some(head) => (head, bytes, 0),
+            None => {
+                let Some((head, body)) = bytes.split_first_chunk::<{ AttachHead::LEN }>() else {
+                    return Ok(None);
+                };
+                let head = AttachHead::parse(*head, self.max_message)?;
+                if head.kind == AttachKind::Message && body.len() < head.len {
+                    return Ok(None);
+                }
+                (head, body, AttachHead::LEN)
+            }
+        };
+        let (kind, len) = (head.kind, head.len.min(body.len()));
+        let missing = head.len - len;
+        self.open = (missing > 0).then_some(AttachHead { kind, len: missing });
+        Ok(Some(AttachSpan { kind, skip, len }))
+    }
+}
+
 /// Collects bytes and hands out what they are. Holds at most one message beside what was pushed last.
 #[derive(Debug)]
 pub struct AttachDecoder {
     buffer: Vec<u8>,
     /// How much of the buffer was handed out.
     done: usize,
-    /// The frame of input or output that is under way, and how much of it is missing.
-    open: Option<AttachHead>,
-    max_message: usize,
+    framing: AttachFraming,
 }
 
 impl AttachDecoder {
@@ -141,8 +200,7 @@ impl AttachDecoder {
         Self {
             buffer: Vec::new(),
             done: 0,
-            open: None,
-            max_message,
+            framing: AttachFraming::new(max_message),
         }
     }
 
@@ -156,49 +214,27 @@ impl AttachDecoder {
     /// The next piece, or `None` when more bytes are needed.
     ///
     /// # Errors
-    /// [`AttachFrameError`] when the peer does not speak this protocol.
+    /// As [`AttachFraming::next_span`].
     pub fn next_piece(&mut self) -> Result<Option<AttachPiece<'_>>, AttachFrameError> {
         let Self {
             buffer,
             done,
-            open,
-            max_message,
+            framing,
         } = self;
         loop {
             let rest = buffer.get(*done..).unwrap_or_default();
-            if let Some(head) = open {
-                if head.len > 0 && rest.is_empty() {
-                    return Ok(None);
-                }
-                let kind = head.kind;
-                let piece = rest.get(..head.len).unwrap_or(rest);
-                head.len -= piece.len();
-                *done += piece.len();
-                if head.len == 0 {
-                    *open = None;
-                }
-                if piece.is_empty() {
-                    continue;
-                }
-                return Ok(Some(match kind {
-                    AttachKind::Error => AttachPiece::Error(piece),
-                    AttachKind::Main | AttachKind::Message => AttachPiece::Main(piece),
-                }));
-            }
-            let Some((head, body)) = rest.split_first_chunk::<{ AttachHead::LEN }>() else {
+            let Some(span) = framing.next_span(rest)? else {
                 return Ok(None);
             };
-            let head = AttachHead::parse(*head, *max_message)?;
-            if head.kind != AttachKind::Message {
-                *done += AttachHead::LEN;
-                *open = Some(head);
-                continue;
-            }
-            let Some(message) = body.get(..head.len) else {
-                return Ok(None);
-            };
-            *done += AttachHead::LEN + head.len;
-            return Ok(Some(AttachPiece::Message(message)));
+            *done += span.skip + span.len;
+            let piece = rest.get(span.skip..).unwrap_or_default();
+            let piece = piece.get(..span.len).unwrap_or_default();
+            return Ok(Some(match span.kind {
+                AttachKind::Message => AttachPiece::Message(piece),
+                AttachKind::Main | AttachKind::Error if piece.is_empty() => continue,
+                AttachKind::Main => AttachPiece::Main(piece),
+                AttachKind::Error => AttachPiece::Error(piece),
+            }));
         }
     }
 

@@ -235,7 +235,8 @@ impl Agent {
             let message = format!("a stream's id has 1 to {MAX_ID} bytes");
             return Err(refuse(ErrorCode::Invalid, message));
         }
-        let handed: usize = self.sessions.values().map(Session::handed_clients).sum();
+        let sessions = self.sessions.values();
+        let handed = sessions.flat_map(Session::handed_clients).count();
         if handed >= MAX_HANDED {
             let message = format!("{handed} clients are attached to this worker already");
             return Err(refuse(ErrorCode::Exhausted, message));

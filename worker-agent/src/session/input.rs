@@ -89,9 +89,14 @@ impl Session {
     /// Bytes for the program.
     fn write_to_program(&mut self, bytes: &[u8], reactor: &mut Reactor) {
         self.io.write(bytes, reactor);
+        self.note_input(reactor);
+        self.apply_input_backpressure(reactor);
+    }
+
+    /// Somebody typed.
+    fn note_input(&mut self, reactor: &mut Reactor) {
         let changed = self.tracker.input(reactor.now, unix_ms());
         self.report_activity(changed, reactor);
-        self.apply_input_backpressure(reactor);
     }
 
     /// Hears relayed clients only while the program takes their input. Clients with sockets of
@@ -149,8 +154,7 @@ impl Session {
         if ended {
             self.io.end_input(reactor);
         }
-        let changed = self.tracker.input(reactor.now, unix_ms());
-        self.report_activity(changed, reactor);
+        self.note_input(reactor);
         self.count_input(key, input.len(), reactor);
     }
 

@@ -133,7 +133,7 @@ impl Session {
             size: self.size,
             title: self.title.clone(),
             clients: u32::try_from(self.clients.len()).unwrap_or(u32::MAX),
-            streams: self.handed_streams(),
+            streams: self.handed_clients().map(|c| c.stream.clone()).collect(),
             activity: self.tracker.current().clone(),
             output_bytes: self.output_bytes,
             exit: self.exit.filter(|_| self.ended).map(|(status, _)| status),
@@ -197,19 +197,10 @@ impl Session {
         self.clients.iter().any(Client::may_write)
     }
 
-    /// How many clients have, or wait for, sockets of their own.
-    pub(crate) fn handed_clients(&self) -> usize {
+    /// Clients that have, or wait for, sockets of their own.
+    pub(crate) fn handed_clients(&self) -> impl Iterator<Item = &Client> {
         let handed = |c: &&Client| matches!(c.link, Link::Handed(_));
-        self.clients.iter().filter(handed).count()
-    }
-
-    /// Streams of the clients that have, or wait for, sockets of their own.
-    fn handed_streams(&self) -> Vec<String> {
-        let handed = self
-            .clients
-            .iter()
-            .filter(|c| matches!(c.link, Link::Handed(_)));
-        handed.map(|c| c.stream.clone()).collect()
+        self.clients.iter().filter(handed)
     }
 
     /// Someone looked at it.

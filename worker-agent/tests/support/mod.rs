@@ -293,6 +293,16 @@ impl Worker {
         }
     }
 
+    /// Waits for the word that a client has left; how many are left.
+    pub fn detached(&mut self, id: &str) -> u32 {
+        self.event(&format!("detach of {id}"), |event| match event {
+            AgentEvent::Detached {
+                stream, clients, ..
+            } if stream == id => Some(*clients),
+            _ => None,
+        })
+    }
+
     pub fn recording(&self, id: &str) -> PathBuf {
         self.dir.path().join("log").join(format!("{id}.cast"))
     }

@@ -63,11 +63,11 @@ pub(crate) fn mount(place: &mut Place, request: &MountRequest, then: &mut Then) 
         })?),
     };
     let ids = (request.uid, request.gid);
-    let mut prepared = None;
-    let (mount, ids) = match request.mode {
+    let (mount, ids, prepared) = match request.mode {
         MountMode::Bind => {
             then.unfit = place.host.prepared.take(&request.worker);
-            layer(&place.host, &project, request.mode, ids)?
+            let (mount, ids) = layer(&place.host, &project, request.mode, ids)?;
+            (mount, ids, None)
         }
         MountMode::Overlay => {
             // Two overlays on one upper folder are undefined behaviour.
@@ -76,11 +76,12 @@ pub(crate) fn mount(place: &mut Place, request: &MountRequest, then: &mut Then) 
                     "the worker has its overlay already; unmount it before mounting again".into(),
                 ));
             }
-            let found = prepared::claim(&place.host, &worker, &project, request, &mut then.unfit);
-            prepared = Some(found.is_some());
-            match found {
-                Some(found) => found,
-                None => overlay(place, &worker, &project, request, &mut then.staged)?,
+            match prepared::claim(&place.host, &worker, &project, request, &mut then.unfit) {
+                Some((mount, ids)) => (mount, ids, Some(true)),
+                None => {
+                    let made = overlay(place, &worker, &project, request, &mut then.staged)?;
+                    (made.0, made.1, Some(false))
+                }
             }
         }
     };

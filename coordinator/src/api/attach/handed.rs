@@ -22,8 +22,8 @@ pub(super) async fn attach(
     upgrade: OnUpgrade,
 ) -> Result<Response, Failure> {
     let (answer, answered) = oneshot::channel();
-    // In a task of its own: an agent that has taken a client is told what becomes of it, also when the
-    // client leaves before it is answered.
+    // In a task of its own: when the client leaves before the answer, the agent that waits for its socket
+    // must get one all the same.
     tokio::spawn(async move {
         match daemon.attach(&name, query, ClientPath::Handed).await {
             Ok(attached) => {

@@ -6,7 +6,9 @@
 use super::outgoing::{Outgoing, Queue};
 use crate::client::{ClientError, transport::Connection};
 use bytes::{Buf, Bytes, BytesMut};
-use podbay_protocol::{AttachHead, AttachKind, MAX_ATTACH_MESSAGE};
+use podbay_protocol::{
+    AttachFrameError, AttachFraming, AttachHead, AttachKind, MAX_ATTACH_MESSAGE,
+};
 use std::{
     io,
     pin::Pin,
@@ -32,8 +34,7 @@ pub(super) fn frames(connection: Connection, first: &[u8]) -> (FrameSink, FrameS
     let source = FrameSource {
         reader,
         buffer: BytesMut::from(first),
-        open: None,
-        max_message: MAX_ATTACH_MESSAGE,
+        framing: AttachFraming::new(MAX_ATTACH_MESSAGE),
     };
     (sink, source)
 }
@@ -105,9 +106,7 @@ pub(super) enum FramePiece {
 pub(super) struct FrameSource {
     reader: ReadHalf<Connection>,
     buffer: BytesMut,
-    /// The frame of output that is under way, and how much of it is missing.
-    open: Option<AttachHead>,
-    max_message: usize,
+    framing: AttachFraming,
 }
 
 impl FrameSource {
@@ -132,51 +131,26 @@ impl FrameSource {
 
     /// The first message, which is the coordinator's; `None` when it went away without a word.
     pub(super) async fn coordinator_says(&mut self) -> Option<Result<Bytes, ClientError>> {
-        self.max_message = MAX_SPAWNED;
+        self.framing.set_max_message(MAX_SPAWNED);
         let said = self.next().await;
-        self.max_message = MAX_ATTACH_MESSAGE;
+        self.framing.set_max_message(MAX_ATTACH_MESSAGE);
         said.map(|said| match said? {
             FramePiece::Message(text) => Ok(text),
             other => Err(ClientError::attach(format!("{other:?} before the worker"))),
         })
     }
 
-    fn parse(&mut self) -> Result<Option<FramePiece>, podbay_protocol::AttachFrameError> {
-        loop {
-            if let Some(head) = &mut self.open {
-                let there = head.len.min(self.buffer.len());
-                if there == 0 && head.len > 0 {
-                    return Ok(None);
-                }
-                let (kind, piece) = (head.kind, self.buffer.split_to(there).freeze());
-                head.len -= there;
-                if head.len == 0 {
-                    self.open = None;
-                }
-                if piece.is_empty() {
-                    continue;
-                }
-                return Ok(Some(match kind {
-                    AttachKind::Error => FramePiece::Error(piece),
-                    AttachKind::Main | AttachKind::Message => FramePiece::Main(piece),
-                }));
-            }
-            let Some(head) = self.buffer.first_chunk::<{ AttachHead::LEN }>() else {
-                return Ok(None);
-            };
-            let head = AttachHead::parse(*head, self.max_message)?;
-            if head.kind != AttachKind::Message {
-                self.buffer.advance(AttachHead::LEN);
-                self.open = Some(head);
-                continue;
-            }
-            if self.buffer.len() < AttachHead::LEN.saturating_add(head.len) {
-                return Ok(None);
-            }
-            self.buffer.advance(AttachHead::LEN);
-            return Ok(Some(FramePiece::Message(
-                self.buffer.split_to(head.len).freeze(),
-            )));
+    fn parse(&mut self) -> Result<Option<FramePiece>, AttachFrameError> {
+        while let Some(span) = self.framing.next_span(&self.buffer)? {
+            self.buffer.advance(span.skip);
+            let piece = self.buffer.split_to(span.len).freeze();
+            return Ok(Some(match span.kind {
+                AttachKind::Message => FramePiece::Message(piece),
+                AttachKind::Main | AttachKind::Error if piece.is_empty() => continue,
+                AttachKind::Main => FramePiece::Main(piece),
+                AttachKind::Error => FramePiece::Error(piece),
+            }));
         }
+        Ok(None)
     }
 }

@@ -55,7 +55,7 @@ impl Daemon {
 
     /// Has overlays made for those warm workers of a profile that are claimed next.
     fn prepare_overlays(self: &Arc<Self>, profile: &str) {
-        let wanted: Vec<OverlayRequest> = {
+        let (project, wanted) = {
             let mut state = self.lock();
             let state = &mut *state;
             let Some(project) = state.overlays.project(profile).cloned() else {
@@ -79,23 +79,26 @@ impl Daemon {
                     continue;
                 }
                 record.overlay_ahead = Some((project.clone(), now));
-                wanted.push(OverlayRequest {
-                    worker: id.to_string(),
-                    project: project.clone(),
-                    uid: record.uid,
-                    gid: record.uid,
-                    policy: self.policy(),
-                });
+                wanted.push((id, record.uid));
             }
-            wanted
+            (project, wanted)
         };
-        let daemon = self.clone();
+        if wanted.is_empty() {
+            return;
+        }
+        let (daemon, policy) = (self.clone(), self.policy());
         tokio::spawn(async move {
-            for request in wanted {
-                let worker = request.worker.clone();
+            for (worker, uid) in wanted {
+                let request = OverlayRequest {
+                    worker: worker.to_string(),
+                    project: project.clone(),
+                    uid,
+                    gid: uid,
+                    policy: policy.clone(),
+                };
                 if let Err(error) = daemon.outside.mounter.prepare_overlay(request).await {
                     // The claim makes its own, and says what is wrong with the project.
-                    tracing::debug!(worker, %error, "no overlay is made ahead");
+                    tracing::debug!(%worker, %error, "no overlay is made ahead");
                 }
             }
         });

@@ -34,7 +34,7 @@ pub(in crate::daemon) struct Opening {
 }
 
 impl Opening {
-    /// What the agent is told.
+    /// The part of the request to the agent.
     pub fn attach(
         &self,
         session: &str,
@@ -96,7 +96,7 @@ impl Daemon {
 
     /// Hands a client's socket to its session's agent, with what was read from it already; without a
     /// socket the client has left before it was there. Where that fails the socket is shut without a
-    /// last word: its client attaches again, and is told the reason.
+    /// last word; its client attaches again, and that answer has the reason.
     pub async fn hand(&self, client: Attached, socket: Option<UnixStream>, first: Vec<u8>) {
         let Attached {
             worker,

@@ -5,7 +5,7 @@ use crate::{
     daemon::helpers::START_DEADLINE,
     model::{WorkerId, WorkerState},
     store::ClaimRecord,
-    wire::SpawnRequest,
+    wire::{ApiError, SpawnRequest, WorkerView},
 };
 
 /// Plays a scene in a world in which nothing else fails.
@@ -83,14 +83,27 @@ async fn lose(world: &Arc<World>, daemon: &Arc<Daemon>, id: &WorkerId, container
     inner.asked.get_mut("tag").unwrap().restarts = 1;
 }
 
+/// A lost worker whose container is being recreated, the former container, and the call that asked.
+async fn recreated(
+    world: &Arc<World>,
+) -> (
+    Arc<Daemon>,
+    WorkerId,
+    String,
+    tokio::task::JoinHandle<Result<WorkerView, ApiError>>,
+) {
+    let daemon = start(world);
+    let (id, container) = running(world, &daemon).await;
+    lose(world, &daemon, &id, &container).await;
+    let again = daemon.clone();
+    let restart = tokio::spawn(async move { again.restart_worker("n", None).await });
+    (daemon, id, container, restart)
+}
+
 #[test]
 fn a_worker_whose_former_container_cannot_be_removed_is_heard_again() {
     play(|world| async move {
-        let daemon = start(&world);
-        let (id, container) = running(&world, &daemon).await;
-        lose(&world, &daemon, &id, &container).await;
-        let again = daemon.clone();
-        let restart = tokio::spawn(async move { again.restart_worker("n", None).await });
+        let (daemon, id, container, restart) = recreated(&world).await;
         while world.lock().containers[&container].live() {
             pass(&world, Duration::from_millis(1)).await;
             // The session is being stopped: the container goes next.
@@ -158,11 +171,7 @@ fn a_guard_that_is_told_of_all_workers_is_not_told_of_one_whose_rules_were_taken
 fn a_worker_that_is_removed_while_its_container_is_recreated_leaves_none_behind() {
     for after in 0..30 {
         play(|world| async move {
-            let daemon = start(&world);
-            let (id, container) = running(&world, &daemon).await;
-            lose(&world, &daemon, &id, &container).await;
-            let again = daemon.clone();
-            let restart = tokio::spawn(async move { again.restart_worker("n", None).await });
+            let (daemon, id, container, restart) = recreated(&world).await;
             while world.lock().containers.contains_key(&container) {
                 pass(&world, Duration::from_millis(1)).await;
             }

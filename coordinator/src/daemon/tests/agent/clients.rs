@@ -70,7 +70,7 @@ pub(super) async fn stream(
     let purpose = |stream: String| Purpose::Stream { stream };
     let main = purpose(attach.stream.clone());
     if leaves == Some(Duration::ZERO) && world.lock().dice.chance(300) {
-        // The coordinator comes to read of the stream after its end is told.
+        // The coordinator reads of the stream after it has read of the stream's end.
         let dialled = dial(&world, &container, main).await;
         close(&world, &container, &attach);
         let pause = world.lock().dice.millis(1, 50);

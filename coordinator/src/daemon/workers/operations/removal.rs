@@ -265,7 +265,7 @@ impl Daemon {
                 view.name
             )));
         }
-        let name = view.name.clone();
+        let name = view.name;
         if !force {
             // Also of one that is lost: what it changed is there all the same.
             self.refuse_unapplied(&id, &name).await?;
@@ -285,7 +285,7 @@ impl Daemon {
         })?;
         self.bus.send(EventBody::Removed {
             id: id.to_string(),
-            name: view.name,
+            name,
         });
         Ok(())
     }
