@@ -119,6 +119,10 @@ fn one_writes_others_read_and_a_takeover_moves_the_size() {
     b.say(ClientMessage::Takeover);
     b.type_in("from b\n");
     b.until("<from b>");
+    assert_eq!(b.writer, Some(true));
+    a.until("<from b>");
+    assert_eq!(a.writer, Some(false));
+    assert_eq!(worker.new_writer("s"), "b");
     wait_until("the writer's size", || {
         worker.info("s").size == size(61, 21)
     });
@@ -141,8 +145,13 @@ fn one_writes_others_read_and_a_takeover_moves_the_size() {
         size(100, 30),
         "the oldest writer inherits"
     );
+    // Its terminal may show that somebody else typed: it gets a new screen.
+    let mut seen = a.until("\x1bc");
     a.type_in("a again\n");
-    a.until("<a again>");
+    seen += &a.until("<a again>");
+    let (_, screen) = seen.rsplit_once("\x1bc").unwrap();
+    assert!(screen.contains("<from b>"), "{seen}");
+    assert_eq!(a.writer, Some(true));
 }
 
 #[test]

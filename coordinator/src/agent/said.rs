@@ -90,6 +90,7 @@ fn session_of(event: &AgentEvent) -> &str {
         | AgentEvent::Title { session, .. }
         | AgentEvent::Notification { session, .. }
         | AgentEvent::Detached { session, .. }
+        | AgentEvent::Writer { session, .. }
         | AgentEvent::Resized { session, .. }
         | AgentEvent::ScreenRebuilt { session, .. } => session,
     }

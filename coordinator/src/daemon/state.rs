@@ -7,7 +7,9 @@ use super::{
     engine::disk::Disks,
     observe::{bus::Bus, change_counts::Counts, tells::Tells},
     outside::Outside,
-    sessions::{exits::ExitLog, pending_execs::PendingExecs, readers::Readers},
+    sessions::{
+        exits::ExitLog, pending_execs::PendingExecs, readers::Readers, relayed::RelayedClients,
+    },
     wakes::Wakes,
     workers::{creation::container_inputs::ContainerInputs, record::Record},
 };
@@ -56,6 +58,8 @@ pub struct Daemon {
     pub(super) audit: AuditLog,
     /// Clients that read logs.
     pub(super) readers: Readers,
+    /// Clients that are relayed.
+    pub(super) relayed: RelayedClients,
     /// What each worker may have told.
     pub(super) tells: Tells,
     /// Tells clients what changed.
@@ -196,6 +200,7 @@ impl Daemon {
             claim_key: parts.claim_key,
             audit: parts.audit,
             readers: Readers::default(),
+            relayed: RelayedClients::default(),
             tells: Tells::default(),
             bus: Bus::new(),
             wakes: Wakes::default(),

@@ -50,7 +50,7 @@ pub struct WorkerEntry {
     /// It has been warm long enough for its image to be sound.
     pub(super) proven: bool,
     pub(super) removal: Option<Removal>,
-    /// Its container is being made anew.
+    /// Its container is being recreated.
     pub(super) recreating: bool,
 }
 
@@ -244,6 +244,12 @@ impl WorkerEntry {
                 self.remove(now, RemoveCause::Released);
             }
         }
+    }
+
+    /// Whether its container is gone, and no other is being created for it.
+    #[must_use]
+    pub fn has_no_container(&self) -> bool {
+        self.container == Container::Absent && !self.recreating
     }
 
     /// A claimed worker that cannot be reached any more.

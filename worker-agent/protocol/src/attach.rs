@@ -288,6 +288,11 @@ pub enum SessionMessage {
         /// Whether the session is on pipes.
         pipes: bool,
     },
+    /// Who types has changed: another client took over, or left.
+    Writer {
+        /// Whether this client's input is heard from now on.
+        writer: bool,
+    },
     /// The session ended and all its output was sent. The agent closes next.
     Exited {
         /// How it ended.

@@ -54,7 +54,8 @@ impl AgentEvent {
     pub fn bound(&mut self) {
         match self {
             Self::Exited { session, .. } | Self::Resized { session, .. } => shorten_id(session),
-            Self::Detached {
+            Self::Writer { session, stream }
+            | Self::Detached {
                 session, stream, ..
             } => {
                 shorten_id(session);

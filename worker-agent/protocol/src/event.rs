@@ -60,6 +60,13 @@ pub enum AgentEvent {
         /// Clients attached now.
         clients: u32,
     },
+    /// Another client types now, since it took over or since the one before left.
+    Writer {
+        /// The session.
+        session: String,
+        /// The client's stream.
+        stream: String,
+    },
     /// A session's terminal has another size now.
     Resized {
         /// The session.

@@ -244,7 +244,7 @@ impl Agent {
             Timer::Stop => self.stop_step(),
             Timer::Dial(key, ..)
             | Timer::Socket(key, _)
-            | Timer::FollowSize(key)
+            | Timer::FollowWriter(key)
             | Timer::Quiet(key)
             | Timer::RestoreSize(key)
             | Timer::Drain(key)
@@ -258,7 +258,7 @@ impl Agent {
                             session.redial(client, lane, &self.config.dialer, reactor);
                         }
                         Timer::Socket(_, client) => session.socket_overdue(client, reactor),
-                        Timer::FollowSize(_) => session.follow_size(true, reactor),
+                        Timer::FollowWriter(_) => session.follow_writer(true, reactor),
                         Timer::Quiet(_) => session.check_quiet(reactor),
                         Timer::RestoreSize(_) => session.restore_size(),
                         Timer::Kill(_) => session.kill(),

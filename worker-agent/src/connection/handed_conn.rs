@@ -31,9 +31,14 @@ pub struct HandedConn {
     /// Bytes of input that were taken, and how many of them were told.
     taken: u64,
     told: u64,
-    /// Where what was told last, and the last refusal, end. One of each waits at most.
+    /// Where what was told last, and the last refusal, end. One of each waits at most, and one word
+    /// on who types.
     told_until: u64,
     refused_until: u64,
+    /// Whether the client's input is heard; what it was told of that, and where this ends.
+    writer: bool,
+    told_writer: Option<bool>,
+    writer_until: u64,
     last_word: bool,
 }
 
@@ -51,29 +56,39 @@ impl HandedConn {
             told: 0,
             told_until: 0,
             refused_until: 0,
+            writer: false,
+            told_writer: None,
+            writer_until: 0,
             last_word: false,
         }
     }
 
     /// Takes the socket: the first words, what waited for it, and `first`, which the coordinator had
-    /// read from it.
+    /// read from it. `pipes`: whether the session is on pipes.
     ///
     /// # Errors
     /// The system's error, or the client is gone already.
     pub fn adopt(
         &mut self,
         socket: OwnedFd,
-        words: &[SessionMessage],
+        (writer, pipes): (bool, bool),
         first: &[u8],
         reactor: &mut Reactor,
     ) -> nix::Result<()> {
+        let words = [
+            SessionMessage::Window {
+                bytes: INPUT_WINDOW,
+            },
+            SessionMessage::Attached { writer, pipes },
+        ];
         let mut greeting = Vec::new();
-        for word in words {
+        for word in &words {
             greeting.extend(message_frame(word).map_err(|_| Errno::EINVAL)?);
         }
         self.conn.adopt(socket, reactor)?;
         self.conn.greet(&greeting);
         self.keep = greeting.len() as u64;
+        (self.writer, self.told_writer) = (writer, Some(writer));
         self.decoder.push(first);
         self.flush(reactor)
     }
@@ -156,6 +171,10 @@ impl HandedConn {
             self.told_until = 0;
             self.told = 0;
         }
+        if self.writer_until > end {
+            self.writer_until = 0;
+            self.told_writer = self.told_writer.map(|told| !told);
+        }
         self.tell(reactor)
     }
 
@@ -221,7 +240,17 @@ impl HandedConn {
         self.tell(reactor)
     }
 
+    /// The client's input is heard, or not, from now on.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn set_writer(&mut self, writer: bool, reactor: &Reactor) -> nix::Result<()> {
+        self.writer = writer;
+        self.tell(reactor)
+    }
+
     fn tell(&mut self, reactor: &Reactor) -> nix::Result<()> {
+        self.tell_writer(reactor)?;
         let due = self.taken - self.told >= TELL_EVERY;
         if !due || !self.connected() || self.told_until > self.conn.position() {
             return Ok(());
@@ -229,6 +258,19 @@ impl HandedConn {
         self.told = self.taken;
         self.say(&SessionMessage::Taken { total: self.taken }, reactor)?;
         self.told_until = self.conn.position() + self.queued() as u64;
+        Ok(())
+    }
+
+    fn tell_writer(&mut self, reactor: &Reactor) -> nix::Result<()> {
+        let writer = self.writer;
+        // The first words say it to a client whose socket has not come.
+        let due = self.told_writer.is_some_and(|told| told != writer);
+        if !due || self.writer_until > self.conn.position() {
+            return Ok(());
+        }
+        self.told_writer = Some(writer);
+        self.say(&SessionMessage::Writer { writer }, reactor)?;
+        self.writer_until = self.conn.position() + self.queued() as u64;
         Ok(())
     }
 

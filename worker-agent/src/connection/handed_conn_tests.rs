@@ -27,7 +27,8 @@ fn conn() -> (HandedConn, Reactor) {
 fn handed(conn: &mut HandedConn, reactor: &mut Reactor) -> UnixStream {
     let (own, theirs) = UnixStream::pair().unwrap();
     theirs.set_nonblocking(true).unwrap();
-    conn.adopt(theirs.into(), &words(), b"", reactor).unwrap();
+    conn.adopt(theirs.into(), (true, false), b"", reactor)
+        .unwrap();
     own.set_nonblocking(true).unwrap();
     own
 }
@@ -152,7 +153,7 @@ fn first_words_that_wait_are_kept_and_so_is_what_was_told() {
     while let Ok(count) = std::io::Write::write(&mut &theirs, &[0; 4096]) {
         filled += count;
     }
-    conn.adopt(theirs.into(), &words(), b"", &mut reactor)
+    conn.adopt(theirs.into(), (true, false), b"", &mut reactor)
         .unwrap();
     conn.count(INPUT_WINDOW as usize, &reactor).unwrap();
     let waited = conn.queued();
@@ -162,8 +163,9 @@ fn first_words_that_wait_are_kept_and_so_is_what_was_told() {
         code: ErrorCode::Invalid,
         message: "no ".repeat(MAX_ATTACH_MESSAGE),
     };
-    for _ in 0..1000 {
+    for round in 0..1000 {
         conn.refuse(error.clone(), &reactor).unwrap();
+        conn.set_writer(round % 2 == 1, &reactor).unwrap();
         conn.count(INPUT_WINDOW as usize, &reactor).unwrap();
     }
     assert!(
@@ -172,6 +174,7 @@ fn first_words_that_wait_are_kept_and_so_is_what_was_told() {
         conn.queued()
     );
     conn.send(AttachKind::Main, &[b'x'; 100], &reactor).unwrap();
+    conn.set_writer(false, &reactor).unwrap();
     conn.drop_waiting(&reactor).unwrap();
     let mut skipped = vec![0; filled];
     let mut at = 0;
@@ -183,7 +186,8 @@ fn first_words_that_wait_are_kept_and_so_is_what_was_told() {
     let [window, attached] = words().map(Said::Message);
     let total = 1001 * u64::from(INPUT_WINDOW);
     let taken = Said::Message(SessionMessage::Taken { total });
-    assert_eq!(said, [window, attached, taken]);
+    let writer = Said::Message(SessionMessage::Writer { writer: false });
+    assert_eq!(said, [window, attached, writer, taken]);
     // Once it was read, the next one is told.
     conn.refuse(error, &reactor).unwrap();
     let said = read(&mut conn, &reactor, &mut own, &mut decoder());

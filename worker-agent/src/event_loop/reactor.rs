@@ -63,8 +63,8 @@ pub enum Timer {
     Dial(SessionKey, ClientKey, Lane),
     /// A client's own socket should have come.
     Socket(SessionKey, ClientKey),
-    /// Give the terminal its writer's size.
-    FollowSize(SessionKey),
+    /// Give the terminal its writer's size, and report the writer.
+    FollowWriter(SessionKey),
     /// Look whether the session is quiet.
     Quiet(SessionKey),
     /// Give the terminal its true size again.

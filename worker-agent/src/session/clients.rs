@@ -82,10 +82,17 @@ impl Session {
             // A client that is gone already is noticed when its connection is read.
             client.restore(&blob, false, reactor).ok();
         }
+        let former = self.writer;
         if writes {
+            self.discard_input(reactor);
             self.writer = Some(client.key);
         }
         self.clients.push(client);
+        match former {
+            Some(_) => self.tell_writer(former, reactor),
+            // The answer says it.
+            None => self.reported_writer = self.writer,
+        }
         if writes && terminal && attach.restore && !resized {
             self.force_redraw(reactor);
         }
@@ -186,7 +193,8 @@ impl Session {
         if self.writer != Some(key) {
             self.discard_input(reactor);
         }
-        self.writer = Some(key);
+        let former = self.writer.replace(key);
+        self.tell_writer(former, reactor);
         if let Some(size) = size {
             self.resize(size, reactor);
         }
@@ -195,6 +203,30 @@ impl Session {
         if ended {
             self.io.end_input(reactor);
         }
+    }
+
+    /// A terminal that may show words on who types gets the whole screen again.
+    fn renew_screen(&mut self, key: ClientKey, reactor: &mut Reactor) {
+        let client = self.clients.iter_mut().find(|c| c.key == key);
+        if let Some(client) = client.filter(|_| self.size.is_some()) {
+            // A client that is gone already is noticed when its connection is read.
+            client.become_stale(reactor).ok();
+        }
+    }
+
+    /// Those whose part has changed are told, and the coordinator.
+    fn tell_writer(&mut self, former: Option<ClientKey>, reactor: &mut Reactor) {
+        if self.writer == former {
+            return;
+        }
+        for client in &mut self.clients {
+            let writes = self.writer == Some(client.key);
+            if let Some(conn) = client.handed() {
+                // A client that is gone already is noticed when its connection is read.
+                conn.set_writer(writes, reactor).ok();
+            }
+        }
+        self.follow_writer(false, reactor);
     }
 
     /// Something happened on a client's connection.
@@ -275,6 +307,7 @@ impl Session {
                 .map(|c| (c.key, c.size));
             if let Some((key, size)) = heir {
                 self.make_writer(key, size, reactor);
+                self.renew_screen(key, reactor);
             }
         }
         let clients = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);

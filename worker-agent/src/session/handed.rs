@@ -12,13 +12,11 @@ use crate::{
     error::refuse,
     event_loop::reactor::{ClientKey, Reactor, Timer},
 };
-use podbay_protocol::{
-    AgentError, AttachPiece, ClientMessage, ErrorCode, INPUT_WINDOW, SessionMessage,
-};
+use podbay_protocol::{AgentError, AgentEvent, AttachPiece, ClientMessage, ErrorCode};
 use std::{os::fd::OwnedFd, time::Duration};
 
-/// Sizes that such clients tell are followed at most this often: each costs the program and the
-/// screen a layout.
+/// Sizes and takeovers of such clients are followed at most this often: each size costs the program and
+/// the screen a layout.
 const FOLLOW_EVERY: Duration = Duration::from_millis(20);
 
 impl Session {
@@ -43,17 +41,9 @@ impl Session {
             let message = format!("the client of stream {stream} waits for no socket");
             return Err(refuse(ErrorCode::Invalid, message));
         };
-        let words = [
-            SessionMessage::Window {
-                bytes: INPUT_WINDOW,
-            },
-            SessionMessage::Attached {
-                writer: writer == Some(key),
-                pipes,
-            },
-        ];
+        let first_words = (writer == Some(key), pipes);
         // One that is gone already is detached as if it had left a moment later.
-        if conn.adopt(socket, &words, first, reactor).is_err() {
+        if conn.adopt(socket, first_words, first, reactor).is_err() {
             self.detach(key, reactor);
             return Ok(());
         }
@@ -155,12 +145,11 @@ impl Session {
                     client.size = Some(size);
                 }
                 if self.writer == Some(key) {
-                    self.follow_size(false, reactor);
+                    self.follow_writer(false, reactor);
                 }
             }
             ClientMessage::Takeover => {
                 self.make_writer(key, None, reactor);
-                self.follow_size(false, reactor);
             }
             ClientMessage::Eof => self.input_ended(key, reactor),
             ClientMessage::Signal { signal } => {
@@ -181,25 +170,32 @@ impl Session {
         conn.refuse(error, reactor).is_ok()
     }
 
-    /// Gives the terminal its writer's size: immediately, and in a flood of sizes now and then.
-    /// `late`: the time for it has come.
-    pub fn follow_size(&mut self, late: bool, reactor: &mut Reactor) {
+    /// Gives the terminal its writer's size, and reports who that is: immediately, and in a flood of
+    /// sizes or takeovers now and then. `late`: the time for it has come.
+    pub fn follow_writer(&mut self, late: bool, reactor: &mut Reactor) {
         if late {
-            self.size_timer = false;
-        } else if self.size_timer {
+            self.follow_timer = false;
+        } else if self.follow_timer {
             return;
         }
         let since = self
-            .size_followed
+            .writer_followed
             .map_or(FOLLOW_EVERY, |at| reactor.now.saturating_duration_since(at));
         if !late && since < FOLLOW_EVERY {
-            self.size_timer = true;
+            self.follow_timer = true;
             let wait = FOLLOW_EVERY.saturating_sub(since);
-            return reactor.after(wait, Timer::FollowSize(self.key));
+            return reactor.after(wait, Timer::FollowWriter(self.key));
         }
-        self.size_followed = Some(reactor.now);
+        self.writer_followed = Some(reactor.now);
         let writer = self.clients.iter().find(|c| Some(c.key) == self.writer);
-        if let Some(size) = writer.and_then(|c| c.size) {
+        let Some((key, size, stream)) = writer.map(|c| (c.key, c.size, c.stream.clone())) else {
+            return;
+        };
+        if self.reported_writer.replace(key) != Some(key) {
+            let session = self.id.clone();
+            reactor.report(AgentEvent::Writer { session, stream });
+        }
+        if let Some(size) = size {
             self.resize(size, reactor);
         }
     }

@@ -69,10 +69,11 @@ pub struct Session {
     size: Option<Size>,
     /// The terminal shows another size for a moment, so that the program repaints.
     redrawing: bool,
-    /// When the size of a writer with a socket of its own was followed last, and whether it will be
-    /// looked at again.
-    size_followed: Option<Instant>,
-    size_timer: bool,
+    /// The writer that the coordinator knows.
+    reported_writer: Option<ClientKey>,
+    /// When the writer and its size were followed last, and whether they will be looked at again.
+    writer_followed: Option<Instant>,
+    follow_timer: bool,
     pub(crate) tracker: ActivityTracker,
     /// Taken out of what is reported and recorded.
     pub(crate) secrets: SecretMatcher,

@@ -29,6 +29,8 @@ pub struct Handed {
     /// All input that was sent, and what of it was told as taken.
     pub sent: u64,
     pub taken: u64,
+    /// The last news of who types: whether it is this client.
+    pub writer: Option<bool>,
 }
 
 pub fn frame(kind: AttachKind, body: &[u8]) -> Vec<u8> {
@@ -113,6 +115,7 @@ impl Handed {
             said: Vec::new(),
             sent: 0,
             taken: 0,
+            writer: None,
         }
     }
 
@@ -161,11 +164,13 @@ impl Handed {
                 AttachPiece::Error(bytes) => (false, bytes),
                 AttachPiece::Message(json) => {
                     let message: SessionMessage = serde_json::from_slice(json).unwrap();
-                    if let SessionMessage::Taken { total } = message {
-                        assert!(total > self.taken && total <= self.sent, "{total}");
-                        self.taken = total;
-                    } else {
-                        self.said.push(Said::Message(message));
+                    match message {
+                        SessionMessage::Taken { total } => {
+                            assert!(total > self.taken && total <= self.sent, "{total}");
+                            self.taken = total;
+                        }
+                        SessionMessage::Writer { writer } => self.writer = Some(writer),
+                        message => self.said.push(Said::Message(message)),
                     }
                     continue;
                 }

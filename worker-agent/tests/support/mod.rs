@@ -303,6 +303,14 @@ impl Worker {
         })
     }
 
+    /// Waits for the word that another client types; its stream.
+    pub fn new_writer(&mut self, id: &str) -> String {
+        self.event(&format!("writer of {id}"), |event| match event {
+            AgentEvent::Writer { session, stream } if session == id => Some(stream.clone()),
+            _ => None,
+        })
+    }
+
     pub fn recording(&self, id: &str) -> PathBuf {
         self.dir.path().join("log").join(format!("{id}.cast"))
     }

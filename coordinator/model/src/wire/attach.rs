@@ -78,6 +78,11 @@ pub enum ServerMessage {
         #[serde(default)]
         pipes: bool,
     },
+    /// Who types has changed: another client took over, or left.
+    Writer {
+        /// Whether this client's input is heard from now on.
+        writer: bool,
+    },
     /// The session ended and all its output was sent. The server closes next.
     Exited {
         /// How it ended.
@@ -97,6 +102,7 @@ impl From<SessionMessage> for ServerMessage {
             SessionMessage::Window { bytes } => Self::Window { bytes },
             SessionMessage::Taken { total } => Self::Taken { total },
             SessionMessage::Attached { writer, pipes } => Self::Attached { writer, pipes },
+            SessionMessage::Writer { writer } => Self::Writer { writer },
             SessionMessage::Exited { status, oom } => Self::Exited { status, oom },
             SessionMessage::Refused(error) => Self::Refused(error),
         }
@@ -121,6 +127,7 @@ mod tests {
                 writer: true,
                 pipes: true,
             },
+            SessionMessage::Writer { writer: true },
             SessionMessage::Exited {
                 status: ExitStatus::Signal(9),
                 oom: true,

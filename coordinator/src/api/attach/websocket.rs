@@ -151,11 +151,18 @@ async fn say(to_client: &mut SplitSink<WebSocket, Message>, message: &ServerMess
 
 /// Writes a message with the next one that is sent; whether the client is still there.
 async fn queue(to_client: &mut SplitSink<WebSocket, Message>, message: &ServerMessage) -> bool {
+    match text(message) {
+        Some(message) => to_client.feed(message).await.is_ok(),
+        None => false,
+    }
+}
+
+fn text(message: &ServerMessage) -> Option<Message> {
     match serde_json::to_string(message) {
-        Ok(text) => to_client.feed(Message::Text(text.into())).await.is_ok(),
+        Ok(text) => Some(Message::Text(text.into())),
         Err(error) => {
             tracing::error!(%error, "a message cannot be written");
-            false
+            None
         }
     }
 }
@@ -184,6 +191,7 @@ async fn relay(
         worker,
         session,
         stream,
+        writer,
         read_only,
         link: ClientLink::Relayed { out, err },
         ..
@@ -197,6 +205,7 @@ async fn relay(
     let (messages, mut outgoing) = mpsc::channel::<Message>(QUEUE);
 
     let (taken, mut news) = watch::channel(0);
+    let mut writes = daemon.relay_begins(&worker, &session, &stream, writer);
     let client = Uplink::new(
         daemon.clone(),
         worker.clone(),
@@ -229,12 +238,16 @@ async fn relay(
             () = daemon.stopped() => break true,
             Ok(()) = news.changed(), if flow.input_window => {
                 let total = *news.borrow_and_update();
-                match serde_json::to_string(&ServerMessage::Taken { total }) {
-                    Ok(text) => Message::Text(text.into()),
-                    Err(error) => {
-                        tracing::error!(%error, "a message cannot be written");
-                        break true;
-                    }
+                match text(&ServerMessage::Taken { total }) {
+                    Some(message) => message,
+                    None => break true,
+                }
+            }
+            Ok(()) = writes.changes.changed() => {
+                let writer = *writes.changes.borrow_and_update();
+                match text(&ServerMessage::Writer { writer }) {
+                    Some(message) => message,
+                    None => break true,
                 }
             }
             message = outgoing.recv() => match message {

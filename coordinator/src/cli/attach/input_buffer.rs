@@ -61,6 +61,7 @@ pub(super) struct InputBuffer<'a> {
     pipes: bool,
     /// Whether nothing but the detach keys counts.
     ignored: bool,
+    detach_at_end: bool,
     /// When something was last read, and when the session last took something.
     read: Instant,
     taken: Instant,
@@ -75,6 +76,8 @@ pub(super) struct How {
     pub(super) pipes: bool,
     /// Nothing but the detach keys counts.
     pub(super) ignored: bool,
+    /// The end of an input that is no terminal detaches from a session that is on one.
+    pub(super) detach_at_end: bool,
 }
 
 impl<'a> InputBuffer<'a> {
@@ -99,6 +102,7 @@ impl<'a> InputBuffer<'a> {
             terminal: how.terminal,
             pipes: how.pipes,
             ignored: how.ignored,
+            detach_at_end: how.detach_at_end,
             read: Instant::now(),
             taken: Instant::now(),
         }
@@ -216,10 +220,15 @@ pub(super) async fn uplink(
                     SignalKind::hangup().as_raw_value(),
                 ));
             }
-            input.eof_sent = true;
             if input.pipes {
                 broken |= sender.queue_eof().is_err();
+            } else if input.detach_at_end && !broken && sender.is_busy() {
+                // All of it is sent before.
+            } else if input.detach_at_end {
+                input.said_goodbye = !broken && goodbye(sender, input).await;
+                return Disconnect::Ended(SessionOutcome::Detached);
             }
+            input.eof_sent = input.pipes || !input.detach_at_end;
         }
         let waits = !input.pending.is_empty();
         let said = tokio::select! {

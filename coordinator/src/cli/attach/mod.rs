@@ -123,6 +123,7 @@ pub(super) async fn run(globals: &Globals, args: &AttachArgs) -> Result<ExitCode
         pipes: false,
         keys,
         clipboard: args.keys.clipboard,
+        detach_at_end: mode != AttachMode::ReadOnly,
     };
     let end = session
         .run(Opened {

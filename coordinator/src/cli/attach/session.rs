@@ -10,7 +10,7 @@ use super::{
     keys::Matcher,
     outcome::{Disconnect, SessionOutcome},
     output::Stream,
-    shown::Shown,
+    shown::{Part, Shown},
     signals::Signals,
 };
 use crate::{
@@ -51,6 +51,8 @@ pub(crate) struct Session {
     pub(crate) keys: Matcher,
     /// Whether the session may write the caller's clipboard.
     pub(crate) clipboard: bool,
+    /// Whether the end of an input that is no terminal detaches from a session that is on one.
+    pub(crate) detach_at_end: bool,
 }
 
 /// The first connection.
@@ -140,6 +142,7 @@ impl Session {
                 terminal,
                 pipes: self.pipes,
                 ignored: self.mode == AttachMode::ReadOnly,
+                detach_at_end: self.detach_at_end,
             },
         );
         let mut link = Link {
@@ -156,8 +159,7 @@ impl Session {
                 Ok(Disconnect::Gone) => {}
                 Err(failure) => break Err(failure),
             }
-            shown.notice(&self.waiting()).await?;
-            match self.again(&mut signals, &mut input).await {
+            match self.again(&mut signals, &mut input, &shown).await {
                 Ok(Ok(stream)) => {
                     let (sender, mut receiver) = stream.split();
                     let first = greeting(&mut receiver).await;
@@ -183,6 +185,7 @@ impl Session {
             number = Signals::end(&mut signals.ends) => Ok(SessionOutcome::Signal(number)),
         };
         if terminal {
+            shown.erase_part().await?;
             let key = matches!(end, Ok(SessionOutcome::Detached)).then(|| input.single_key());
             *lost = input.throw_away().await;
             if let Some(Some(key)) = key.filter(|_| *lost == 1) {
@@ -266,7 +269,7 @@ impl Session {
         proven: &Notify,
     ) -> Result<Disconnect, Failure> {
         let mut next = first;
-        let mut watching = false;
+        let mut part = None;
         while let Some(incoming) = next {
             match incoming {
                 Ok(Incoming::Output(bytes)) => {
@@ -278,8 +281,8 @@ impl Session {
                     shown.output.write(Stream::Stdout, bytes).await?;
                     proven.notify_one();
                     // After the first piece, which repaints the screen.
-                    if std::mem::take(&mut watching) {
-                        shown.watching().await?;
+                    if let Some(part) = part.take() {
+                        shown.say_part(part).await?;
                     }
                 }
                 Ok(Incoming::Stderr(bytes)) => shown.output.write(Stream::Stderr, bytes).await?,
@@ -291,7 +294,16 @@ impl Session {
                     let unasked = !writer && self.mode != AttachMode::ReadOnly;
                     // Whoever was the writer is told as well: another one may have been faster.
                     let news = !shown.quiet || shown.writer == Some(true);
-                    watching = unasked && shown.terminal && news;
+                    part = (unasked && shown.terminal && news).then_some(Part::Watches);
+                    shown.writer = Some(writer);
+                }
+                Ok(Incoming::Message(ServerMessage::Writer { writer })) => {
+                    if shown.terminal && writer {
+                        // The whole screen comes again.
+                        part = Some(Part::Types);
+                    } else if shown.terminal {
+                        shown.say_part(Part::Watches).await?;
+                    }
                     shown.writer = Some(writer);
                 }
                 // The connection's own.
@@ -315,8 +327,10 @@ impl Session {
         &self,
         signals: &mut Signals,
         input: &mut InputBuffer<'_>,
+        shown: &Shown,
     ) -> Result<Result<AttachStream, SessionOutcome>, Failure> {
         let give_up = Instant::now() + PATIENCE;
+        let mut told = false;
         loop {
             let attempt = self.attempt();
             tokio::pin!(attempt);
@@ -331,7 +345,12 @@ impl Session {
             };
             match result {
                 Ok(stream) => return Ok(Ok(stream.on_pipes(self.pipes))),
-                Err(error) if error.is_transient() && Instant::now() < give_up => {}
+                // What went away may have been the worker alone: then the answer says why.
+                Err(error) if error.is_transient() && Instant::now() < give_up => {
+                    if !std::mem::replace(&mut told, true) {
+                        shown.notice(&self.waiting()).await?;
+                    }
+                }
                 Err(ClientError::Api(error))
                     if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Conflict) =>
                 {

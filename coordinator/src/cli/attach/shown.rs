@@ -26,6 +26,17 @@ pub(super) struct Shown {
     pub(super) writer: Option<bool>,
     /// Whether this is not the first connection.
     pub(super) again: bool,
+    /// Whether the last row has Podbay's words on who types.
+    part_shown: bool,
+}
+
+/// What an attached client is to its session, when that is not what its user expects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Nothing that is typed is heard.
+    Watches,
+    /// Who typed has left.
+    Types,
 }
 
 impl Shown {
@@ -41,6 +52,7 @@ impl Shown {
             quiet: false,
             writer: None,
             again: false,
+            part_shown: false,
         };
         shown.fresh();
         Ok(shown)
@@ -67,6 +79,7 @@ impl Shown {
 
     /// Without what could make the caller's terminal speak for the user.
     pub(super) fn safe(&mut self, bytes: &[u8]) -> Bytes {
+        self.part_shown = false;
         let mut out = Vec::with_capacity(bytes.len());
         self.filter.filter(bytes, &mut out);
         let Some(brackets) = &mut self.brackets else {
@@ -77,11 +90,24 @@ impl Shown {
         kept.into()
     }
 
-    /// Says in the last row, and moves nothing by it, why nothing that is typed is heard.
-    pub(super) async fn watching(&self) -> std::io::Result<()> {
-        let text = "someone else types here: you are watching; --takeover changes that";
-        let line = format!("\x1b7\x1b[9999;1H\x1b[2m[podbay: {text}]\x1b[22m\x1b8");
+    /// Says in the last row, and moves nothing by it, whether what is typed is heard.
+    pub(super) async fn say_part(&mut self, part: Part) -> std::io::Result<()> {
+        let text = match part {
+            Part::Watches => "someone else types here: you are watching; --takeover changes that",
+            Part::Types => "you type here now",
+        };
+        let line = format!("\x1b7\x1b[9999;1H\x1b[2m[podbay: {text}]\x1b[22m\x1b[K\x1b8");
+        self.part_shown = true;
         self.output.write(self.notices, line.into()).await
+    }
+
+    /// Erases what [`Self::say_part`] wrote, where the session has written nothing since.
+    pub(super) async fn erase_part(&mut self) -> std::io::Result<()> {
+        if !std::mem::take(&mut self.part_shown) {
+            return Ok(());
+        }
+        let line = Bytes::from_static(b"\x1b7\x1b[9999;1H\x1b[2K\x1b8");
+        self.output.write(self.notices, line).await
     }
 
     /// A dim line of Podbay's own.

@@ -97,6 +97,7 @@ pub(in crate::cli) async fn run(globals: &Globals, args: ExecArgs) -> Result<Exi
         pipes,
         keys,
         clipboard: args.keys.clipboard,
+        detach_at_end: false,
     };
     let end = session
         .run(Opened {

@@ -168,6 +168,7 @@ pub(in crate::cli) async fn run(globals: &Globals, args: SpawnArgs) -> Result<Ex
         pipes,
         keys,
         clipboard,
+        detach_at_end: false,
     };
     let begin = tokio::time::Instant::now();
     let end = session

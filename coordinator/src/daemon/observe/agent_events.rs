@@ -32,6 +32,8 @@ enum Heard {
     /// The main session was started again as one that this coordinator does not know: what the
     /// agent carries says whether the former coordinator asked for it.
     Describe,
+    /// Another client types into this session: its stream.
+    Writer(String, String),
     /// Something to say to a person, by the worker of this name.
     Notification(String, String),
 }
@@ -93,6 +95,7 @@ impl Daemon {
                 self.wakes.news();
             }
             Heard::Describe => self.describe_again(worker),
+            Heard::Writer(session, stream) => self.relayed.writer(&worker, &session, &stream),
             Heard::Notification(name, text) => self.tell_notice(&worker, name, text),
         }
     }
@@ -192,6 +195,7 @@ fn take(record: &mut Record, exits: &mut ExitLog, event: AgentEvent) -> Heard {
             let name = claim.map_or_else(|| record.id.to_string(), |c| c.name.to_string());
             Heard::Notification(name, text)
         }
+        AgentEvent::Writer { session, stream } => Heard::Writer(session, stream),
         AgentEvent::ScreenRebuilt { session, reason } => {
             tracing::warn!(worker = %record.id, session, reason, "the screen model was rebuilt");
             Heard::Nothing

@@ -11,12 +11,14 @@ use crate::daemon::{
         attached::{Attached, ClientLink, ClientPath, SessionEnd},
         opening::{no_stream, takes_no_clients},
         pending_execs::EXEC_PREFIX,
+        relayed::Writes,
     },
     workers::record::Record,
 };
 use crate::{
     agent::{AgentHandle, AgentRequestError},
-    model::WorkerId,
+    fleet::WorkerEntry,
+    model::{WorkerId, WorkerState},
     runtime::allows_root,
     wire::{ApiError, AttachQuery, ErrorKind, ExecRequest, ExecResponse, ScreenView},
 };
@@ -35,11 +37,35 @@ const EXIT_DEADLINE: Duration = Duration::from_secs(5);
 impl Daemon {
     pub(in crate::daemon) fn agent(&self, worker: &WorkerId) -> Result<AgentHandle, ApiError> {
         self.not_held(worker)?;
-        self.registry.handle(worker).ok_or_else(|| {
-            ApiError::new(ErrorKind::Conflict, "the worker's agent is not connected").hint(
-                "`podbay ls` shows the worker's state; a lost agent calls again within a second",
-            )
-        })
+        self.registry
+            .handle(worker)
+            .ok_or_else(|| self.no_agent(worker))
+    }
+
+    /// Why there is no agent to ask.
+    fn no_agent(&self, worker: &WorkerId) -> ApiError {
+        let state = self.lock();
+        let Some(view) = self.view(&state, worker) else {
+            return ApiError::new(ErrorKind::NotFound, format!("worker {worker} is gone"));
+        };
+        let (name, why) = (&view.name, view.why.as_deref());
+        let (message, hint) = match (view.state, why) {
+            (WorkerState::Lost, Some(why)) => (
+                format!("{name} is lost: {why}"),
+                format!("`podbay restart {name}` starts it again on its project"),
+            ),
+            (WorkerState::Stopping, _) => (
+                format!("{name} is being stopped"),
+                format!("`podbay logs {name}` shows what it printed"),
+            ),
+            _ => (
+                format!("the agent of {name} is not connected"),
+                format!(
+                    "an agent connects again within a second; `podbay inspect {name}` shows more"
+                ),
+            ),
+        };
+        ApiError::new(ErrorKind::Conflict, message).hint(hint)
     }
 
     /// Waits until the agent of a living session has called and said what it runs: after a new
@@ -52,10 +78,13 @@ impl Daemon {
                 let live = |r: &&Record| {
                     r.claim.is_some() && r.session.exit.is_none() && !r.underway.removes()
                 };
+                let entry = state.fleet.worker(worker);
+                let vanished = entry.is_some_and(WorkerEntry::has_no_container);
                 let record = state.records.get(worker).filter(live);
-                record.is_some_and(|r| {
-                    r.session.pid.is_none() || self.registry.handle(worker).is_none()
-                })
+                !vanished
+                    && record.is_some_and(|r| {
+                        r.session.pid.is_none() || self.registry.handle(worker).is_none()
+                    })
             };
             if !waits || Instant::now() >= deadline {
                 return;
@@ -329,6 +358,17 @@ impl Daemon {
         };
         let ended = self.wakes.until(deadline, ended).await;
         ended.unwrap_or(SessionEnd::StillRunning)
+    }
+
+    /// A client of a session is relayed from now on, until what this gives is dropped.
+    pub fn relay_begins(
+        &self,
+        worker: &WorkerId,
+        session: &str,
+        stream: &str,
+        writer: bool,
+    ) -> Writes {
+        self.relayed.enter(worker, session, stream, writer)
     }
 
     /// Tells the agent a client's new size.

@@ -9,3 +9,4 @@ pub(in crate::daemon) mod logs;
 pub(in crate::daemon) mod opening;
 pub(in crate::daemon) mod pending_execs;
 pub(in crate::daemon) mod readers;
+pub(in crate::daemon) mod relayed;

@@ -71,6 +71,7 @@ async fn attach(
         pipes: false,
         keys,
         clipboard: wanted.clipboard,
+        detach_at_end: false,
     };
     let opened = Opened {
         stream,

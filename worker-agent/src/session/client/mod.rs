@@ -103,10 +103,19 @@ impl Client {
         }
         self.link.send(Lane::Main, bytes, reactor)?;
         if self.link.queued_on(Lane::Main) > self.limit {
-            self.stale = true;
-            self.link.drop_waiting(reactor)?;
-            self.link.want_room(true, reactor);
+            self.become_stale(reactor)?;
         }
+        Ok(())
+    }
+
+    /// Drops what waits: the client gets a restore blob once its socket has room.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn become_stale(&mut self, reactor: &Reactor) -> nix::Result<()> {
+        self.stale = true;
+        self.link.drop_waiting(reactor)?;
+        self.link.want_room(true, reactor);
         Ok(())
     }
 

@@ -201,6 +201,12 @@ impl Receiving<'_> {
                 }
                 Ok(None)
             }
+            Some(Ok(Incoming::Message(ServerMessage::Writer { writer }))) => {
+                if self.target.write.is_some() {
+                    self.set_writer(writer);
+                }
+                Ok(None)
+            }
             Some(Ok(Incoming::Message(ServerMessage::Exited { status, .. }))) => {
                 self.show();
                 Err(AttachOutcome::Final(LiveBody::Ended(status)))
@@ -249,10 +255,14 @@ impl Receiving<'_> {
     }
 
     fn take_over(&mut self) {
-        self.writer = Some(true);
         self.tell(ToWorker::Takeover);
-        self.tell(ToWorker::Writer(true));
-        self.out.say(LiveBody::Attached { writer: true });
+        self.set_writer(true);
+    }
+
+    fn set_writer(&mut self, writer: bool) {
+        self.writer = Some(writer);
+        self.tell(ToWorker::Writer(writer));
+        self.out.say(LiveBody::Attached { writer });
     }
 
     /// Does what was asked for with the view; whether more lines are needed for that than there
