@@ -174,6 +174,16 @@ impl MounterRequest {
         matches!(self, Self::Apply { .. } | Self::Discard { .. })
     }
 
+    /// Whether it is carried out although the project's folder is gone or is another one: what a worker
+    /// changed is not lost with it, and can be thrown away as a whole.
+    pub(crate) fn needs_no_project(&self) -> bool {
+        match self {
+            Self::Any(_) | Self::Changes { .. } | Self::Summary { .. } | Self::Diff { .. } => true,
+            Self::Discard { request, .. } => request.paths.is_empty(),
+            _ => false,
+        }
+    }
+
     /// How long it may take, from the request to the answer's end.
     #[must_use]
     pub fn deadline(&self) -> Duration {
@@ -228,6 +238,9 @@ pub struct Head {
     /// Changes that were not applied as asked.
     #[serde(default)]
     pub refused: u64,
+    /// The project's folder is gone or is another one: all is shown as added.
+    #[serde(default)]
+    pub project_missing: bool,
 }
 
 /// An answer, or a part of its text: the last part has `more` unset.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     mounter_client::ReviewAnswer,
-    wire::{AnyChanges, ApiError, ApplyRequest, DiscardRequest, TRUNCATED},
+    wire::{AnyChanges, ApiError, ApplyRequest, DiscardRequest, PROJECT_MISSING, TRUNCATED},
 };
 use axum::{
     Extension, Json,
@@ -22,16 +22,19 @@ type Text = Result<Response, Failure>;
 /// The answer's text as a body. One that breaks on the way ends the connection, so that nobody takes
 /// it for a whole one.
 fn pass(answer: ReviewAnswer) -> Response {
-    let truncated = answer.truncated();
+    let marks = [
+        (TRUNCATED, answer.truncated()),
+        (PROJECT_MISSING, answer.project_missing()),
+    ];
     let parts = futures_util::stream::unfold(answer, |mut answer| async move {
         let part = answer.next().await?;
         Some((part.map(Bytes::from), answer))
     });
     let body = axum::body::Body::from_stream(parts);
     let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
-    if truncated {
+    for (mark, _) in marks.iter().filter(|(_, set)| *set) {
         let yes = header::HeaderValue::from_static("true");
-        response.headers_mut().insert(TRUNCATED, yes);
+        response.headers_mut().insert(*mark, yes);
     }
     response
 }

@@ -5,11 +5,22 @@ use crate::{
     model::HostPath,
     wire::{
         AnyChanges, ApplyRequest, ApplyResult, ChangeSummary, Changes, DiscardRequest, FileDiff,
-        TRUNCATED,
+        PROJECT_MISSING, TRUNCATED,
     },
 };
 use hyper::Method;
 use std::os::unix::ffi::OsStrExt;
+
+/// The differences of changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diffs {
+    /// One of each changed path.
+    pub diffs: Vec<FileDiff>,
+    /// There are more than the coordinator sends at a time.
+    pub truncated: bool,
+    /// The project's folder is gone or is another one: all that was changed is shown as added.
+    pub project_missing: bool,
+}
 
 fn changes_call(name: &str, rest: &str, path: Option<&HostPath>) -> Call {
     let query = match path {
@@ -59,22 +70,21 @@ impl Client {
         Ok(found.any)
     }
 
-    /// The differences of everything, or at and below one path relative to the project; whether
-    /// there are more than the coordinator sends at a time.
+    /// The differences of everything, or at and below one path relative to the project.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn diff(
-        &self,
-        name: &str,
-        path: Option<&HostPath>,
-    ) -> Result<(Vec<FileDiff>, bool), ClientError> {
+    pub async fn diff(&self, name: &str, path: Option<&HostPath>) -> Result<Diffs, ClientError> {
         let call = changes_call(name, "/changes/diff", path);
         let (headers, diffs) = self
             .http()
             .json_with_headers(&call, self.deadlines().changes)
             .await?;
-        Ok((diffs, headers.contains_key(TRUNCATED)))
+        Ok(Diffs {
+            diffs,
+            truncated: headers.contains_key(TRUNCATED),
+            project_missing: headers.contains_key(PROJECT_MISSING),
+        })
     }
 
     /// Carries changes over into the project.

@@ -17,6 +17,7 @@ mod transport;
 
 pub use api::{Client, Deadlines};
 pub use attach::{AttachReceiver, AttachSender, AttachStream, Incoming};
+pub use changes::Diffs;
 pub use discover::{DEFAULT_PARENT, DEFAULT_SOCKET, Discover};
 pub use engine_address::{Endpoint, EngineAddress, EngineAddressError};
 pub use error::ClientError;

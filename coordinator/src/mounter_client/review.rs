@@ -98,6 +98,12 @@ impl ReviewAnswer {
         self.head.truncated
     }
 
+    /// Whether the project's folder is gone or is another one.
+    #[must_use]
+    pub fn project_missing(&self) -> bool {
+        self.head.project_missing
+    }
+
     /// Changes that are listed, or left.
     #[must_use]
     pub fn left(&self) -> u64 {

@@ -27,6 +27,7 @@ fn changes(applied: bool) -> Changes {
         conflict: false,
     };
     Changes {
+        project_missing: false,
         project: HostPath::new("/home/me/shop"),
         entries: match applied {
             true => vec![],

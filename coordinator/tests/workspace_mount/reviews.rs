@@ -4,7 +4,7 @@ use crate::support::{self, Stage, UID};
 use coordinator::{
     model::HostPath,
     mounter_client::{MountMode, MounterErrorKind},
-    wire::{ApplyRequest, ChangeCount, ChangeKind},
+    wire::{ApplyRequest, ChangeCount, ChangeKind, DiscardRequest},
 };
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
@@ -180,4 +180,76 @@ async fn a_review_is_judged_by_the_whole_policy_again() {
     let applied = stage.client.apply(good, all).await.unwrap();
     assert_eq!(applied.applied.len(), 1);
     assert!(project.join("new").exists());
+}
+
+#[tokio::test]
+async fn changes_of_a_project_that_is_gone_are_shown_and_can_be_thrown_away() {
+    use MounterErrorKind::{NotAFolder, Refused};
+    let stage = stage!();
+    let worker = stage.worker().await;
+    let project = stage.project("leaves", 1234);
+    for file in ["edit", "delete"] {
+        fs::write(project.join(file), "before\n").unwrap();
+        support::own(&project.join(file), 1234);
+    }
+    let mounted = stage
+        .mount(&worker, &project, MountMode::Overlay)
+        .await
+        .unwrap();
+    worker.sh("cd /workspace && echo after > edit && rm delete && echo x > new");
+    let target = stage.target(&worker, &mounted);
+    let away = project.with_file_name("away");
+    fs::rename(&project, &away).unwrap();
+    // First it is gone, then another folder is at its path.
+    for kind in [NotAFolder, Refused] {
+        let changes = stage.client.changes(target.clone()).await.unwrap();
+        assert!(changes.project_missing);
+        let seen: Vec<_> = changes
+            .entries
+            .iter()
+            .map(|c| (c.path.to_string(), c.kind))
+            .collect();
+        let added = ["edit", "new"].map(|path| (path.to_owned(), ChangeKind::Added));
+        assert_eq!(seen, added);
+        let diff = stage.client.diff(target.clone(), None).await.unwrap();
+        assert!(diff[0].unified.contains("+after"), "{diff:?}");
+        assert!(stage.client.any_changes(target.clone()).await.unwrap());
+        // Nothing that depends on what the project has is done.
+        let paths = vec![HostPath::new("new")];
+        let refused = [
+            stage
+                .client
+                .apply(target.clone(), ApplyRequest::default())
+                .await
+                .err(),
+            stage
+                .client
+                .discard(target.clone(), DiscardRequest { paths })
+                .await
+                .err(),
+            stage.client.count(target.clone(), 10).await.err(),
+        ];
+        for error in refused {
+            let error = error.unwrap();
+            assert_eq!(error.kind, kind, "{error}");
+            assert!(error.message.contains("podbay discard"), "{error}");
+        }
+        fs::create_dir_all(&project).unwrap();
+    }
+    // Back where it was, it is as before.
+    fs::remove_dir(&project).unwrap();
+    fs::rename(&away, &project).unwrap();
+    let changes = stage.client.changes(target.clone()).await.unwrap();
+    assert_eq!((changes.entries.len(), changes.project_missing), (3, false));
+    assert_eq!(
+        fs::read_to_string(project.join("edit")).unwrap(),
+        "before\n"
+    );
+    // As a whole, changes can be thrown away without it.
+    fs::rename(&project, &away).unwrap();
+    let left = stage.client.discard(target.clone(), Default::default());
+    assert_eq!(left.await.unwrap().entries, []);
+    fs::rename(&away, &project).unwrap();
+    let changes = stage.client.changes(target).await.unwrap();
+    assert_eq!(changes.entries, []);
 }

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 /// A header of answers about changes: there is more than the answer holds.
 pub const TRUNCATED: &str = "podbay-truncated";
 
+/// The same: the project's folder is gone or is another one, so all is shown as added.
+pub const PROJECT_MISSING: &str = "podbay-project-missing";
+
 /// What a worker changed in its copy-on-write view of the project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changes {
@@ -17,6 +20,10 @@ pub struct Changes {
     /// counts all, and a list of one path has all that is there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
+    /// The project's folder is gone or is another one: all that was changed is shown as added, and
+    /// deletions are not shown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub project_missing: bool,
 }
 
 /// Whether a worker changed anything.

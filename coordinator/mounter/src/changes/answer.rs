@@ -139,6 +139,7 @@ mod tests {
             truncated: true,
             left: 3,
             refused: 1,
+            project_missing: true,
         };
         answer.head(sent).unwrap();
         let mut list = answer.list();

@@ -45,6 +45,7 @@ impl Review {
             }
         };
         Ok(Changes {
+            project_missing: self.project_missing,
             project: self.project.clone(),
             entries: entries.into_iter().map(count).collect(),
             truncated,
@@ -80,6 +81,7 @@ impl Review {
             .head(Head {
                 truncated: found.truncated,
                 left: found.entries.len() as u64,
+                project_missing: self.project_missing,
                 ..Head::default()
             })
             .map_err(failed)?;

@@ -27,6 +27,8 @@ pub(super) struct Review {
     pub clock: Clock,
     /// The upper folder must only be read.
     pub live: bool,
+    /// `lower` is an empty folder, since the project is gone.
+    pub project_missing: bool,
 }
 
 impl Review {
@@ -54,6 +56,7 @@ impl Review {
             temporary: format!(".podbay-{}.tmp", target.worker),
             clock,
             live,
+            project_missing: false,
         })
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct Job {
     pub request: RequestFrame,
     pub owner: (u32, u32),
     pub live: bool,
+    /// The second descriptor is of an empty folder, since the project is gone.
+    pub project_missing: bool,
     /// What is after the claim.
     pub clock: Clock,
 }
@@ -177,6 +179,7 @@ fn execute(
         job.live,
         job.clock.clone(),
     )?;
+    review.project_missing = job.project_missing;
     let failed = |e: io::Error| system("answering", e);
     let small = |body: MounterResponse, send: &mut dyn FnMut(&[u8]) -> io::Result<()>| {
         send_response(id, &body, send).map_err(failed)
@@ -187,6 +190,7 @@ fn execute(
             .head(Head {
                 truncated: changes.truncated,
                 left: changes.entries.len() as u64,
+                project_missing: changes.project_missing,
                 ..Head::default()
             })
             .and_then(|()| answer.value(&changes))
@@ -203,6 +207,7 @@ fn execute(
                 .head(Head {
                     truncated: summary.truncated,
                     left: summary.changes,
+                    project_missing: review.project_missing,
                     ..Head::default()
                 })
                 .and_then(|()| answer.value(&summary))
@@ -217,6 +222,7 @@ fn execute(
                     truncated: false,
                     left: result.left,
                     refused: result.conflicts.len() as u64,
+                    ..Head::default()
                 })
                 .and_then(|()| answer.value(&result))
                 .map_err(failed)

@@ -72,26 +72,35 @@ pub(crate) fn open(place: &mut Place, path: &HostPath, policy: &Policy) -> Resul
     })
 }
 
+/// The project of a claim, as it is now.
+pub(crate) enum Reopened {
+    /// The same folder.
+    Same(Project),
+    /// It is gone (`NotAFolder`), or another folder is there (`Refused`).
+    Gone(MounterError),
+}
+
 /// Opens the project of a claim again, for review: it must be the same folder still, and one that
 /// may be a project by the same rules as at the claim.
 ///
 /// # Errors
-/// `NotAFolder` when it is gone, `Refused` when another folder is there now or the policy refuses
-/// it.
-pub(crate) fn reopen(place: &mut Place, target: &ReviewTarget) -> Result<Project> {
+/// `Refused` when the policy refuses it.
+pub(crate) fn reopen(place: &mut Place, target: &ReviewTarget) -> Result<Reopened> {
     let (path, dev, ino) = (&target.project, target.dev, target.ino);
     place.enter_engine()?;
     if !path.as_path().is_absolute() {
         return Err(not_a_folder(format!("{path} is not an absolute path")));
     }
     let root = place.host.engine_root()?;
-    let fd =
-        open_in(root, path.as_path(), ResolveFlags::NO_SYMLINKS).map_err(|e| missing(path, e))?;
+    let fd = match open_in(root, path.as_path(), ResolveFlags::NO_SYMLINKS) {
+        Ok(fd) => fd,
+        Err(e) => return Ok(Reopened::Gone(missing(path, e))),
+    };
     let meta = Meta::of(&fd).map_err(|e| system("reading the project's folder", e))?;
     if (meta.dev, meta.ino) != (dev, ino) {
-        return Err(refused(format!(
-            "another folder is at {path} than the one that was claimed; move it back to review"
-        )));
+        return Ok(Reopened::Gone(refused(format!(
+            "another folder is at {path} than the one that was claimed; move that one back to review"
+        ))));
     }
     // By where it is, not by what it is called.
     let canonical = place
@@ -99,11 +108,11 @@ pub(crate) fn reopen(place: &mut Place, target: &ReviewTarget) -> Result<Project
         .path_of(&fd)
         .map_err(|e| system("finding the project's real path", e))?;
     judge(place, &canonical, &meta, &target.policy)?;
-    Ok(Project {
+    Ok(Reopened::Same(Project {
         fd,
         path: path.as_path().to_owned(),
         meta,
-    })
+    }))
 }
 
 pub(crate) fn missing(path: &HostPath, e: Errno) -> MounterError {

@@ -4,12 +4,19 @@ use crate::{
     clock::Clock,
     error::{busy, system},
     host::{Host, Place},
-    mount::{live, project::reopen},
+    mount::{
+        live,
+        project::{Reopened, reopen},
+    },
     wire::{MounterError, ReviewTarget},
 };
 use rustix::{
     fs::{FlockOperation, OFlags, flock},
     io::Errno,
+    mount::{
+        FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
+        fsopen,
+    },
 };
 use std::{
     os::fd::OwnedFd,
@@ -29,12 +36,15 @@ pub(crate) struct Opened {
     pub owner: (u32, u32),
     /// The overlay is mounted in a living worker.
     pub live: bool,
+    /// `project` is an empty folder, since the project is gone.
+    pub project_missing: bool,
     /// What is after the claim.
     pub clock: Clock,
 }
 
 impl Opened {
-    /// Opens both; `change` takes the lock, which goes with the last copy of the descriptor.
+    /// Opens both; `change` takes the lock, which goes with the last copy of the descriptor. With
+    /// `without_project` an empty folder stands for a project that is gone or that is another one now.
     ///
     /// # Errors
     /// `BadTarget` when the worker has no folder, `NotAFolder` or `Refused` when the project is
@@ -43,10 +53,15 @@ impl Opened {
         place: &mut Place,
         target: &ReviewTarget,
         change: bool,
+        without_project: bool,
     ) -> Result<Self, MounterError> {
         let failed = |e| system("opening the worker's changes/", e);
         let worker = place.host.worker(&target.worker)?;
-        let project = reopen(place, target)?;
+        let (project, owner, project_missing) = match reopen(place, target)? {
+            Reopened::Same(project) => (project.fd, (project.meta.uid, project.meta.gid), false),
+            Reopened::Gone(_) if without_project => (empty_folder()?, (0, 0), true),
+            Reopened::Gone(error) => return Err(with_way_out(error)),
+        };
         let changes = worker.dir(Path::new("changes")).map_err(failed)?;
         if change {
             lock(&changes)?;
@@ -55,12 +70,35 @@ impl Opened {
         let live = live::is_live(&place.host, &worker);
         Ok(Self {
             changes,
-            owner: (project.meta.uid, project.meta.gid),
-            project: project.fd,
+            owner,
+            project,
             live,
+            project_missing,
             clock: place.host.since(target.claimed_at_ns),
         })
     }
+}
+
+fn with_way_out(mut error: MounterError) -> MounterError {
+    error.message.push_str(
+        "; without it `podbay diff` shows what was changed as added, and `podbay discard` without a \
+         path throws all of it away",
+    );
+    error
+}
+
+/// A folder that is empty, and stays so.
+fn empty_folder() -> Result<OwnedFd, MounterError> {
+    let made = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).and_then(|fs| {
+        fsconfig_set_string(&fs, "source", "podbay")?;
+        fsconfig_create(&fs)?;
+        let flags = MountAttrFlags::MOUNT_ATTR_RDONLY
+            | MountAttrFlags::MOUNT_ATTR_NOSUID
+            | MountAttrFlags::MOUNT_ATTR_NODEV
+            | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, flags)
+    });
+    made.map_err(|e| system("making an empty folder in place of the project", e))
 }
 
 impl Opened {
@@ -78,6 +116,7 @@ impl Opened {
                 .map_err(|e| system("opening /proc", e))?,
             owner: (0, 0),
             live: false,
+            project_missing: false,
             clock: Clock::default(),
         })
     }

@@ -155,6 +155,7 @@ impl Reviews {
             request: frame,
             owner: opened.owner,
             live: opened.live,
+            project_missing: opened.project_missing,
             clock: opened.clock.clone(),
         };
         let sent = send(
@@ -192,7 +193,7 @@ impl Reviews {
         let open = || {
             let mut place = Place::new(Arc::clone(&self.host))
                 .map_err(|e| system("preparing a thread for a review", e))?;
-            Opened::new(&mut place, target, change)
+            Opened::new(&mut place, target, change, frame.body.needs_no_project())
         };
         std::thread::scope(|scope| match scope.spawn(open).join() {
             Ok(opened) => opened,

@@ -8,7 +8,7 @@ use crate::{
             text,
         },
     },
-    client::Client,
+    client::{Client, Diffs},
     model::HostPath,
     wire::{Change, ChangeKind, ChangeSummary, FileDiff},
 };
@@ -49,11 +49,12 @@ pub(in crate::cli) async fn run(globals: &Globals, args: &DiffArgs) -> Result<Ex
     if args.stat {
         return statistics(&client, args, &paths).await;
     }
-    let mut truncated = false;
+    let (mut truncated, mut missing) = (false, false);
     if args.name_only {
         for path in &paths {
             let changes = client.changes(&args.name, path.as_ref()).await?;
             truncated |= changes.truncated;
+            missing |= changes.project_missing;
             say_if_none(path.as_ref(), changes.entries.len());
             let lines = changes.entries.iter().map(|c| format!("{}\n", c.path));
             term::print(&lines.collect::<String>())?;
@@ -61,8 +62,13 @@ pub(in crate::cli) async fn run(globals: &Globals, args: &DiffArgs) -> Result<Ex
     } else {
         let mut all = Vec::new();
         for path in &paths {
-            let (diffs, cut) = client.diff(&args.name, path.as_ref()).await?;
+            let Diffs {
+                diffs,
+                truncated: cut,
+                project_missing,
+            } = client.diff(&args.name, path.as_ref()).await?;
             truncated |= cut;
+            missing |= project_missing;
             say_if_none(path.as_ref(), diffs.len());
             if args.json {
                 all.extend(diffs);
@@ -76,10 +82,21 @@ pub(in crate::cli) async fn run(globals: &Globals, args: &DiffArgs) -> Result<Ex
             term::print_json(&all)?;
         }
     }
+    if missing {
+        note_missing(&args.name);
+    }
     if truncated {
         return Err(cut(&args.name));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is shown was compared with nothing.
+fn note_missing(name: &str) {
+    term::note(&format!(
+        "podbay: the project of {name} is gone, or another folder is at its path: all that was changed \
+         is shown as added, deletions are not shown; apply works once the same folder is back"
+    ));
 }
 
 /// A path that was mistyped looks like one without changes otherwise.
@@ -116,6 +133,9 @@ async fn statistics(
         }
         let changes = client.changes(&args.name, path.as_ref()).await?;
         say_if_none(path.as_ref(), changes.entries.len());
+        if changes.project_missing {
+            note_missing(&args.name);
+        }
         let out = if changes.truncated {
             let sums = client.change_summary(&args.name, path.as_ref()).await?;
             by_folder(&sums, &args.name)

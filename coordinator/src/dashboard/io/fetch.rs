@@ -73,7 +73,7 @@ impl Fetcher {
             Fetch::Diff { worker, path } => {
                 tokio::spawn(async move {
                     let diff = client.diff(&worker, Some(&path)).await;
-                    let diff = diff.map(|(diff, _)| diff).map_err(Failure::from);
+                    let diff = diff.map(|found| found.diffs).map_err(Failure::from);
                     send(&to, Fetched::Diff { worker, path, diff }).await;
                 });
             }

@@ -46,6 +46,7 @@ pub fn some_changes() -> Changes {
             change("src/日本語.py", ChangeKind::Modified, 1, 1),
         ],
         truncated: false,
+        project_missing: false,
     }
 }
 

@@ -245,6 +245,7 @@ fn ten_thousand_files_are_drawn_as_quickly_as_ten() {
             project,
             entries,
             truncated: false,
+            project_missing: false,
         }),
     );
     let started = std::time::Instant::now();
@@ -332,6 +333,7 @@ fn some_entries() -> impl Strategy<Value = Changes> {
             project: HostPath::new("/p"),
             entries,
             truncated: false,
+            project_missing: false,
         }
     })
 }

@@ -33,6 +33,8 @@ pub struct Files {
     pub totals: Totals,
     /// There are more than are listed.
     pub truncated: bool,
+    /// The project's folder is gone or is another one.
+    pub project_missing: bool,
 }
 
 impl Files {
@@ -48,6 +50,7 @@ impl Files {
             marked: BTreeSet::new(),
             totals,
             truncated: changes.truncated,
+            project_missing: changes.project_missing,
         };
         files.shown = files.matching(filter);
         if let Some(before) = before {

@@ -183,6 +183,10 @@ fn summary(tab: &ChangesTab, files: &Files, area: Rect, pen: &mut Pen<'_>) -> Op
         let said = "not all are listed: there are more than can be";
         pieces.push(pen.piece(said.to_owned(), Role::Warning));
     }
+    if files.project_missing {
+        let said = "the project is gone: all is shown as added";
+        pieces.push(pen.piece(said.to_owned(), Role::Warning));
+    }
     if files.totals.conflicts > 0 {
         let said = format!("! {}", count(files.totals.conflicts, "conflict"));
         pieces.push(pen.piece(said, Role::Warning));
