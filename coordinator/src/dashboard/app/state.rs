@@ -275,6 +275,17 @@ impl AppState {
         self.terminals.get(id)
     }
 
+    /// Whether a worker's terminal is live: its agent has the connection, so that it needs no coordinator.
+    pub fn is_connected(&self, id: &str) -> bool {
+        self.terminal(id)
+            .is_some_and(|terminal| terminal.stream == TerminalStream::Live)
+    }
+
+    /// Whether what is known of a worker's terminal is what it shows now, as far as that can be told.
+    pub fn is_current(&self, id: &str) -> bool {
+        self.is_live() || self.is_connected(id)
+    }
+
     /// The last picture of a worker.
     pub fn picture(&self, id: &str) -> Option<&Picture> {
         self.terminals.get(id)?.picture.as_deref()

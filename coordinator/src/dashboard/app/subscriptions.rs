@@ -55,9 +55,6 @@ pub fn subscribe(state: &mut AppState, effects: &mut Vec<Effect>) {
 
 /// The terminals to be live now.
 fn wanted(state: &AppState) -> Vec<LiveTarget> {
-    if !state.is_live() {
-        return Vec::new();
-    }
     let mut ids: Vec<&String> = match state.tiles {
         true => tiling::tiled(state).into_iter().map(|(id, _)| id).collect(),
         false => state
@@ -74,7 +71,8 @@ fn wanted(state: &AppState) -> Vec<LiveTarget> {
     }
     ids.into_iter()
         .filter_map(|id| state.workers.get(id))
-        .filter(|w| w.attachable())
+        // Without a coordinator nothing can be attached to; what is attached goes on.
+        .filter(|w| w.attachable() && state.is_current(&w.view.id))
         .map(|w| {
             let typed = state.typing.as_ref() == Some(&w.view.id);
             let area = typed.then(|| state.typing_area()).flatten();

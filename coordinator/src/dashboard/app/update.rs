@@ -80,8 +80,8 @@ pub fn update(state: &mut AppState, msg: Msg) -> Vec<Effect> {
 
 /// Ends what makes no sense any more.
 fn drop_invalid(state: &mut AppState) {
-    let typable = state.is_live()
-        && state.typing_worker().is_some_and(Worker::attachable)
+    let typed = state.typing_worker();
+    let typable = typed.is_some_and(|w| w.attachable() && state.is_current(&w.view.id))
         && state.typing_area().is_some();
     if state.typing.is_some() && !typable {
         state.typing = None;
@@ -110,6 +110,7 @@ fn on_event(state: &mut AppState, event: ApiEvent, effects: &mut Vec<Effect>) {
     match event.body {
         EventBody::Hello { status, workers } => {
             state.link = CoordinatorLink::Live;
+            late_keys::coordinator_back(state);
             state.pools = status
                 .pools
                 .iter()

@@ -96,6 +96,15 @@ fn lose(state: &mut AppState, loss: Loss) -> Vec<Effect> {
     update(state, msg)
 }
 
+fn back(state: &mut AppState) {
+    let views = state.workers.values().map(|w| w.view.clone()).collect();
+    let Msg::Api(mut event) = hello(views) else {
+        panic!()
+    };
+    event.at_ms = state.now_ms;
+    update(state, Msg::Api(event));
+}
+
 fn typing(cols: u16, rows: u16) -> AppState {
     let mut state = state_with(cols, rows, workers(10));
     update(&mut state, code(KeyCode::Enter));
@@ -149,6 +158,47 @@ fn whatever_takes_the_worker_away_keys_are_ignored_and_the_reason_is_said() {
         );
         assert!(state.filter.is_empty() && state.marked.is_empty() && !state.filtering);
     }
+}
+
+#[test]
+fn a_terminal_that_is_live_is_typed_into_without_a_coordinator() {
+    let mut state = typing(120, 40);
+    let id = state.typing.clone().unwrap();
+    let live = |worker: &String, body| {
+        let worker = worker.clone();
+        Msg::Live(LiveMsg { worker, body })
+    };
+    update(&mut state, live(&id, LiveBody::Attached { writer: true }));
+    lose(&mut state, Loss::Coordinator);
+    let watched = state.watched.iter().map(|w| (&w.id, w.write.is_some()));
+    assert_eq!(state.typing.as_ref(), Some(&id));
+    assert_eq!(watched.collect::<Vec<_>>(), [(&id, true)]);
+    assert!(state.late.is_none() && !screen(&state).contains("stale;"));
+    // Its own end is another matter.
+    let reason = "it went away".to_owned();
+    let broken = LiveBody::Broken {
+        reason,
+        last: false,
+    };
+    update(&mut state, live(&id, broken));
+    assert_eq!(state.typing, None);
+    let said = |state: &AppState| state.notice.clone().unwrap().text;
+    assert_eq!(said(&state), "the coordinator is gone: keys are ignored");
+    // Nothing says so once it is back, and the keys still go nowhere.
+    back(&mut state);
+    assert_eq!(said(&state), "the coordinator is back: keys are ignored");
+    assert_eq!(after(&mut state, 300, key('x')), []);
+    let quiet = state.now_ms + QUIET_MS;
+    update(&mut state, Msg::Now(quiet));
+    assert_eq!(said(&state), "the coordinator is back");
+    // Nor when the second had passed before.
+    let mut state = typing(120, 40);
+    lose(&mut state, Loss::Coordinator);
+    let quiet = state.now_ms + QUIET_MS;
+    update(&mut state, Msg::Now(quiet));
+    assert_eq!(said(&state), "the coordinator is gone");
+    back(&mut state);
+    assert!(state.notice.is_none() && state.late.is_none());
 }
 
 #[test]

@@ -159,7 +159,14 @@ fn a_pool_that_fails_says_why() {
 fn the_coordinator_is_gone() {
     snapshots("gone", |c, r| {
         let mut state = with_preview(state_with(c, r, workers(6)));
-        let reason = "cannot reach the coordinator through /var/lib/podbay/run/podbay.sock".into();
+        let reason = "cannot reach the coordinator through /var/lib/podbay/run/podbay.sock";
+        // Relayed by the coordinator, a terminal goes with it.
+        if let Some(worker) = state.watched.first().map(|t| t.id.clone()) {
+            let (reason, last) = (reason.to_owned(), false);
+            let body = LiveBody::Broken { reason, last };
+            update(&mut state, Msg::Live(LiveMsg { worker, body }));
+        }
+        let reason = reason.to_owned();
         update(&mut state, Msg::Gone { reason });
         update(&mut state, Msg::Now(NOW + 125_000));
         state

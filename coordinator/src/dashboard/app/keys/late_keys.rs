@@ -17,6 +17,8 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 /// So long without a key, and the next one is meant as a command. Milliseconds.
 pub const QUIET_MS: u64 = 1_000;
+/// Why nothing is typed while there is no coordinator.
+const COORDINATOR_GONE: &str = "the coordinator is gone";
 
 /// From now on keys are thrown away. `hint`: what can be done after that.
 pub fn begin(state: &mut AppState, why: String, hint: Option<&str>) {
@@ -74,10 +76,27 @@ fn end(state: &mut AppState) {
     }
 }
 
+/// There is a coordinator again: nothing says any longer that there is none.
+pub fn coordinator_back(state: &mut AppState) {
+    if state
+        .late
+        .as_ref()
+        .is_some_and(|l| l.why == COORDINATOR_GONE)
+    {
+        begin(state, "the coordinator is back".to_owned(), None);
+    } else if state
+        .notice
+        .as_ref()
+        .is_some_and(|n| n.text == COORDINATOR_GONE)
+    {
+        state.notice = None;
+    }
+}
+
 /// Why the worker that was typed into takes no more keys. It may be gone.
 pub fn reason(state: &AppState, id: &str, name: &str) -> String {
     if !state.is_live() {
-        return "the coordinator is gone".to_owned();
+        return COORDINATOR_GONE.to_owned();
     }
     let Some(worker) = state.workers.get(id) else {
         return format!("{name} is gone");

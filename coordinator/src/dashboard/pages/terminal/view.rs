@@ -49,7 +49,7 @@ pub fn status(state: &AppState, worker: &Worker, pen: &Pen<'_>) -> Vec<StyledTex
     let picture = state.picture(id);
     let mut pieces = Vec::new();
     let (said, role) = match terminal.map(|t| &t.stream) {
-        _ if !state.is_live() && picture.is_some() => ("stale".to_owned(), Role::Stale),
+        _ if !state.is_current(id) && picture.is_some() => ("stale".to_owned(), Role::Stale),
         None | Some(TerminalStream::Off) if picture.is_some() => {
             ("last screen".to_owned(), Role::Stale)
         }
@@ -119,7 +119,7 @@ pub fn screen(
     let live = state
         .terminal(id)
         .is_some_and(|t| t.stream == TerminalStream::Live || t.stream == TerminalStream::Opening);
-    if !state.is_live() || !live {
+    if !state.is_current(id) || !live {
         pen.tint(area, pen.theme.style(Role::Stale));
     }
     cursor.filter(|_| typed)
