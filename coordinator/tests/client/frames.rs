@@ -7,7 +7,7 @@
     clippy::indexing_slicing
 )]
 
-use crate::server::{Answer, Server, request};
+use crate::server::{Answer, Server, request_bytes};
 use coordinator::{
     client::{ClientError, Incoming},
     wire::{AttachQuery, ServerMessage},
@@ -37,18 +37,21 @@ pub fn main(bytes: impl AsRef<[u8]>) -> Vec<u8> {
     frame(AttachKind::Main, bytes)
 }
 
-/// The server's end of a connection that was upgraded.
-pub struct Peer(pub UnixStream);
+/// The server's end of a connection that was upgraded, and what came with the Upgrade.
+pub struct Peer(pub UnixStream, Vec<u8>);
 
 impl Peer {
     pub async fn switch(listener: &UnixListener, more: &str) -> Self {
         let (mut stream, _) = listener.accept().await.unwrap();
-        let asked = request(&mut stream).await.unwrap().to_ascii_lowercase();
+        let mut asked = request_bytes(&mut stream).await.unwrap();
+        let end = asked.windows(4).position(|four| four == b"\r\n\r\n");
+        let first = asked.split_off(end.unwrap() + 4);
+        let asked = String::from_utf8(asked).unwrap().to_ascii_lowercase();
         assert!(asked.contains("upgrade: podbay-attach/1\r\n"), "{asked}");
         assert!(!asked.contains("input_window"), "it always has one");
         let answer = format!("{SWITCH}{more}\r\n");
         stream.write_all(answer.as_bytes()).await.unwrap();
-        Self(stream)
+        Self(stream, first)
     }
 
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -57,11 +60,14 @@ impl Peer {
 
     /// The next frame of the client; `None` once it has left.
     pub async fn frame(&mut self) -> Option<(AttachKind, Vec<u8>)> {
+        let mut first = self.1.as_slice();
+        let mut bytes = (&mut first).chain(&mut self.0);
         let mut head = [0; AttachHead::LEN];
-        self.0.read_exact(&mut head).await.ok()?;
+        bytes.read_exact(&mut head).await.ok()?;
         let head = AttachHead::parse(head, 1 << 20).unwrap();
         let mut body = vec![0; head.len];
-        self.0.read_exact(&mut body).await.unwrap();
+        bytes.read_exact(&mut body).await.unwrap();
+        self.1 = first.to_vec();
         Some((head.kind, body))
     }
 }

@@ -133,8 +133,14 @@ async fn serve(mut stream: UnixStream, seen: Arc<Mutex<Seen>>) {
     }
 }
 
-/// One request with its body; `None` at the connection's end.
+/// One request with its body, as text; `None` at the connection's end.
 pub async fn request(stream: &mut UnixStream) -> Option<String> {
+    let bytes = request_bytes(stream).await?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The same, and what has come behind it.
+pub async fn request_bytes(stream: &mut UnixStream) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     loop {
         if let Some(head) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -144,7 +150,7 @@ pub async fn request(stream: &mut UnixStream) -> Option<String> {
                 .find_map(|line| line.strip_prefix("content-length: "));
             let length: usize = length.map_or(0, |length| length.trim().parse().unwrap());
             if bytes.len() >= head + 4 + length {
-                return Some(String::from_utf8_lossy(&bytes).into_owned());
+                return Some(bytes);
             }
         }
         let mut chunk = [0; 4096];

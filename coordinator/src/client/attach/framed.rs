@@ -23,17 +23,22 @@ const LEAST_ROOM: usize = 4 << 10;
 /// The coordinator's answer to a spawn has so many bytes at most.
 pub(super) const MAX_SPAWNED: usize = 1 << 20;
 
-/// The two directions of a connection, on which some bytes have come already.
-pub(super) fn frames(connection: Connection, first: &[u8]) -> (FrameSink, FrameSource) {
+/// The two directions of a connection, on which some bytes have come already, and some are to be sent
+/// first.
+pub(super) fn frames(
+    connection: Connection,
+    came: &[u8],
+    unsent: &[u8],
+) -> (FrameSink, FrameSource) {
     let (reader, writer) = tokio::io::split(connection);
     let sink = FrameSink {
         writer,
-        pending: BytesMut::new(),
+        pending: BytesMut::from(unsent),
         closing: false,
     };
     let source = FrameSource {
         reader,
-        buffer: BytesMut::from(first),
+        buffer: BytesMut::from(came),
         framing: AttachFraming::new(MAX_ATTACH_MESSAGE),
     };
     (sink, source)

@@ -21,12 +21,13 @@ use crate::{
         SpawnRequest, SpawnResponse, percent::encode,
     },
 };
+use bytes::Bytes;
 use hyper::{
     HeaderMap, Method, StatusCode, header,
     upgrade::{Parts, Upgraded},
 };
 use hyper_util::rt::TokioIo;
-use podbay_protocol::{ATTACH_PROTOCOL, AttachMode, SessionIo};
+use podbay_protocol::{ATTACH_PROTOCOL, AttachMode, SessionIo, message_frame};
 use std::{future::poll_fn, time::Duration};
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 
@@ -75,7 +76,7 @@ impl Client {
         let asked = attach_query(query)?;
         if self.may_be_handed() {
             let opened = self
-                .open_frames(format!("{path}{}", asked.clone().done()))
+                .open_frames(format!("{path}{}", asked.clone().done()), Bytes::new())
                 .await;
             match opened {
                 Err(error) if asks_for_websocket(&error) => {}
@@ -100,14 +101,14 @@ impl Client {
         &self,
         request: &SpawnRequest,
     ) -> Result<(SpawnResponse, AttachStream), ClientError> {
-        let text = serde_json::to_string(request).map_err(ClientError::attach)?;
         let pipes = request.io == SessionIo::Pipes;
         if self.may_be_handed() {
-            match self.open_frames(SPAWN.to_owned()).await {
+            let first = message_frame(request).map_err(ClientError::attach)?;
+            match self.open_frames(SPAWN.to_owned(), first.into()).await {
                 Err(error) if asks_for_websocket(&error) => {}
                 Err(error) => return Err(error),
                 Ok((_, sink, source)) => {
-                    match self.spawn_framed(text.clone(), pipes, sink, source).await {
+                    match self.spawn_framed(pipes, sink, source).await {
                         // Nothing was started.
                         Err(ClientError::Api(error))
                             if error.kind == ErrorKind::UpgradeUnsupported => {}
@@ -116,6 +117,7 @@ impl Client {
                 }
             }
         }
+        let text = serde_json::to_string(request).map_err(ClientError::attach)?;
         self.spawn_websocket(text, pipes).await
     }
 
@@ -129,14 +131,12 @@ impl Client {
 
     async fn spawn_framed(
         &self,
-        text: String,
         pipes: bool,
         mut sink: FrameSink,
         mut source: FrameSource,
     ) -> Result<(SpawnResponse, AttachStream), ClientError> {
-        let mut queue = Queue::default();
-        queue.first(text);
-        let sent = poll_fn(|cx| sink.poll_send(cx, &mut queue)).await;
+        // What the socket did not take at once.
+        let sent = poll_fn(|cx| sink.poll_send(cx, &mut Queue::default())).await;
         let patience = match sent {
             Ok(()) => self.deadlines().spawn,
             // A coordinator that refuses a request closes before it has read all of it.
@@ -200,34 +200,39 @@ impl Client {
             .unreachable("it went away while the worker was claimed")
     }
 
-    /// Asks for an Upgrade; gives the connection and the answer's headers.
+    /// Asks for an Upgrade; gives the answer's headers, the connection, and whether `behind` was said
+    /// on it.
     async fn switch(
         &self,
         path: String,
         headers: Vec<(header::HeaderName, String)>,
-    ) -> Result<(HeaderMap, Upgraded), ClientError> {
+        behind: Bytes,
+    ) -> Result<(HeaderMap, Upgraded, bool), ClientError> {
         let mut call = Call::new(Method::GET, path);
         call.headers = headers;
+        call.behind = behind;
         call.headers.push((header::CONNECTION, "Upgrade".into()));
         let deadline = self.deadlines().ordinary;
         let expected = StatusCode::SWITCHING_PROTOCOLS;
-        let (answer, _link) = self.http().stream(&call, expected, deadline).await?;
+        let (answer, link) = self.http().stream(&call, expected, deadline).await?;
         let headers = answer.headers().clone();
         let upgraded = within(deadline, "attach", async {
             hyper::upgrade::on(answer)
                 .await
                 .map_err(|error| self.target().unreachable(chain(&error)))
         });
-        Ok((headers, upgraded.await?))
+        Ok((headers, upgraded.await?, link.said_behind))
     }
 
-    /// A connection that the coordinator hands on to the session's worker.
+    /// A connection that the coordinator hands on to the session's worker; `first` is said on it, where
+    /// possible without waiting for the coordinator's answer.
     async fn open_frames(
         &self,
         path: String,
+        first: Bytes,
     ) -> Result<(HeaderMap, FrameSink, FrameSource), ClientError> {
         let asked = vec![(header::UPGRADE, ATTACH_PROTOCOL.to_owned())];
-        let (headers, upgraded) = self.switch(path, asked).await?;
+        let (headers, upgraded, said) = self.switch(path, asked, first.clone()).await?;
         let given = headers.get(header::UPGRADE).map(|given| given.as_bytes());
         if given.is_none_or(|given| !given.eq_ignore_ascii_case(ATTACH_PROTOCOL.as_bytes())) {
             return Err(ClientError::attach(format!(
@@ -238,7 +243,12 @@ impl Client {
         let Ok(Parts { io, read_buf, .. }) = parts else {
             return Err(ClientError::attach("the connection is another one"));
         };
-        let (sink, source) = frames(io.into_inner(), &read_buf);
+        let mut connection = io.into_inner();
+        let unsent = match said {
+            true => connection.take_behind(),
+            false => first,
+        };
+        let (sink, source) = frames(connection, &read_buf, &unsent);
         Ok((headers, sink, source))
     }
 
@@ -249,7 +259,7 @@ impl Client {
             (header::SEC_WEBSOCKET_VERSION, "13".into()),
             (header::SEC_WEBSOCKET_KEY, key.clone()),
         ];
-        let (headers, upgraded) = self.switch(path, asked).await?;
+        let (headers, upgraded, _) = self.switch(path, asked, Bytes::new()).await?;
         let given = headers.get(header::SEC_WEBSOCKET_ACCEPT);
         let right = derive_accept_key(key.as_bytes());
         if given.is_none_or(|given| given.as_bytes() != right.as_bytes()) {

@@ -30,6 +30,8 @@ const READY: Duration = Duration::from_millis(50);
 pub(in crate::client) struct Link {
     sender: SendRequest<Full<Bytes>>,
     notes: Notes,
+    /// Whether the connection was opened with [`Call::behind`].
+    pub(in crate::client) said_behind: bool,
 }
 
 /// Makes calls on a target.
@@ -45,6 +47,8 @@ pub(in crate::client) struct Call {
     pub(in crate::client) path: String,
     pub(in crate::client) body: Bytes,
     pub(in crate::client) headers: Vec<(header::HeaderName, String)>,
+    /// What is sent with an Upgrade without waiting for its answer, on a new connection.
+    pub(in crate::client) behind: Bytes,
 }
 
 impl Call {
@@ -54,6 +58,7 @@ impl Call {
             path: path.into(),
             body: Bytes::new(),
             headers: Vec::new(),
+            behind: Bytes::new(),
         }
     }
 
@@ -104,22 +109,28 @@ impl Http {
         }
     }
 
-    async fn open(&self) -> Result<Link, ClientError> {
-        let stream = self.target.connect().await?;
+    async fn open(&self, behind: Bytes) -> Result<Link, ClientError> {
+        let said_behind = !behind.is_empty();
+        let stream = self.target.connect().await?.say_behind(behind);
         let notes = stream.notes.clone();
         let (sender, connection) = http1::Builder::new()
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.target.unreachable(chain(&error)))?;
         tokio::spawn(connection.with_upgrades());
-        Ok(Link { sender, notes })
+        Ok(Link {
+            sender,
+            notes,
+            said_behind,
+        })
     }
 
     /// The kept connection, when the call may use it. A connection that was closed meanwhile may be
     /// noticed only after the request was written; what must not be sent twice risks that only where
     /// another connection is dear.
     async fn take_idle(&self, call: &Call) -> Option<Link> {
-        if call.method != Method::GET && matches!(self.target, Target::Socket(_)) {
+        let fresh = call.method != Method::GET || !call.behind.is_empty();
+        if fresh && matches!(self.target, Target::Socket(_)) {
             return None;
         }
         let mut link = self
@@ -160,7 +171,7 @@ impl Http {
                 }
             }
         }
-        let mut link = self.open().await?;
+        let mut link = self.open(call.behind.clone()).await?;
         match link.sender.send_request(call.request(&self.target)?).await {
             Ok(answer) => Ok((answer, link)),
             Err(error) => Err(self.failed(&error, &link.notes)),
