@@ -1,9 +1,11 @@
-//! Reading what is typed: a thread of its own, which takes nothing from stdin that is not wanted.
+//! Reading what is typed: a task for a terminal, else a thread of its own. Either takes nothing from
+//! stdin that is not wanted.
 
-use super::size_query::Answer;
+use super::{own_description::reopened, size_query::Answer};
 use bytes::Bytes;
 use nix::{
     errno::Errno,
+    fcntl::OFlag,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     unistd::{pipe, read},
 };
@@ -11,7 +13,11 @@ use std::{
     io,
     os::fd::{AsFd, OwnedFd},
 };
-use tokio::sync::mpsc;
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::mpsc,
+    task::JoinHandle,
+};
 
 /// Most bytes taken at once.
 const PIECE: usize = 64 << 10;
@@ -21,8 +27,22 @@ const QUEUE: usize = 2;
 /// Stdin as pieces; the channel closes at its end.
 pub(crate) struct Input {
     pub(crate) pieces: mpsc::Receiver<Bytes>,
+    reader: Reader,
+}
+
+/// Who reads, until this is dropped.
+pub(crate) enum Reader {
+    Task(JoinHandle<()>),
     /// Closing it ends the thread.
-    stop: OwnedFd,
+    Thread(#[expect(dead_code, reason = "what counts is its end")] OwnedFd),
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if let Self::Task(task) = self {
+            task.abort();
+        }
+    }
 }
 
 impl Input {
@@ -30,18 +50,70 @@ impl Input {
     /// written to it; its new size comes as SIGWINCH.
     pub(crate) fn start(raw: bool) -> io::Result<Self> {
         let answer = if raw { Answer::asked()? } else { None };
-        let (stopped, stop) = pipe()?;
         let (sender, pieces) = mpsc::channel(QUEUE);
-        std::thread::Builder::new()
-            .name("input".into())
-            .spawn(move || run(&stopped, &sender, answer))?;
-        Ok(Self { pieces, stop })
+        let terminal = reopened(io::stdin(), OFlag::O_RDONLY);
+        let reader = match terminal.map(followed).transpose()? {
+            Some(terminal) => Reader::Task(tokio::spawn(follow(terminal, sender, answer))),
+            None => {
+                let (stopped, stop) = pipe()?;
+                std::thread::Builder::new()
+                    .name("input".into())
+                    .spawn(move || run(&stopped, &sender, answer))?;
+                Reader::Thread(stop)
+            }
+        };
+        Ok(Self { pieces, reader })
     }
 
     /// The pieces alone, which somebody else may take for a while; none come once the second is
     /// dropped.
-    pub(crate) fn split(self) -> (mpsc::Receiver<Bytes>, OwnedFd) {
-        (self.pieces, self.stop)
+    pub(crate) fn split(self) -> (mpsc::Receiver<Bytes>, Reader) {
+        (self.pieces, self.reader)
+    }
+}
+
+#[expect(
+    deprecated,
+    reason = "it is unsound for what changes its descriptor; an owned one does not"
+)]
+fn followed(terminal: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(terminal, Interest::READABLE)
+}
+
+/// What was read, without the awaited answer to the question for the terminal's size.
+fn piece(read: &[u8], answer: &mut Option<Answer>) -> Bytes {
+    let Some(awaited) = answer else {
+        return Bytes::copy_from_slice(read);
+    };
+    let piece = awaited.without(read);
+    if awaited.came() {
+        *answer = None;
+    }
+    piece.into()
+}
+
+/// Reads a terminal, until its end.
+async fn follow(
+    terminal: AsyncFd<OwnedFd>,
+    sender: mpsc::Sender<Bytes>,
+    mut answer: Option<Answer>,
+) {
+    let mut buffer = vec![0; PIECE];
+    while let Ok(mut ready) = terminal.readable().await {
+        let count = ready.try_io(|fd| read(fd.get_ref(), &mut buffer).map_err(io::Error::from));
+        match count {
+            // A terminal that hung up reads as an end or as EIO.
+            Ok(Ok(0)) => return,
+            Ok(Ok(count)) => {
+                let piece = piece(buffer.get(..count).unwrap_or_default(), &mut answer);
+                if !piece.is_empty() && sender.send(piece).await.is_err() {
+                    return;
+                }
+            }
+            Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(Err(_)) => return,
+            Err(_would_block) => {}
+        }
     }
 }
 
@@ -68,17 +140,7 @@ fn run(stopped: &OwnedFd, sender: &mpsc::Sender<Bytes>, mut answer: Option<Answe
         match read(stdin.as_fd(), &mut buffer) {
             Ok(0) => return,
             Ok(n) => {
-                let read = buffer.get(..n).unwrap_or_default();
-                let piece = match &mut answer {
-                    Some(awaited) => {
-                        let piece = awaited.without(read);
-                        if awaited.came() {
-                            answer = None;
-                        }
-                        Bytes::from(piece)
-                    }
-                    None => Bytes::copy_from_slice(read),
-                };
+                let piece = piece(buffer.get(..n).unwrap_or_default(), &mut answer);
                 if piece.is_empty() {
                     continue;
                 }

@@ -9,6 +9,7 @@ mod keyboard;
 mod keys;
 mod outcome;
 mod output;
+mod own_description;
 pub(crate) mod raw_mode;
 mod session;
 mod shown;
@@ -16,7 +17,7 @@ mod signals;
 mod size_query;
 
 pub(crate) use drain::{drain_rest, thrown_away};
-pub(crate) use input::Input;
+pub(crate) use input::{Input, Reader};
 pub(crate) use keys::{Fed, Matcher};
 pub(crate) use outcome::SessionOutcome;
 pub(crate) use session::{BorrowedTerminal, Opened, Session};

@@ -1,15 +1,21 @@
-//! Writing a session's output: a thread of its own, so that a terminal that blocks does not keep
-//! the keys from being read.
+//! Writing a session's output: directly as far as the terminal takes it, else by a thread of its own, so
+//! that a terminal that blocks does not keep the keys from being read.
 
-use bytes::Bytes;
+use super::own_description::reopened;
+use bytes::{Buf, Bytes};
 use nix::{
     errno::Errno,
+    fcntl::OFlag,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     unistd::write,
 };
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -33,16 +39,22 @@ enum Order {
     Drain(oneshot::Sender<()>),
 }
 
-/// The queue to the writing thread.
+/// The terminal, and the queue to the writing thread.
 #[derive(Clone)]
 pub(super) struct Output {
     orders: mpsc::Sender<Order>,
+    /// Orders that the thread has not carried out: nothing passes them.
+    waiting: Arc<AtomicUsize>,
+    /// Stdout that does not block, where it is a terminal.
+    direct: Option<Arc<OwnedFd>>,
 }
 
 impl Output {
     /// Starts the thread.
     pub(super) fn start() -> io::Result<Self> {
         let (orders, mut queue) = mpsc::channel(QUEUE);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let done_with = waiting.clone();
         std::thread::Builder::new()
             .name("output".into())
             .spawn(move || {
@@ -65,16 +77,33 @@ impl Output {
                         // The reader is gone; a closed queue tells the loop.
                         return;
                     }
+                    done_with.fetch_sub(1, Ordering::Release);
                 }
             })?;
-        Ok(Self { orders })
+        let direct = reopened(io::stdout(), OFlag::O_WRONLY).map(Arc::new);
+        Ok(Self {
+            orders,
+            waiting,
+            direct,
+        })
     }
 
-    /// Queues bytes.
+    /// Writes what is taken at once, and queues the rest.
     ///
     /// # Errors
     /// `BrokenPipe` when the output cannot be written any more.
-    pub(super) async fn write(&self, stream: Stream, bytes: Bytes) -> io::Result<()> {
+    pub(super) async fn write(&self, stream: Stream, mut bytes: Bytes) -> io::Result<()> {
+        if let (Stream::Stdout, Some(direct)) = (stream, &self.direct)
+            && self.waiting.load(Ordering::Acquire) == 0
+        {
+            // What fails here fails in the thread, too.
+            let written = write(direct, &bytes).unwrap_or(0);
+            bytes.advance(written);
+            if bytes.is_empty() {
+                return Ok(());
+            }
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         let sent = self.orders.send(Order::Write(stream, bytes)).await;
         sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
@@ -82,6 +111,7 @@ impl Output {
     /// Waits until everything queued is written.
     pub(super) async fn drain(&self) {
         let (done, written) = oneshot::channel();
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         if self.orders.send(Order::Drain(done)).await.is_ok() {
             // An error means that the thread is gone, and with it what there was to wait for.
             drop(written.await);

@@ -31,7 +31,7 @@ use crate::{
 };
 use anyhow::Context;
 use bytes::Bytes;
-use std::{future::Future, io::Write, os::fd::OwnedFd, pin::Pin, time::Duration};
+use std::{future::Future, io::Write, pin::Pin, time::Duration};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
@@ -57,7 +57,7 @@ pub struct Runner {
     /// What is read from the terminal; `None` while that is lent to a session.
     pub(super) pieces: Option<mpsc::Receiver<Bytes>>,
     /// The reading ends with it.
-    pub(super) stop: OwnedFd,
+    pub(super) stop: attach::Reader,
     pub(super) input: InputDecoder,
     /// When what has begun in the input has to have gone on.
     pub(super) expires: Option<Instant>,
