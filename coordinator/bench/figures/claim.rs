@@ -32,6 +32,8 @@ const SILENCE: Duration = Duration::from_secs(30);
 pub struct Claimed {
     /// From the request to the first byte.
     pub took: Duration,
+    /// From the request to the coordinator's answer.
+    answered: Duration,
     /// What the coordinator said.
     pub response: SpawnResponse,
     /// The session's name, with its client still attached.
@@ -44,6 +46,7 @@ pub struct Claimed {
 pub async fn claim(bench: &Bench, request: &SpawnRequest) -> Result<Claimed, Failure> {
     let began = Instant::now();
     let (response, stream) = bench.client.spawn_attached(request).await?;
+    let answered = began.elapsed();
     let (sender, mut receiver) = AttachStream::split(stream);
     let first = tokio::time::timeout(SILENCE, async {
         loop {
@@ -63,6 +66,7 @@ pub async fn claim(bench: &Bench, request: &SpawnRequest) -> Result<Claimed, Fai
         .map_err(|_| Failure::new(1, "a claimed session wrote nothing"))??;
     Ok(Claimed {
         took: began.elapsed(),
+        answered,
         name: response.worker.name.clone(),
         response,
         _stream: Box::new((sender, receiver)),
@@ -76,20 +80,37 @@ struct Samples {
     plain: Vec<f64>,
     run: Vec<f64>,
     exec: Vec<f64>,
-    mount: Vec<f64>,
-    start: Vec<f64>,
-    total: Vec<f64>,
+    steps: [Vec<f64>; STEPS.len()],
 }
+
+/// Where a claim's time goes, one after the other; of the third and the fourth the second part is by
+/// the mounter's and the agent's own clock.
+const STEPS: [&str; 7] = [
+    "to and from the coordinator",
+    "in it",
+    "mount's way",
+    "mount",
+    "start's way",
+    "start",
+    "answer to first byte",
+];
 
 impl Samples {
     fn add(&mut self, claimed: &Claimed) {
-        let timings = claimed.response.timings;
+        let it = claimed.response.timings;
+        let answered = u64::try_from(claimed.answered.as_micros()).unwrap_or(u64::MAX);
+        let first_byte = claimed.took.saturating_sub(claimed.answered);
         self.claims.push(ms(claimed.took));
-        for (samples, us) in [
-            (&mut self.mount, timings.mount_us),
-            (&mut self.start, timings.start_us),
-            (&mut self.total, timings.total_us),
-        ] {
+        let steps = [
+            answered.saturating_sub(it.total_us),
+            it.total_us.saturating_sub(it.mount_us + it.start_us),
+            it.mount_us.saturating_sub(it.mounter_us),
+            it.mounter_us,
+            it.start_us.saturating_sub(it.exec_us),
+            it.exec_us,
+            u64::try_from(first_byte.as_micros()).unwrap_or(u64::MAX),
+        ];
+        for (samples, us) in self.steps.iter_mut().zip(steps) {
             samples.push(ms(Duration::from_micros(us)));
         }
     }
@@ -238,14 +259,16 @@ fn check(response: &SpawnResponse, mode: Isolation) -> Result<(), Failure> {
 
 fn report(kind: Kind, samples: Samples, busy: Vec<f64>) -> Vec<Figure> {
     let claims = Series::of(samples.claims);
-    let part = |samples: Vec<f64>| Series::of(samples).p50;
     let busy = Series::of(busy);
+    let steps = samples.steps.map(|samples| Series::of(samples).p50);
+    let steps = STEPS
+        .iter()
+        .zip(steps)
+        .map(|(step, ms)| format!("{step} {ms}"));
     let note = format!(
-        "8 claims a round 50 ms apart, pool paused; the coordinator's part {} ms (mount {}, start {}); with the \
-         pool refilling beside: p50 {} p99 {} ms (n {})",
-        part(samples.total),
-        part(samples.mount),
-        part(samples.start),
+        "8 claims a round 50 ms apart, pool paused; ms of each step: {}; with the pool refilling beside: \
+         p50 {} p99 {} ms (n {})",
+        steps.collect::<Vec<_>>().join(", "),
         busy.p50,
         busy.p99,
         busy.n

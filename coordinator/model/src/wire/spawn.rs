@@ -136,8 +136,14 @@ pub struct Timings {
     pub wait_us: u64,
     /// Mounting the project.
     pub mount_us: u64,
+    /// Of that in the mounter, by its own clock.
+    #[serde(default)]
+    pub mounter_us: u64,
     /// Starting the command, from the frame to the agent's answer.
     pub start_us: u64,
+    /// Of that in the worker's agent until a successful exec, by its own clock.
+    #[serde(default)]
+    pub exec_us: u64,
     /// The whole, from the request's arrival.
     pub total_us: u64,
 }

@@ -15,6 +15,15 @@ pub struct Placed {
     pub attached: Option<Attached>,
 }
 
+/// A session that runs.
+#[derive(Debug)]
+pub(in crate::daemon) struct StartedSession {
+    /// The first client's stream; `None` although a client was asked for: it has to attach again.
+    pub attached: Option<Attached>,
+    /// How long its agent took, as the agent says; zero where it did not.
+    pub exec_us: u64,
+}
+
 /// Why a worker does not run the command.
 #[derive(Debug)]
 pub(in crate::daemon) struct StartError {

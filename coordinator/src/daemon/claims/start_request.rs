@@ -5,7 +5,7 @@
 
 use crate::daemon::{
     Daemon,
-    claims::placed::StartError,
+    claims::placed::{StartError, StartedSession},
     sessions::{
         attach::{AGENT_DEADLINE, agent_error},
         attached::{Attached, ClientPath},
@@ -71,14 +71,13 @@ impl Daemon {
         }
     }
 
-    /// One frame to the agent; with `client`, the first client comes with it. `None` although a
-    /// client was asked for: the session runs, and its client has to attach again.
+    /// One frame to the agent; with `client`, the first client comes with it.
     pub(in crate::daemon) async fn start_session(
         self: &Arc<Self>,
         worker: &WorkerId,
         mut start: StartSession,
         client: Option<ClientPath>,
-    ) -> Result<Option<Attached>, StartError> {
+    ) -> Result<StartedSession, StartError> {
         let agent = self
             .registry
             .handle(worker)
@@ -103,7 +102,8 @@ impl Daemon {
             self.client_opens(worker, &session, &opens.stream, &agent);
             opening = Some((opens, path));
         }
-        let pid = self.send_start(&agent, worker, start, primary).await?;
+        let (pid, exec_us) = self.send_start(&agent, worker, start, primary).await?;
+        let started = |attached| StartedSession { attached, exec_us };
         if let Some(record) = self.lock().records.get_mut(worker)
             && record.is_main(&session)
         {
@@ -111,13 +111,13 @@ impl Daemon {
             record.session.size = size;
         }
         let Some((opens, path)) = opening else {
-            return Ok(None);
+            return Ok(started(None));
         };
         let stream = opens.stream.clone();
         let link = opens.arrive(agent).await;
         self.client_arrived(worker, &session, &stream, link.as_ref());
         if let Some(link) = link {
-            return Ok(Some(Attached {
+            return Ok(started(Some(Attached {
                 worker: worker.clone(),
                 session,
                 stream,
@@ -125,7 +125,7 @@ impl Daemon {
                 pipes,
                 read_only: false,
                 link,
-            }));
+            })));
         }
         // It runs all the same: its client gets another stream, at the latest by attaching itself.
         tracing::warn!(%worker, session, "the agent did not open the session's stream");
@@ -133,22 +133,23 @@ impl Daemon {
             .attach_session(worker.clone(), session, AttachMode::Write, size, path)
             .await;
         match again {
-            Ok(attached) => Ok(Some(attached)),
+            Ok(attached) => Ok(started(Some(attached))),
             Err(error) => {
                 tracing::warn!(%worker, %error, "the session runs without its first client");
-                Ok(None)
+                Ok(started(None))
             }
         }
     }
 
-    /// Sends the frame; gives the process id once it is known that the program was executed.
+    /// Sends the frame; gives the process id once it is known that the program was executed, and how
+    /// long the agent took where it says so.
     async fn send_start(
         &self,
         agent: &AgentHandle,
         worker: &WorkerId,
         start: StartSession,
         primary: bool,
-    ) -> Result<i32, StartError> {
+    ) -> Result<(i32, u64), StartError> {
         let session = start.session.clone();
         let body = if start.secrets.is_empty() {
             ToAgentBody::Start(Box::new(start))
@@ -157,7 +158,7 @@ impl Daemon {
         };
         let asked = agent.request(body, START_DEADLINE).await;
         let trouble = match asked.and_then(|said| said.of(worker)) {
-            Ok(Reply::Started { pid, .. }) => return Ok(pid),
+            Ok(Reply::Started { pid, exec_us }) => return Ok((pid, exec_us)),
             Err(AgentRequestError::Refused(refused)) => {
                 let error = ApiError::new(crate::agent::kind_of(refused.code), refused.message);
                 return Err(match refused.code {
@@ -183,7 +184,7 @@ impl Daemon {
             Err(error @ AgentRequestError::OtherVersion { .. }) => {
                 let error = agent_error(error);
                 return match self.find_out(worker, &session).await {
-                    Found::Started(info) => Ok(info.pid),
+                    Found::Started(info) => Ok((info.pid, 0)),
                     Found::Absent | Found::OtherVersion => Err(StartError {
                         error,
                         whose: StartFault::Agent,
@@ -193,7 +194,7 @@ impl Daemon {
             }
         };
         match self.find_out(worker, &session).await {
-            Found::Started(info) => Ok(info.pid),
+            Found::Started(info) => Ok((info.pid, 0)),
             // Of others than the main one an agent forgets the oldest.
             Found::Absent if primary => {
                 let message = format!("the command was not started: {}", trouble.message);

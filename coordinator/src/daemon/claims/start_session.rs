@@ -6,7 +6,7 @@
 use crate::daemon::{
     Daemon,
     claims::{
-        placed::{Placed, StartError},
+        placed::{Placed, StartError, StartedSession},
         resolve::no_root,
         resolved::Resolved,
     },
@@ -76,6 +76,7 @@ impl Daemon {
         let mounting = Instant::now();
         let mounted = self.mount(worker, resolved).await?;
         timings.mount_us = micros(mounting);
+        timings.mounter_us = mounted.as_ref().map_or(0, |mounted| mounted.took_us);
         podbay_failpoints::failpoint!("claim.mounted");
         let starting = Instant::now();
         let started = self
@@ -83,7 +84,10 @@ impl Daemon {
             .await;
         timings.start_us = micros(starting);
         match started {
-            Ok((record, attached)) => Ok((record, mounted, attached, timings)),
+            Ok((record, started)) => {
+                timings.exec_us = started.exec_us;
+                Ok((record, mounted, started.attached, timings))
+            }
             Err(mut fault) => {
                 let clean = fault.whose == StartFault::Request;
                 if clean && warm && mounted.is_some() && !self.empty_again(worker).await {
@@ -102,15 +106,15 @@ impl Daemon {
         name: WorkerName,
         mounted: Option<&Mounted>,
         client: Option<ClientPath>,
-    ) -> Result<(ClaimRecord, Option<Attached>), StartError> {
+    ) -> Result<(ClaimRecord, StartedSession), StartError> {
         let record = self.record_of(worker, warm, resolved, name, mounted)?;
         let start = self
             .start_message(&record, resolved)
             .map_err(StartError::request)?;
         podbay_failpoints::failpoint!("claim.starting");
-        let attached = self.start_session(worker, start, client).await?;
+        let started = self.start_session(worker, start, client).await?;
         podbay_failpoints::failpoint!("claim.started");
-        Ok((record, attached))
+        Ok((record, started))
     }
 
     /// Takes the project out of a warm worker whose claim failed before anything ran there; whether

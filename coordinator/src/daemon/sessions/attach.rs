@@ -4,6 +4,7 @@ use crate::daemon::{
     Daemon,
     claims::{
         environment::{home_of, user_of},
+        placed::StartedSession,
         resolve,
     },
     detached,
@@ -324,8 +325,11 @@ impl Daemon {
         let (daemon, session) = (self.clone(), start.session.clone());
         detached(async move {
             match daemon.start_session(&worker, start, Some(path)).await {
-                Ok(Some(attached)) => Ok(attached),
-                Ok(None) => Err(ApiError::new(
+                Ok(StartedSession {
+                    attached: Some(attached),
+                    ..
+                }) => Ok(attached),
+                Ok(_) => Err(ApiError::new(
                     ErrorKind::Internal,
                     "the command was started, but its streams could not be opened: its output is lost",
                 )),
