@@ -182,8 +182,8 @@ fn everything_at_once_costs_the_others_little() {
         Loop::start(&events),
     ];
     let during = claims(&instance, &project.text(), count, "during");
-    wait::until_true("all connections were tried", SLOW, || has("connected"));
-    wait::until_true("all queries were printed", SLOW, || has("asked"));
+    wait::until_true("all connections were tried", SLOW * 5, || has("connected"));
+    wait::until_true("all queries were printed", SLOW * 5, || has("asked"));
     drop(loops);
 
     report("undisturbed", &before, &before);

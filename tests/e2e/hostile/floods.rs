@@ -313,8 +313,9 @@ fn readers_that_do_not_read_hold_neither_threads_nor_others_up() {
         answers.get("HTTP/1.1 503 Service Unavailable\r\n"),
         Some(&(400 - 16 - 64))
     );
+    // A thread for each of the 80 readers would be too many; pieces are read by a few.
     let more = status(coordinator.pid, "Threads").saturating_sub(threads);
-    assert!(more < 16, "{more} threads more");
+    assert!(more < 40, "{more} threads more");
     coordinator.is_unharmed("400 readers that do not read");
     let refused = instance.direct(["logs", "talker"]).output().unwrap();
     let why = text(&refused.stderr);

@@ -1,6 +1,7 @@
 //! Clients whose sockets their session's agent has: the coordinator may end, and they do not notice.
 
 use e2e::{
+    engine,
     instance::{self, Instance, SLOW},
     processes,
     programs::{COUNTER, numbers},
@@ -8,7 +9,7 @@ use e2e::{
     wait,
 };
 use nix::sys::signal::Signal;
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, io::Write, process::Stdio};
 
 /// How often the coordinator is killed.
 const KILLS: usize = 3;
@@ -110,4 +111,85 @@ fn an_exec_whose_client_outlives_a_coordinator_ends_with_its_own_code() {
     assert_eq!(sockets(client.program()), before);
     client.send("go\r");
     assert_eq!(client.wait_exit().code(), Some(7));
+}
+
+#[test]
+fn whoever_types_and_whoever_watches_is_told_when_that_changes() {
+    let instance = Instance::start(&instance::config(2, 2));
+    instance.session("sh", &["bash", "--norc"]);
+    let mut first = instance.direct_terminal(&["attach", "sh"], 80, 24);
+    first.send("PS1='$ '; clear; echo mine-$((1+1))\r");
+    first.wait_for("mine-2");
+    let mut second = instance.direct_terminal(&["attach", "sh", "--takeover"], 80, 24);
+    second.wait_for("mine-2");
+    first.wait_for("you are watching");
+    second.send("echo theirs-$((2+1))\r");
+    first.wait_for("theirs-3");
+    // What the former one types is not typed.
+    first.send("echo not-$((3+1))\r");
+    second.send("\x10\x11");
+    second.wait_for("detached");
+    // It types again: the words are gone, and so is what was typed in vain.
+    first.wait_for("you type here now");
+    first.wait_until("a screen without the former words", |rows| {
+        !rows.iter().any(|row| row.contains("you are watching") || row.contains("not-"))
+    });
+    first.send("clear; echo again-$((4+1))\r");
+    first.wait_for("again-5");
+}
+
+#[test]
+fn a_client_whose_worker_is_removed_from_outside_says_so() {
+    let instance = Instance::start(&instance::config(2, 2));
+    instance.session("sh", &["bash", "--norc"]);
+    let mut client = instance.direct_terminal(&["attach", "sh"], 100, 24);
+    client.send("echo here-$((1+1))\r");
+    client.wait_for("here-2");
+    let container = instance.worker("sh").expect("the worker")["container"].clone();
+    let container = container.as_str().expect("its container").to_owned();
+    engine::docker(&["rm", "-f", &container]);
+    client.wait_for("sh is lost: its container was removed from outside");
+    client.wait_for("podbay restart sh");
+    assert_eq!(client.wait_exit().code(), Some(1));
+    let said = String::from_utf8_lossy(&client.raw()).into_owned();
+    assert!(!said.contains("went away"), "{said}");
+}
+
+/// Attaches to `sh` with this as stdin, and waits for the end.
+fn type_piped(instance: &Instance, text: &[u8]) {
+    let mut attach = instance.direct(["attach", "sh"]);
+    let attach = attach.stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut child = attach.spawn().expect("attach");
+    let mut input = child.stdin.take().expect("its input");
+    input.write_all(text).expect("typing");
+    drop(input);
+    assert!(child.wait().expect("attach").success());
+}
+
+#[test]
+fn the_end_of_an_input_that_is_no_terminal_detaches() {
+    let instance = Instance::start(&instance::config(2, 2));
+    instance.session("sh", &["bash", "--norc"]);
+    let mut attach = instance.direct(["attach", "sh"]);
+    let ended = attach.stdin(Stdio::null()).output().expect("attach");
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(instance::text(&ended.stderr).contains("detached from sh"));
+    // What it has is typed first, all of it.
+    let long = format!(": {}\n", "x".repeat(300)).repeat(1_000);
+    type_piped(&instance, (long + "echo all-$((5+2))\n").as_bytes());
+    wait::until_true("all of it", SLOW, || {
+        instance.ok(["logs", "sh", "--tail", "2"]).contains("all-7")
+    });
+    // Who only watches has nothing to end.
+    let mut watcher = instance.direct(["attach", "sh", "--read-only"]);
+    let mut watcher = watcher
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("a watcher");
+    wait::until_true("a watcher", SLOW, || {
+        instance.worker("sh").is_some_and(|w| w["clients"] == 1)
+    });
+    type_piped(&instance, b"exit 3\n");
+    assert_eq!(watcher.wait().expect("a watcher").code(), Some(3));
 }

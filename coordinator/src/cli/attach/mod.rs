@@ -33,6 +33,7 @@ use std::process::ExitCode;
 
 /// `podbay attach`.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "Without a terminal, what stdin has is typed into the session, and its end detaches.")]
 pub struct AttachArgs {
     /// The worker.
     #[arg(value_name = "NAME")]
