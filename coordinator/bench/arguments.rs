@@ -41,6 +41,9 @@ pub enum Then {
         /// The file.
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// As a page of Markdown.
+        #[arg(long)]
+        page: bool,
     },
 }
 
@@ -65,10 +68,12 @@ pub enum What {
     Adopt,
     /// Memory and processor time of 32 idle workers.
     Idle,
+    /// How cost grows up to 200 attached workers.
+    Scale,
 }
 
 /// All of them, in the order in which they are measured.
-pub const GROUPS: [What; 8] = [
+pub const GROUPS: [What; 9] = [
     What::Ready,
     What::Claim,
     What::Cold,
@@ -77,6 +82,7 @@ pub const GROUPS: [What; 8] = [
     What::Dashboard,
     What::Adopt,
     What::Idle,
+    What::Scale,
 ];
 
 impl What {

@@ -23,7 +23,7 @@ use coordinator::cli::{
     Failure,
     output::{term, text},
 };
-use figures::{adopt, attach, claim, cold, dashboard, idle, ready, refill};
+use figures::{adopt, attach, claim, cold, dashboard, idle, ready, refill, scale};
 use instance::Bench;
 use report::{Figure, Machine, NotMeasured, Report};
 use std::process::ExitCode;
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
 
 async fn run(args: &BenchArgs) -> Result<ExitCode, Failure> {
     let report = match &args.then {
-        Some(Then::Table { file }) => {
+        Some(Then::Table { file, .. }) => {
             let text = std::fs::read_to_string(file)
                 .map_err(|error| Failure::new(1, format!("{}: {error}", file.display())))?;
             serde_json::from_str(&text).map_err(|error| {
@@ -67,6 +67,8 @@ async fn run(args: &BenchArgs) -> Result<ExitCode, Failure> {
     };
     if args.json {
         term::print_json(&report)?;
+    } else if let Some(Then::Table { page: true, .. }) = args.then {
+        term::print(&report.page())?;
     } else {
         term::print(&report.table(term::width(), term::colours()))?;
     }
@@ -122,6 +124,7 @@ async fn measure_group(what: What, bench: &Bench) -> Result<Vec<Figure>, Failure
         What::Dashboard => dashboard::measure(bench).await,
         What::Adopt => adopt::measure(bench).await,
         What::Idle => idle::measure(bench).await,
+        What::Scale => scale::measure(bench).await,
         What::All => Ok(Vec::new()),
     }
 }

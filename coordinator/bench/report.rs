@@ -6,6 +6,7 @@ use coordinator::cli::output::{
     text::{Cell, Table, escape},
 };
 use serde::{Deserialize, Serialize};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// One run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -265,9 +266,103 @@ impl Report {
     }
 }
 
+impl Report {
+    /// The same as a page: what was measured, on which machine, and what each figure means.
+    pub fn page(&self) -> String {
+        let machine = &self.machine;
+        let met = self.figures.iter().filter(|figure| figure.met).count();
+        let at = UNIX_EPOCH + Duration::from_millis(self.at_ms);
+        let day = humantime::format_rfc3339_seconds(at).to_string();
+        let mut out = format!(
+            "# Benchmarks\n\nOne run of `scripts/bench.sh` on {}, podbay {}: {} processors, kernel {}, {}, load {} \
+             when it began and {} when it ended. {met} of {} targets are met. Each figure is compared with its \
+             rival in the same run; where there is none, with a limit.\n\n\
+             | | figure | n | p50 | p99 | against | ratio | wanted | |\n|---|---|---|---|---|---|---|---|---|\n",
+            day.get(..10).unwrap_or(&day),
+            self.version,
+            machine.processors,
+            machine.kernel,
+            machine.engine,
+            machine.load_before,
+            machine.load_after,
+            self.figures.len(),
+        );
+        let mut notes = String::new();
+        for (row, figure) in (1..).zip(&self.figures) {
+            let unit = match figure.unit.as_str() {
+                "" => String::new(),
+                unit => format!(", {unit}"),
+            };
+            out.push_str(&format!(
+                "| {row} | {}: {}{unit} | {} | {} | {} | {}, {} | {} | {} | {} |\n",
+                figure.what,
+                figure.name,
+                figure.measured.n,
+                number(figure.measured.p50),
+                number(figure.measured.p99),
+                figure.rival.name,
+                number(figure.rival.value),
+                number(figure.ratio),
+                figure.target.text(),
+                if figure.met { "met" } else { "**missed**" },
+            ));
+            if !figure.note.is_empty() {
+                notes.push_str(&format!("- {row}: {}\n", figure.note));
+            }
+        }
+        out.push_str(&format!("\nHow, by row:\n\n{notes}"));
+        for failure in &self.failures {
+            out.push_str(&format!(
+                "- {}: not measured: {}\n",
+                failure.what, failure.reason
+            ));
+        }
+        out
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_has_a_row_for_each_figure_and_says_what_is_missing() {
+        let one = Series::one(2.0);
+        let limits = [("first", 4.0), ("second", 1.0)];
+        let figures = limits.map(|(name, limit)| {
+            let label = ("x", name, "MB");
+            Figure::limited(label, &one, (limit, true), format!("note of the {name}"))
+        });
+        let machine = Machine {
+            processors: 2,
+            kernel: "6.1".to_owned(),
+            engine: "Docker 20.10".to_owned(),
+            load_before: 0.5,
+            load_after: 1.5,
+        };
+        let report = Report {
+            version: "0.1.0".to_owned(),
+            at_ms: 1_700_000_000_000,
+            machine,
+            figures: figures.to_vec(),
+            failures: vec![NotMeasured {
+                what: "idle".to_owned(),
+                reason: "it went away".to_owned(),
+            }],
+        };
+        let page = report.page();
+        for part in [
+            "on 2023-11-14, podbay 0.1.0: 2 processors",
+            "1 of 2 targets",
+            "| 1 | x: first, MB | 1 | 2.00 | 2.00 | limit, 4.00 | 0.500 | ≤ 1 | met |",
+            "| 2 | x: second, MB |",
+            "**missed**",
+            "- 2: note of the second",
+            "- idle: not measured: it went away",
+        ] {
+            assert!(page.contains(part), "{part}: {page}");
+        }
+    }
 
     #[test]
     fn targets_look_the_right_way_round() {

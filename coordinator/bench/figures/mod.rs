@@ -8,3 +8,4 @@ pub mod dashboard;
 pub mod idle;
 pub mod ready;
 pub mod refill;
+pub mod scale;

@@ -250,6 +250,11 @@ async fn changes_of_a_project_that_is_gone_are_shown_and_can_be_thrown_away() {
     let left = stage.client.discard(target.clone(), Default::default());
     assert_eq!(left.await.unwrap().entries, []);
     fs::rename(&away, &project).unwrap();
+    // What was deleted could not be seen without it.
     let changes = stage.client.changes(target).await.unwrap();
-    assert_eq!(changes.entries, []);
+    let seen = changes.entries.iter().map(|c| (c.path.to_string(), c.kind));
+    assert_eq!(
+        seen.collect::<Vec<_>>(),
+        [("delete".to_owned(), ChangeKind::Deleted)]
+    );
 }

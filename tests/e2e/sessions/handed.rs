@@ -127,12 +127,16 @@ fn whoever_types_and_whoever_watches_is_told_when_that_changes() {
     first.wait_for("theirs-3");
     // What the former one types is not typed.
     first.send("echo not-$((3+1))\r");
+    second.send("echo more-$((4+2))\r");
+    first.wait_for("more-6");
     second.send("\x10\x11");
     second.wait_for("detached");
     // It types again: the words are gone, and so is what was typed in vain.
     first.wait_for("you type here now");
     first.wait_until("a screen without the former words", |rows| {
-        !rows.iter().any(|row| row.contains("you are watching") || row.contains("not-"))
+        !rows
+            .iter()
+            .any(|row| row.contains("you are watching") || row.contains("not-"))
     });
     first.send("clear; echo again-$((4+1))\r");
     first.wait_for("again-5");

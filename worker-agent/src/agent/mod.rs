@@ -117,6 +117,8 @@ impl Agent {
             confine::restrict()
         });
         let signals = Signals::open()?;
+        // Before the first claim waits for it.
+        crate::pty::signals_to_reset();
         let mut reactor = Reactor::new()?;
         reactor.add(&signals, Source::Signals, EpollFlags::EPOLLIN)?;
         let wake = Arc::new(EventFd::from_flags(

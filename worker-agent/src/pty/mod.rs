@@ -16,7 +16,7 @@ use nix::{
 use podbay_protocol::Size;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-pub use spawn::{Exec, SpawnError, SpawnStep, spawn};
+pub use spawn::{Exec, SpawnError, SpawnStep, signals_to_reset, spawn};
 
 mod ioctls {
     //! Typed wrappers; each is unsafe because the kernel trusts the pointer.

@@ -12,7 +12,10 @@ use std::{
     ffi::{CStr, CString},
     os::fd::{AsRawFd, BorrowedFd},
     ptr,
-    sync::atomic::{AtomicI32, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicI32, Ordering},
+    },
 };
 
 /// A program to start; everything prepared, so that the child allocates nothing.
@@ -64,6 +67,23 @@ pub struct SpawnError {
 
 const STACK: usize = 64 * 1024;
 
+/// Signals that this process ignores or handles; all others are as a program expects them. Found out
+/// once: what is set later is handled, and exec resets that by itself.
+pub fn signals_to_reset() -> &'static [i32] {
+    static FOUND: OnceLock<Vec<i32>> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let changed = |signal: &i32| {
+            // SAFETY: it only asks; the structure is plain data and outlives the call.
+            unsafe {
+                let mut now: libc::sigaction = std::mem::zeroed();
+                let asked = libc::sigaction(*signal, ptr::null(), &raw mut now);
+                asked == 0 && now.sa_sigaction != libc::SIG_DFL
+            }
+        };
+        (1..=64).filter(changed).collect()
+    })
+}
+
 /// Starts a program as `posix_spawn` does it: `CLONE_VM | CLONE_VFORK` on a stack of its own, so its
 /// cost does not grow with the agent's memory. The child touches nothing but prepared memory and
 /// system calls. Returns once exec succeeded or failed. The child is reaped by `process::reap`, also
@@ -90,6 +110,7 @@ pub fn spawn(exec: &Exec<'_>) -> Result<Pid, SpawnError> {
         argv,
         env,
         identity,
+        signals: signals_to_reset(),
     };
 
     let (step, errno) = (AtomicI32::new(0), AtomicI32::new(0));
@@ -131,6 +152,8 @@ struct ChildSetup<'a> {
     argv: Vec<*const libc::c_char>,
     env: Vec<*const libc::c_char>,
     identity: Option<(u32, u32)>,
+    /// Signals to reset.
+    signals: &'static [i32],
 }
 
 impl ChildSetup<'_> {
@@ -203,10 +226,8 @@ impl ChildSetup<'_> {
                     libc::close(fd);
                 }
             }
-            for signal in 1..=64 {
-                if signal != libc::SIGKILL && signal != libc::SIGSTOP {
-                    libc::signal(signal, libc::SIG_DFL);
-                }
+            for signal in self.signals {
+                libc::signal(*signal, libc::SIG_DFL);
             }
             let mut none: libc::sigset_t = std::mem::zeroed();
             libc::sigemptyset(&raw mut none);

@@ -6,7 +6,7 @@
 use super::{socket::ClientSocket, upgrade::switching};
 use crate::{
     api::{audit::AuditScope, reply::Failure},
-    daemon::{Attached, ClientPath, Daemon},
+    daemon::{Attached, ClientPath, Daemon, Placed},
     wire::{ApiError, AttachQuery, ErrorKind, ServerMessage},
 };
 use axum::response::Response;
@@ -62,11 +62,17 @@ async fn claim(daemon: Arc<Daemon>, ticket: AuditScope, mut socket: ClientSocket
     ticket.spawned(spawned.as_ref().map(|placed| &placed.response));
     match spawned {
         Ok(placed) => {
-            let spawned = ServerMessage::Spawned(Box::new(placed.response));
+            let Placed {
+                response,
+                attached,
+                follow,
+            } = placed;
+            let spawned = ServerMessage::Spawned(Box::new(response));
             let told = socket.say(&spawned).await;
-            if let Some(attached) = placed.attached {
+            if let Some(attached) = attached {
                 hand(&daemon, attached, Some(socket).filter(|_| told)).await;
             }
+            drop(follow);
         }
         Err(error) => {
             if !socket.say(&ServerMessage::Error(error)).await {

@@ -5,7 +5,7 @@
 use super::uplink::Uplink;
 use crate::{
     api::{audit::AuditScope, reply::Failure, security},
-    daemon::{Attached, ClientLink, ClientPath, Daemon, SessionEnd},
+    daemon::{Attached, ClientLink, ClientPath, Daemon, Placed, SessionEnd},
     wire::{
         ApiError, AttachQuery, ErrorKind, FlowQuery, INPUT_WINDOW, STDERR_CHANNEL, STDOUT_CHANNEL,
         ServerMessage, SpawnRequest,
@@ -78,16 +78,21 @@ pub(super) fn spawn(
         };
         ticket.spawned(spawned.as_ref().map(|placed| &placed.response));
         match spawned {
-            Ok(placed) => {
-                let spawned = ServerMessage::Spawned(Box::new(placed.response));
-                let Some(attached) = placed.attached else {
+            Ok(Placed {
+                response,
+                attached,
+                follow,
+            }) => {
+                let spawned = ServerMessage::Spawned(Box::new(response));
+                let Some(attached) = attached else {
                     say(&mut to_client, &spawned).await;
                     return;
                 };
                 // One write for all that comes before the output.
-                if queue(&mut to_client, &spawned).await
-                    && hello(&mut to_client, &attached, flow).await
-                {
+                let told = queue(&mut to_client, &spawned).await
+                    && hello(&mut to_client, &attached, flow).await;
+                drop(follow);
+                if told {
                     relay(daemon, attached, to_client, from_client, flow).await;
                 }
             }

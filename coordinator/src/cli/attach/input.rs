@@ -1,7 +1,7 @@
 //! Reading what is typed: a task for a terminal, else a thread of its own. Either takes nothing from
 //! stdin that is not wanted.
 
-use super::{own_description::reopened, size_query::Answer};
+use super::{raw_mode::reopened, size_query::Answer};
 use bytes::Bytes;
 use nix::{
     errno::Errno,

@@ -9,7 +9,6 @@ mod keyboard;
 mod keys;
 mod outcome;
 mod output;
-mod own_description;
 pub(crate) mod raw_mode;
 mod session;
 mod shown;
@@ -33,7 +32,9 @@ use std::process::ExitCode;
 
 /// `podbay attach`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Without a terminal, what stdin has is typed into the session, and its end detaches.")]
+#[command(
+    after_help = "Without a terminal, what stdin has is typed into the session, and its end detaches."
+)]
 pub struct AttachArgs {
     /// The worker.
     #[arg(value_name = "NAME")]

@@ -1,7 +1,7 @@
 //! Writing a session's output: directly as far as the terminal takes it, else by a thread of its own, so
 //! that a terminal that blocks does not keep the keys from being read.
 
-use super::own_description::reopened;
+use super::raw_mode::reopened;
 use bytes::{Buf, Bytes};
 use nix::{
     errno::Errno,

@@ -36,6 +36,8 @@ const GREETING: Duration = Duration::from_secs(10);
 const LAST_OUTPUT: Duration = Duration::from_secs(1);
 /// How long what was typed meanwhile waits for the first output of a new connection.
 const PROOF: Duration = Duration::from_millis(500);
+/// Words on who types are shown once nothing has come for so long, or at last after so long.
+const SETTLED: (Duration, Duration) = (Duration::from_millis(60), Duration::from_secs(1));
 /// How long the other side may take to close after the keys that detach.
 const LAST_WORD: Duration = Duration::from_millis(250);
 
@@ -280,10 +282,6 @@ impl Session {
                     };
                     shown.output.write(Stream::Stdout, bytes).await?;
                     proven.notify_one();
-                    // After the first piece, which repaints the screen.
-                    if let Some(part) = part.take() {
-                        shown.say_part(part).await?;
-                    }
                 }
                 Ok(Incoming::Stderr(bytes)) => shown.output.write(Stream::Stderr, bytes).await?,
                 Ok(Incoming::Message(ServerMessage::Exited { status, oom })) => {
@@ -294,15 +292,15 @@ impl Session {
                     let unasked = !writer && self.mode != AttachMode::ReadOnly;
                     // Whoever was the writer is told as well: another one may have been faster.
                     let news = !shown.quiet || shown.writer == Some(true);
-                    part = (unasked && shown.terminal && news).then_some(Part::Watches);
+                    if unasked && shown.terminal && news {
+                        part = Some((Part::Watches, Instant::now()));
+                    }
                     shown.writer = Some(writer);
                 }
                 Ok(Incoming::Message(ServerMessage::Writer { writer })) => {
-                    if shown.terminal && writer {
-                        // The whole screen comes again.
-                        part = Some(Part::Types);
-                    } else if shown.terminal {
-                        shown.say_part(Part::Watches).await?;
+                    if shown.terminal {
+                        let now = if writer { Part::Types } else { Part::Watches };
+                        part = Some((now, Instant::now()));
                     }
                     shown.writer = Some(writer);
                 }
@@ -316,7 +314,21 @@ impl Session {
                 Err(error) if error.is_transient() => return Ok(Disconnect::Gone),
                 Err(error) => return Err(error.into()),
             }
-            next = receiver.next().await;
+            // A screen that is restored would wipe it off.
+            if let Some((said, since)) = part {
+                let soon = Instant::now() + SETTLED.0;
+                let at = soon.min(since + SETTLED.1);
+                match tokio::time::timeout_at(at, receiver.next()).await {
+                    Ok(came) => next = came,
+                    Err(_) => {
+                        shown.say_part(said).await?;
+                        part = None;
+                        next = receiver.next().await;
+                    }
+                }
+            } else {
+                next = receiver.next().await;
+            }
         }
         Ok(Disconnect::Gone)
     }

@@ -1,10 +1,13 @@
 //! What comes of a claim in a worker: the command runs there, or why it does not.
 
 use crate::{
-    daemon::sessions::attached::Attached,
+    daemon::{Daemon, sessions::attached::Attached},
     fleet::StartFault,
+    store::ClaimRecord,
     wire::{ApiError, ErrorKind, SpawnResponse},
 };
+
+use std::sync::Arc;
 
 /// A worker that runs the command.
 #[derive(Debug)]
@@ -13,6 +16,25 @@ pub struct Placed {
     pub response: SpawnResponse,
     /// The first client's stream, when one was asked for.
     pub attached: Option<Attached>,
+    /// What follows the claim: it begins when this is dropped, so that it does not compete with the
+    /// client's first bytes for the processors.
+    pub follow: FollowClaim,
+}
+
+/// What follows a claim, off its path: the record on disk, the limits, the container's name.
+#[derive(Debug)]
+pub struct FollowClaim {
+    pub(in crate::daemon) daemon: Arc<Daemon>,
+    pub(in crate::daemon) claim: Box<ClaimRecord>,
+    pub(in crate::daemon) limits_differ: bool,
+}
+
+impl Drop for FollowClaim {
+    fn drop(&mut self) {
+        let (daemon, claim) = (self.daemon.clone(), (*self.claim).clone());
+        let limits_differ = self.limits_differ;
+        tokio::spawn(async move { daemon.after_claim(claim, limits_differ).await });
+    }
 }
 
 /// A session that runs.

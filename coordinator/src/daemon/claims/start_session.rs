@@ -6,7 +6,7 @@
 use crate::daemon::{
     Daemon,
     claims::{
-        placed::{Placed, StartError, StartedSession},
+        placed::{FollowClaim, Placed, StartError, StartedSession},
         resolve::no_root,
         resolved::Resolved,
     },
@@ -283,9 +283,11 @@ impl Daemon {
                 .is_some_and(|r| std::mem::replace(&mut r.limits, record.limits) != record.limits);
             (self.view(&state, &record.id), differ)
         };
-        let daemon = self.clone();
-        let following = record.clone();
-        tokio::spawn(async move { daemon.after_claim(following, limits_differ).await });
+        let follow = FollowClaim {
+            daemon: self.clone(),
+            claim: Box::new(record.clone()),
+            limits_differ,
+        };
         let cold_reason = (!warm).then(|| {
             resolved
                 .force_cold
@@ -301,6 +303,7 @@ impl Daemon {
                 warnings,
             },
             attached,
+            follow,
         }
     }
 
@@ -309,11 +312,18 @@ impl Daemon {
         let config = self.config();
         let made_with = config.profiles.get(&claim.profile).map(|p| p.limits);
         let limits_differ = made_with != Some(claim.limits);
-        let daemon = self.clone();
-        tokio::spawn(async move { daemon.after_claim(claim, limits_differ).await });
+        drop(FollowClaim {
+            daemon: self.clone(),
+            claim: Box::new(claim),
+            limits_differ,
+        });
     }
 
-    async fn after_claim(self: Arc<Self>, record: ClaimRecord, limits_differ: bool) {
+    pub(in crate::daemon) async fn after_claim(
+        self: Arc<Self>,
+        record: ClaimRecord,
+        limits_differ: bool,
+    ) {
         podbay_failpoints::failpoint!("claim.placed");
         if self.write_claim(&record.id).await.is_err() {
             tracing::debug!(worker = %record.id, "the claim's record is tried again");

@@ -6,7 +6,7 @@ use super::{
     things::{Asked, Permit, tag_of},
 };
 use crate::{
-    daemon::Daemon,
+    daemon::{Daemon, Placed},
     model::{HostPath, Isolation, WorkerId, WorkerState},
     wire::{ApiError, ErrorKind, ExecRequest, ScaleRequest, SpawnRequest, WhenEmpty},
 };
@@ -331,9 +331,12 @@ async fn spawn(world: Arc<World>, daemon: Arc<Daemon>, (request, tag, attach): R
             }
         }
     }
-    if let Ok(placed) = answer
-        && let Some(attached) = placed.attached
+    if let Ok(Placed {
+        attached, follow, ..
+    }) = answer
+        && let Some(attached) = attached
     {
+        drop(follow);
         hold(&world, &daemon, attached).await;
     }
 }
