@@ -4,11 +4,12 @@ use super::tree::{File, Finding, Tree};
 use std::collections::BTreeSet;
 
 /// What is at the top, and nothing else: a newcomer's first page.
-const TOP: [&str; 21] = [
+const TOP: [&str; 22] = [
     ".ci",
     ".config",
     ".gitignore",
     "ARCHITECTURE.md",
+    "BENCHMARKS.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "Cargo.lock",
