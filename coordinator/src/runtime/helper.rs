@@ -6,7 +6,6 @@ use super::{
     docker::Docker,
     error::RuntimeError,
 };
-use crate::model::OWN_CPU_SHARES;
 use bollard::models::{ContainerCreateBody, HostConfig, Mount};
 use std::{collections::HashMap, path::PathBuf};
 
@@ -123,7 +122,6 @@ impl HelperSpec {
                 cap_add: Some(capabilities.map(|c| (*c).to_owned()).collect()),
                 security_opt: no_new_privileges(true),
                 mounts: Some(self.mounts(&state)),
-                cpu_shares: Some(OWN_CPU_SHARES),
                 memory: Some(256 << 20),
                 memory_swap: Some(256 << 20),
                 pids_limit: Some(pids),

@@ -32,6 +32,3 @@ pub const MAX_DURATION_S: u64 = 365 * 24 * 60 * 60;
 
 /// Where the state volume is mounted in a parent, unless `PODBAY_STATE` says otherwise.
 pub const STATE_DIR: &str = "/var/lib/podbay";
-/// Share of the processors of the parent and of its helpers, where a worker has 1,024: keys, claims and
-/// lists pass by workers that compute.
-pub const OWN_CPU_SHARES: i64 = 4 * 1_024;

@@ -13,7 +13,7 @@ use crate::{
         engine::{Engine, LABEL_INSTANCE, LABEL_ROLE, OLDEST_API},
         engine_address::{self, SystemEnv},
     },
-    model::{OWN_CPU_SHARES, STATE_DIR},
+    model::STATE_DIR,
 };
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, HostConfig, HostConfigLogConfig, Mount,
@@ -320,7 +320,6 @@ fn body(
             name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
             maximum_retry_count: None,
         }),
-        cpu_shares: Some(OWN_CPU_SHARES),
         readonly_rootfs: Some(true),
         cap_drop: Some(vec!["ALL".to_owned()]),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
