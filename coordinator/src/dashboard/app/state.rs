@@ -281,6 +281,16 @@ impl AppState {
             .is_some_and(|terminal| terminal.stream == TerminalStream::Live)
     }
 
+    /// Whether a worker's terminal can be live: it can be attached to, or it is attached to, and a new
+    /// coordinator does not know it all yet.
+    pub fn can_be_live(&self, worker: &Worker) -> bool {
+        let id = &worker.view.id;
+        match worker.attachable() {
+            true => self.is_current(id),
+            false => worker.found_again() && self.is_connected(id),
+        }
+    }
+
     /// Whether what is known of a worker's terminal is what it shows now, as far as that can be told.
     pub fn is_current(&self, id: &str) -> bool {
         self.is_live() || self.is_connected(id)

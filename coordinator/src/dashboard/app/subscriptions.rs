@@ -72,7 +72,7 @@ fn wanted(state: &AppState) -> Vec<LiveTarget> {
     ids.into_iter()
         .filter_map(|id| state.workers.get(id))
         // Without a coordinator nothing can be attached to; what is attached goes on.
-        .filter(|w| w.attachable() && state.is_current(&w.view.id))
+        .filter(|w| state.can_be_live(w))
         .map(|w| {
             let typed = state.typing.as_ref() == Some(&w.view.id);
             let area = typed.then(|| state.typing_area()).flatten();

@@ -81,8 +81,8 @@ pub fn update(state: &mut AppState, msg: Msg) -> Vec<Effect> {
 /// Ends what makes no sense any more.
 fn drop_invalid(state: &mut AppState) {
     let typed = state.typing_worker();
-    let typable = typed.is_some_and(|w| w.attachable() && state.is_current(&w.view.id))
-        && state.typing_area().is_some();
+    let typable =
+        typed.is_some_and(|worker| state.can_be_live(worker)) && state.typing_area().is_some();
     if state.typing.is_some() && !typable {
         state.typing = None;
     }

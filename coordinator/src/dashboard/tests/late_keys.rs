@@ -174,6 +174,21 @@ fn a_terminal_that_is_live_is_typed_into_without_a_coordinator() {
     assert_eq!(state.typing.as_ref(), Some(&id));
     assert_eq!(watched.collect::<Vec<_>>(), [(&id, true)]);
     assert!(state.late.is_none() && !screen(&state).contains("stale;"));
+    // The next coordinator finds the worker before its agent has called there.
+    let known = state.workers[&id].view.state;
+    for found in [WorkerState::Creating, known] {
+        state.workers.get_mut(&id).unwrap().view.state = found;
+        back(&mut state);
+        assert_eq!(state.typing.as_ref(), Some(&id), "{found:?}");
+        assert!(
+            state
+                .watched
+                .iter()
+                .any(|w| w.id == id && w.write.is_some())
+        );
+        assert!(state.late.is_none());
+    }
+    lose(&mut state, Loss::Coordinator);
     // Its own end is another matter.
     let reason = "it went away".to_owned();
     let broken = LiveBody::Broken {

@@ -12,7 +12,6 @@ use crate::{
         },
         io::terminal::painter::Painter,
         pages::terminal::{grid::Grid, picture::Picture},
-        workers::worker::Worker,
     },
     model::WorkerState,
     wire::EventBody,
@@ -142,7 +141,7 @@ proptest! {
                         prop_assert!(written.count() <= 1);
                         for target in targets {
                             let worker = state.workers.get(&target.id);
-                            prop_assert!(worker.is_some_and(Worker::attachable));
+                            prop_assert!(worker.is_some_and(|w| state.can_be_live(w)));
                             let typed = state.typing.as_ref() == Some(&target.id);
                             prop_assert_eq!(target.write.is_some(), typed);
                         }
@@ -154,7 +153,8 @@ proptest! {
             if let Some(area) = state.typing_area() {
                 let whole = ratatui::layout::Rect::new(0, 0, state.size.cols, state.size.rows);
                 prop_assert_eq!(area.intersection(whole), area);
-                prop_assert!(area.area() > 0 && state.is_live());
+                let typed = state.typing_worker();
+                prop_assert!(area.area() > 0 && typed.is_some_and(|w| state.can_be_live(w)));
             }
             painter.frame(&state).unwrap();
             prop_assert!(painter.frame(&state).unwrap().is_empty(), "a frame without a change");

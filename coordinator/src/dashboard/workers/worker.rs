@@ -82,6 +82,14 @@ impl Worker {
         self.view.state == WorkerState::Running
     }
 
+    /// Whether a coordinator has found it, and its agent has not called there yet.
+    pub fn found_again(&self) -> bool {
+        matches!(
+            self.view.state,
+            WorkerState::Creating | WorkerState::Claiming
+        )
+    }
+
     /// Whether it can be removed without stopping anything.
     pub fn ended(&self) -> bool {
         matches!(
