@@ -260,21 +260,24 @@ impl Report {
             machine.load_after,
             self.version
         ));
-        let met = self.figures.iter().filter(|f| f.met).count();
+        let met = self.met();
         out.push_str(&format!("{met} of {} targets met\n", self.figures.len()));
         out
     }
-}
 
-impl Report {
+    /// Targets that are met.
+    fn met(&self) -> usize {
+        self.figures.iter().filter(|figure| figure.met).count()
+    }
+
     /// The same as a page: what was measured, on which machine, and what each figure means.
     pub fn page(&self) -> String {
         let machine = &self.machine;
-        let met = self.figures.iter().filter(|figure| figure.met).count();
+        let met = self.met();
         let at = UNIX_EPOCH + Duration::from_millis(self.at_ms);
         let day = humantime::format_rfc3339_seconds(at).to_string();
         let mut out = format!(
-            "# Benchmarks\n\nOne run of `scripts/bench.sh` on {}, podbay {}: {} processors, kernel {}, {}, load {} \
+            "# Benchmarks\n\nOne run of `podbay-bench` on {}, podbay {}: {} processors, kernel {}, {}, load {} \
              when it began and {} when it ended. {met} of {} targets are met. Each figure is compared with its \
              rival in the same run; where there is none, with a limit.\n\n\
              | | figure | n | p50 | p99 | against | ratio | wanted | |\n|---|---|---|---|---|---|---|---|---|\n",

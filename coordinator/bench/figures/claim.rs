@@ -83,8 +83,8 @@ struct Samples {
     steps: [Vec<f64>; STEPS.len()],
 }
 
-/// Where a claim's time goes, one after the other; of the third and the fourth the second part is by
-/// the mounter's and the agent's own clock.
+/// Where a claim's time goes, one after the other. `mount` and `start` are what the mounter and the agent
+/// say they took; their ways are what the coordinator waited for them beyond that.
 const STEPS: [&str; 7] = [
     "to and from the coordinator",
     "in it",

@@ -134,7 +134,7 @@ pub struct AttachSpan {
     pub len: usize,
 }
 
-/// The borders of frames, for whoever keeps the bytes.
+/// Finds the borders of frames in bytes that the caller keeps.
 #[derive(Debug)]
 pub struct AttachFraming {
     /// The frame of input or output that is under way, and how much of it is missing.

@@ -31,11 +31,11 @@ pub struct HandedConn {
     /// Bytes of input that were taken, and how many of them were told.
     taken: u64,
     told: u64,
-    /// Where what was told last, and the last refusal, end. One of each waits at most, and one word
-    /// on who types.
+    /// Where the last `Taken` and the last refusal end. One of each waits at most, and one `Writer`.
     told_until: u64,
     refused_until: u64,
-    /// Whether the client's input is heard; what it was told of that, and where this ends.
+    /// Whether the session takes the client's input, what the client was told last, and where that
+    /// message ends.
     writer: bool,
     told_writer: Option<bool>,
     writer_until: u64,

@@ -61,6 +61,7 @@ pub(super) struct InputBuffer<'a> {
     pipes: bool,
     /// Whether nothing but the detach keys counts.
     ignored: bool,
+    /// Whether its end detaches.
     detach_at_end: bool,
     /// When something was last read, and when the session last took something.
     read: Instant,
@@ -76,7 +77,7 @@ pub(super) struct How {
     pub(super) pipes: bool,
     /// Nothing but the detach keys counts.
     pub(super) ignored: bool,
-    /// The end of an input that is no terminal detaches from a session that is on one.
+    /// Its end detaches.
     pub(super) detach_at_end: bool,
 }
 
@@ -213,22 +214,22 @@ pub(super) async fn uplink(
         if !broken {
             input.send(sender);
         }
-        if input.ended && input.pending.is_empty() && !input.eof_sent {
+        if input.ended && input.pending.is_empty() {
             if input.terminal {
                 // The terminal hung up.
                 return Disconnect::Ended(SessionOutcome::Signal(
                     SignalKind::hangup().as_raw_value(),
                 ));
             }
-            if input.pipes {
+            if input.pipes && !input.eof_sent {
+                input.eof_sent = true;
                 broken |= sender.queue_eof().is_err();
-            } else if input.detach_at_end && !broken && sender.is_busy() {
-                // All of it is sent before.
-            } else if input.detach_at_end {
+            }
+            // All of the input is sent before.
+            if input.detach_at_end && (broken || !sender.is_busy()) {
                 input.said_goodbye = !broken && goodbye(sender, input).await;
                 return Disconnect::Ended(SessionOutcome::Detached);
             }
-            input.eof_sent = input.pipes || !input.detach_at_end;
         }
         let waits = !input.pending.is_empty();
         let said = tokio::select! {

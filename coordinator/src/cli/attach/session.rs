@@ -144,7 +144,7 @@ impl Session {
                 terminal,
                 pipes: self.pipes,
                 ignored: self.mode == AttachMode::ReadOnly,
-                detach_at_end: self.detach_at_end,
+                detach_at_end: self.detach_at_end && !self.pipes,
             },
         );
         let mut link = Link {

@@ -3,7 +3,7 @@
 use crate::{
     daemon::{Daemon, sessions::attached::Attached},
     fleet::StartFault,
-    store::ClaimRecord,
+    model::{Limits, WorkerId},
     wire::{ApiError, ErrorKind, SpawnResponse},
 };
 
@@ -25,15 +25,15 @@ pub struct Placed {
 #[derive(Debug)]
 pub struct FollowClaim {
     pub(in crate::daemon) daemon: Arc<Daemon>,
-    pub(in crate::daemon) claim: Box<ClaimRecord>,
-    pub(in crate::daemon) limits_differ: bool,
+    pub(in crate::daemon) worker: WorkerId,
+    /// Limits that its container does not have yet.
+    pub(in crate::daemon) limits: Option<Limits>,
 }
 
 impl Drop for FollowClaim {
     fn drop(&mut self) {
-        let (daemon, claim) = (self.daemon.clone(), (*self.claim).clone());
-        let limits_differ = self.limits_differ;
-        tokio::spawn(async move { daemon.after_claim(claim, limits_differ).await });
+        let (daemon, worker, limits) = (self.daemon.clone(), self.worker.clone(), self.limits);
+        tokio::spawn(async move { daemon.after_claim(worker, limits).await });
     }
 }
 

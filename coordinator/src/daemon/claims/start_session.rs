@@ -16,7 +16,7 @@ use crate::daemon::{
 };
 use crate::{
     fleet::{ClaimId, Event, StartFault},
-    model::{Isolation, WorkerId, WorkerName},
+    model::{Isolation, Limits, WorkerId, WorkerName},
     mounter_client::{MountMode, MountRequest, Mounted, MounterError, MounterErrorKind},
     runtime::allows_root,
     store::ClaimRecord,
@@ -285,8 +285,8 @@ impl Daemon {
         };
         let follow = FollowClaim {
             daemon: self.clone(),
-            claim: Box::new(record.clone()),
-            limits_differ,
+            worker: record.id.clone(),
+            limits: limits_differ.then_some(record.limits),
         };
         let cold_reason = (!warm).then(|| {
             resolved
@@ -311,46 +311,36 @@ impl Daemon {
     pub(in crate::daemon) fn follow_adopted(self: &Arc<Self>, claim: ClaimRecord) {
         let config = self.config();
         let made_with = config.profiles.get(&claim.profile).map(|p| p.limits);
-        let limits_differ = made_with != Some(claim.limits);
-        drop(FollowClaim {
-            daemon: self.clone(),
-            claim: Box::new(claim),
-            limits_differ,
-        });
+        let limits = (made_with != Some(claim.limits)).then_some(claim.limits);
+        let daemon = self.clone();
+        tokio::spawn(async move { daemon.after_claim(claim.id, limits).await });
     }
 
     pub(in crate::daemon) async fn after_claim(
         self: Arc<Self>,
-        record: ClaimRecord,
-        limits_differ: bool,
+        worker: WorkerId,
+        limits: Option<Limits>,
     ) {
         podbay_failpoints::failpoint!("claim.placed");
-        if self.write_claim(&record.id).await.is_err() {
-            tracing::debug!(worker = %record.id, "the claim's record is tried again");
+        if self.write_claim(&worker).await.is_err() {
+            tracing::debug!(%worker, "the claim's record is tried again");
         }
         podbay_failpoints::failpoint!("claim.written");
         let container = {
             let state = self.lock();
-            let found = state
-                .records
-                .get(&record.id)
-                .filter(|r| !r.underway.removes());
+            let found = state.records.get(&worker).filter(|r| !r.underway.removes());
             found.and_then(|r| r.container.clone())
         };
         let Some(container) = container else { return };
-        if limits_differ
-            && let Err(error) = self
-                .outside
-                .engine
-                .update_limits(&container, record.limits)
-                .await
+        if let Some(limits) = limits
+            && let Err(error) = self.outside.engine.update_limits(&container, limits).await
             && !error.is_gone()
         {
-            tracing::warn!(worker = %record.id, %error, "the limits asked for are not in force");
-            self.note_limits_failure(&record.id, &error);
+            tracing::warn!(%worker, %error, "the limits asked for are not in force");
+            self.note_limits_failure(&worker, &error);
         }
         podbay_failpoints::failpoint!("claim.limited");
-        self.name_container(&record.id).await;
+        self.name_container(&worker).await;
         podbay_failpoints::failpoint!("claim.named");
     }
 }

@@ -386,10 +386,7 @@ impl AppState {
 
     /// Clients of a worker other than this dashboard's own.
     pub fn other_clients(&self, worker: &Worker) -> u32 {
-        let own = self
-            .terminals
-            .get(&worker.view.id)
-            .is_some_and(|t| t.stream == TerminalStream::Live);
+        let own = self.is_connected(&worker.view.id);
         worker.view.clients.saturating_sub(u32::from(own))
     }
 
