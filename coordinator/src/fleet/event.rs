@@ -17,8 +17,8 @@ pub struct PoolSpec {
     /// Hash of all that goes into a container (image id, limits, security …); a warm worker of
     /// another hash is replaced, new ones first.
     pub spec: String,
-    /// What of it confines a session (security, network, egress …). A warm worker with another
-    /// value is removed at once and serves no claim.
+    /// What of it a session relies on: the image, and what confines it (security, network, egress …). A
+    /// warm worker with another value is removed at once and serves no claim.
     pub confinement: String,
     /// Fewest warm workers.
     pub min_warm: u32,

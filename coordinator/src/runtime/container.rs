@@ -9,8 +9,8 @@ use crate::{
     model::{Egress, Limits, WorkerId},
 };
 use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount,
-    MountBindOptions, MountType, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig,
+    Mount, MountBindOptions, MountType, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
 use podbay_protocol::paths;
 use std::{
@@ -91,6 +91,8 @@ pub struct WorkerSpec {
     pub security: SecurityProfile,
     /// Which system calls it may use.
     pub seccomp: Seccomp,
+    /// Size of `/dev/shm` in bytes; the engine's default where there is none.
+    pub shm: Option<u64>,
     /// Read-only root; its folder on the state volume has account files then.
     pub read_only: bool,
     /// Its network.
@@ -177,6 +179,9 @@ impl WorkerSpec {
                 self.ports.1
             ));
         }
+        if self.project.is_some() {
+            env.push(format!("{}=1", paths::ENGINE_MOUNTED_ENV));
+        }
         if self.security == SecurityProfile::NestedSandbox {
             env.push(format!("{}=1", paths::MAY_MOUNT_ENV));
         }
@@ -196,6 +201,11 @@ impl WorkerSpec {
             env: Some(env),
             working_dir: Some(paths::WORKSPACE.to_owned()),
             stop_signal: Some("SIGTERM".to_owned()),
+            // The image's would run in warm workers, as root, and leave its files to the claim.
+            healthcheck: Some(HealthConfig {
+                test: Some(vec!["NONE".to_owned()]),
+                ..HealthConfig::default()
+            }),
             labels: Some(HashMap::from([
                 label(labels::INSTANCE, &self.instance),
                 label(labels::ROLE, "worker"),
@@ -218,6 +228,7 @@ impl WorkerSpec {
                 masked_paths: Some(masked),
                 readonly_paths: Some(read_only),
                 ipc_mode: Some("private".to_owned()),
+                shm_size: self.shm.map(saturate),
                 cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
                 oom_score_adj: Some(OOM_SCORE_ADJ),
                 memory: self.limits.memory_bytes.map(saturate),
@@ -308,6 +319,7 @@ mod tests {
             limits: Limits::default(),
             security,
             seccomp: Seccomp::load(Path::new("/nowhere"), security).unwrap(),
+            shm: None,
             read_only: true,
             network,
             bridge: None,

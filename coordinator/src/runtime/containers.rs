@@ -8,14 +8,14 @@ use crate::model::Limits;
 use bollard::{
     models::{
         ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum, ContainerUpdateBody,
-        EventMessage,
+        EventMessage, EventMessageTypeEnum,
     },
     query_parameters::{
         CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions,
         ListContainersOptionsBuilder, RenameContainerOptionsBuilder, StartContainerOptions,
     },
 };
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream::select};
 use std::collections::HashMap;
 
 /// One container of this instance, as listed.
@@ -67,6 +67,8 @@ pub struct EngineEvent {
     pub action: String,
     /// The worker's label, when it has one.
     pub worker: Option<String>,
+    /// It happened to an image: one was built, tagged, pulled or removed.
+    pub image: bool,
 }
 
 impl Docker {
@@ -207,23 +209,27 @@ impl Docker {
         Ok(found.into_iter().map(Listed::from).collect())
     }
 
-    /// Events of the instance's containers. Hints only: a stalled reader loses some silently.
+    /// Events of the instance's containers and of all images. Hints only: a stalled reader loses some
+    /// silently.
     pub fn events(&self, instance: &str) -> impl Stream<Item = Result<EngineEvent, RuntimeError>> {
-        let filters = HashMap::from([
-            ("type".to_owned(), vec!["container".to_owned()]),
-            (
-                "label".to_owned(),
-                vec![format!("{}={instance}", labels::INSTANCE)],
-            ),
-        ]);
-        let options = EventsOptionsBuilder::default().filters(&filters).build();
+        let of = |typ: &str, more: &[(&str, String)]| {
+            let more = more.iter().map(|(key, value)| (*key, value.clone()));
+            let filters: HashMap<String, Vec<String>> = std::iter::once(("type", typ.to_owned()))
+                .chain(more)
+                .map(|(key, value)| (key.to_owned(), vec![value]))
+                .collect();
+            let options = EventsOptionsBuilder::default().filters(&filters).build();
+            self.api.events(Some(options))
+        };
+        let ours = format!("{}={instance}", labels::INSTANCE);
         let endpoint = self.endpoint().to_owned();
-        self.api
-            .events(Some(options))
-            .map(move |event| match event {
+        // Two streams: an image has no label of the instance's to be filtered by.
+        select(of("container", &[("label", ours)]), of("image", &[])).map(
+            move |event| match event {
                 Ok(event) => Ok(hint(event)),
                 Err(e) => Err(RuntimeError::from_bollard("reading events", &endpoint, e)),
-            })
+            },
+        )
     }
 
     /// Renames a container; `docker ps` then shows the worker's name.
@@ -294,6 +300,7 @@ fn hint(event: EventMessage) -> EngineEvent {
     EngineEvent {
         action: event.action.unwrap_or_default(),
         worker: attributes.get(labels::WORKER).cloned(),
+        image: event.typ == Some(EventMessageTypeEnum::IMAGE),
     }
 }
 

@@ -184,7 +184,9 @@ fn row_15_floods_cost_neither_memory_nor_the_keys_of_others() {
             }
             1 => {
                 instance.session(&name, &["yes"]);
-                watched.push(instance.terminal(&["attach", &name, "--read-only"], 80, 24));
+                let terminal = instance.terminal(&["attach", &name, "--read-only"], 80, 24);
+                terminal.discard();
+                watched.push(terminal);
             }
             _ => instance.session(&name, &["yes"]),
         }

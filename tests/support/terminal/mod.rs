@@ -35,6 +35,8 @@ struct Seen {
     screen: Screen,
     raw: Vec<u8>,
     cast: Cast,
+    /// What comes now is read and neither parsed nor kept.
+    discards: bool,
 }
 
 impl std::fmt::Debug for Seen {
@@ -94,6 +96,7 @@ impl Terminal {
             screen: Screen::new(cols, rows, ScreenOptions::default()),
             raw: Vec::new(),
             cast: Cast::new(cols, rows),
+            discards: false,
         }));
         let master = File::from(pty.master);
         let mut reader = master.try_clone().expect("cloning the master");
@@ -103,6 +106,9 @@ impl Terminal {
             let mut buffer = [0; 65536];
             while let Ok(n @ 1..) = reader.read(&mut buffer) {
                 let mut seen = sink.lock().expect("the screen's lock");
+                if seen.discards {
+                    continue;
+                }
                 let events = seen.screen.process(&buffer[..n]);
                 seen.raw.extend_from_slice(&buffer[..n]);
                 seen.cast.output(&buffer[..n]);
@@ -130,6 +136,14 @@ impl Terminal {
     /// The terminal is gone.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.master.write_all(bytes.as_ref()).expect("typing");
+    }
+
+    /// Discards all output from now on, so that a flood costs the test no processor time.
+    ///
+    /// # Panics
+    /// The reader panicked.
+    pub fn discard(&self) {
+        self.seen.lock().expect("the screen's lock").discards = true;
     }
 
     /// The visible rows.

@@ -74,6 +74,8 @@ pub mod paths {
     pub const PORTS_ENV: &str = "PODBAY_TCP_PORTS";
     /// Variable of the agent that is set where sessions may mount in namespaces of their own.
     pub const MAY_MOUNT_ENV: &str = "PODBAY_MAY_MOUNT";
+    /// Variable of the agent that is set where the engine mounted the project when it made the container.
+    pub const ENGINE_MOUNTED_ENV: &str = "PODBAY_ENGINE_MOUNTED";
     /// Name of the socket in the `run` folder.
     pub const SOCKET_NAME: &str = "agent.sock";
     /// Name of the token file in the `run` folder.

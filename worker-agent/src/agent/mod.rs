@@ -9,9 +9,10 @@ pub mod hook;
 mod requests;
 mod restart;
 mod shutdown;
+mod workspace;
 
 pub use self::config::Config;
-use self::{cgroup::Cgroup, hook::HookServer};
+use self::{cgroup::Cgroup, hook::HookServer, workspace::Workspace};
 use crate::{
     connection::control::Control,
     event_loop::{
@@ -99,6 +100,7 @@ pub struct Agent {
     /// OOM kills at the last reading.
     oom_kills_read: u64,
     started: Instant,
+    workspace: Workspace,
     wake: Arc<EventFd>,
     shutdown: Option<Shutdown>,
     signals: Signals,
@@ -140,6 +142,7 @@ impl Agent {
             control: Control::default(),
             sessions: BTreeMap::new(),
             started: Instant::now(),
+            workspace: Workspace::at_start(),
             wake,
             shutdown: None,
             signals,

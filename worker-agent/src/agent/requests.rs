@@ -276,11 +276,7 @@ impl Agent {
             workspace_ino: of(MetadataExt::ino),
             workspace_uid: owner(MetadataExt::uid),
             workspace_gid: owner(MetadataExt::gid),
-            workspace_mounted: std::fs::metadata("/").is_ok_and(|root| {
-                workspace
-                    .as_ref()
-                    .is_some_and(|found| found.dev() != root.dev())
-            }),
+            workspace_mounted: self.workspace.mounted(),
             landlock: self.landlock.clone(),
             sessions: self.sessions.values().map(Session::info).collect(),
             readings: self.cgroup.readings(),

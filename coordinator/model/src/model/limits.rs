@@ -46,6 +46,8 @@ pub struct LimitError {
 const MIN_MEMORY: u64 = 6 << 20;
 /// More than any machine has; an absurd value is a typing error.
 const MAX_BYTES: u64 = 1 << 50;
+/// Least size of `/dev/shm`.
+const MIN_SHM: u64 = 64 << 10;
 /// The recordings of a worker alone may take five times this.
 const MIN_DISK: u64 = 16 << 20;
 
@@ -65,6 +67,15 @@ pub fn parse_bytes(given: &str) -> Result<u64, LimitError> {
 pub fn parse_disk(given: &str) -> Result<u64, LimitError> {
     let right = "give a size from 16m to 1024t, such as 512m, 10g or 1.5g";
     bytes("disk limit", given, MIN_DISK, right)
+}
+
+/// Bytes of `/dev/shm`, written as in [`parse_bytes`].
+///
+/// # Errors
+/// [`LimitError`] for what is not a size between 64 KiB and 1 PiB.
+pub fn parse_shm(given: &str) -> Result<u64, LimitError> {
+    let right = "give a size from 64k to 1024t, such as 256m or 1g";
+    bytes("size of /dev/shm", given, MIN_SHM, right)
 }
 
 fn bytes(

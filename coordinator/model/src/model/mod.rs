@@ -12,7 +12,7 @@ mod state;
 mod suggest;
 
 pub use egress::{Egress, EgressError, EgressHost, EgressRule, forbidden, normal};
-pub use limits::{LimitError, Limits, parse_bytes, parse_cpus, parse_disk, parse_pids};
+pub use limits::{LimitError, Limits, parse_bytes, parse_cpus, parse_disk, parse_pids, parse_shm};
 pub use log_limit::{LeftOut, LogDecision, LogLimit};
 pub use name::{
     MAX_NAME, NameError, ProfileName, VARIABLE_RULE, WorkerId, WorkerName, is_variable_name,

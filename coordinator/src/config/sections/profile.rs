@@ -10,7 +10,9 @@ use super::super::{
     values,
     words::{Network, RecreatePolicy, SecurityProfile},
 };
-use crate::model::{Egress, Isolation, Limits, parse_bytes, parse_cpus, parse_disk, parse_pids};
+use crate::model::{
+    Egress, Isolation, Limits, parse_bytes, parse_cpus, parse_disk, parse_pids, parse_shm,
+};
 use serde_json::json;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -84,6 +86,10 @@ section! {
         //! is watched, so that a worker can be above it for a few seconds. "none": no limit of its own; a volume
         //! that is nearly full still has the worker paused that filled it.
         disk: Option<u64> = limit("integer", parse_disk, bytes), "none", ["10g"];
+        /// Size of /dev/shm; "none": the engine's default, 64m.
+        //! Size of /dev/shm, which browsers and databases use; it counts as memory of the worker. "none": the
+        //! engine's default, 64m.
+        shm: Option<u64> = limit("integer", parse_shm, bytes), "none", ["1g"];
         /// The session's environment.
         //! The session's environment, on top of the image's.
         env: BTreeMap<String, String> = variables();

@@ -236,7 +236,7 @@ impl Daemon {
         let held = self.note_paused(&id, listed.paused, claimed, asked_at);
         Some(Observed {
             held,
-            confinement: self.confinement_of(&profile, &listed.labels),
+            confinement: self.confinement_of(&profile, &listed.image, &listed.labels),
             uid,
             worker: id,
             profile,
@@ -322,7 +322,11 @@ impl Daemon {
                 self.feed(Event::Configured(specs.clone()));
                 last = Some(specs);
             }
-            tokio::time::sleep(IMAGES_INTERVAL).await;
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep(IMAGES_INTERVAL) => {}
+                () = self.wakes.woken(Task::Images) => {}
+            }
         }
     }
 
@@ -343,19 +347,26 @@ impl Daemon {
                 }
                 Err(error) => {
                     self.engine_said(&error);
-                    let state = self.lock();
-                    state
-                        .images
-                        .get(name)
-                        .map(|i| i.id.clone())
-                        .unwrap_or_default()
+                    String::new()
                 }
             };
-            let confinement = self.confinement(profile);
+            let image = self.last_image(name, image);
+            let confinement = self.confinement(profile, &image);
             let spec = self.spec_hash(profile, &image);
             specs.push(pool_spec(name, profile, spec, confinement));
         }
         specs
+    }
+
+    /// The image's id, or where it was removed meanwhile, or the engine does not answer, the id that it
+    /// had: warm workers of it serve claims still.
+    fn last_image(&self, profile: &str, found: String) -> String {
+        let mut state = self.lock();
+        let last = state.parts.images.entry(profile.to_owned()).or_default();
+        if !found.is_empty() {
+            *last = found;
+        }
+        last.clone()
     }
 
     /// Fetches the profiles' images that are absent, where that is to happen at the start.

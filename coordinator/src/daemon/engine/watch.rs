@@ -79,7 +79,9 @@ impl Daemon {
                 };
                 match next {
                     Ok(Some(Ok(event))) => {
-                        if matches!(
+                        if event.image {
+                            self.wakes.wake(Task::Images);
+                        } else if matches!(
                             event.action.as_str(),
                             "die" | "destroy" | "oom" | "pause" | "unpause" | "start"
                         ) {

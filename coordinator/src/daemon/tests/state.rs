@@ -273,6 +273,7 @@ impl Inner {
         let event = EngineEvent {
             action: action.to_owned(),
             worker: Some(worker.to_owned()),
+            image: false,
         };
         self.life.events.retain(|to| to.send(event.clone()).is_ok());
     }

@@ -129,7 +129,8 @@ fn without_session(record: &Record, said: &Described<'_>) -> Adoption {
         // Not for new claims; and of a claimed one it may say the same in other words.
         return Adoption::Lost(format!("its agent is of {version}"), None);
     }
-    if record.claim.is_none() && said.workspace_mounted {
+    // Where the engine mounted it, that is for the claim that waits for this worker.
+    if record.claim.is_none() && said.workspace_mounted && !record.engine_mounted {
         return Adoption::Unhealthy(CLAIM_CUT_SHORT.to_owned());
     }
     match said.cut_off {

@@ -11,6 +11,8 @@ use std::{collections::HashMap, sync::Arc};
 pub(in crate::daemon) struct ContainerInputs {
     /// By security profile, as last read.
     pub(super) seccomp: HashMap<SecurityProfile, Result<Seccomp, SeccompError>>,
+    /// By profile: the id of its image when it was there last.
+    pub(in crate::daemon) images: HashMap<String, String>,
     /// By image id.
     pub(super) accounts: HashMap<String, Arc<Accounts>>,
     /// Whoever makes the workers' network or reads account files takes turns.

@@ -73,7 +73,7 @@ impl Daemon {
             parent: deployment.own.id.clone(),
             profile: name.to_owned(),
             spec: self.spec_hash(profile, &image),
-            confinement: self.confinement(profile),
+            confinement: self.confinement(profile, &image),
             image,
             agent: deployment.agent.clone(),
             uid,
@@ -86,6 +86,7 @@ impl Daemon {
             bridge,
             runtime: profile.runtime.clone(),
             ports: self.ports_of(uid),
+            shm: profile.shm,
             project,
         })
     }
@@ -132,9 +133,8 @@ impl Daemon {
     /// Hash of all that goes into a container of this profile.
     pub(in crate::daemon) fn spec_hash(&self, profile: &Profile, image: &str) -> String {
         let mut hasher = DefaultHasher::new();
-        image.hash(&mut hasher);
         profile.limits.hash(&mut hasher);
-        self.hash_confinement(profile, &mut hasher);
+        self.hash_confinement(profile, image, &mut hasher);
         if let Some(deployment) = self.deployment.get() {
             deployment.agent.hash(&mut hasher);
             deployment.own.id.hash(&mut hasher);
@@ -142,18 +142,20 @@ impl Daemon {
         format!("{:016x}", hasher.finish())
     }
 
-    fn hash_confinement(&self, profile: &Profile, hasher: &mut DefaultHasher) {
-        (profile.security, profile.read_only).hash(hasher);
+    fn hash_confinement(&self, profile: &Profile, image: &str, hasher: &mut DefaultHasher) {
+        image.hash(hasher);
+        (profile.security, profile.read_only, profile.shm).hash(hasher);
         (profile.network, &profile.runtime, &profile.egress).hash(hasher);
         if let Some(Ok(seccomp)) = self.lock().parts.seccomp.get(&profile.security) {
             seccomp.hash(hasher);
         }
     }
 
-    /// Hash of what confines the sessions of a container of this profile.
-    pub(in crate::daemon) fn confinement(&self, profile: &Profile) -> String {
+    /// Hash of what the sessions of a container of this profile rely on: its image, and what confines
+    /// them.
+    pub(in crate::daemon) fn confinement(&self, profile: &Profile, image: &str) -> String {
         let mut hasher = DefaultHasher::new();
-        self.hash_confinement(profile, &mut hasher);
+        self.hash_confinement(profile, image, &mut hasher);
         format!("{:016x}", hasher.finish())
     }
 
@@ -162,6 +164,7 @@ impl Daemon {
     pub(in crate::daemon) fn confinement_of(
         &self,
         profile: &str,
+        image: &str,
         labels: &HashMap<String, String>,
     ) -> String {
         use crate::runtime::labels::{CONFINEMENT, EGRESS, NETWORK, RUNTIME, SECURITY};
@@ -178,7 +181,7 @@ impl Daemon {
             && label(RUNTIME) == profile.runtime.as_deref().unwrap_or_default()
             && label(EGRESS) == profile.egress.to_string();
         if same {
-            self.confinement(profile)
+            self.confinement(profile, image)
         } else {
             String::new()
         }
