@@ -23,6 +23,8 @@ pub(crate) struct Meta {
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
+    /// Its names.
+    pub links: u32,
     /// Bytes.
     pub size: u64,
     pub ino: u64,
@@ -51,6 +53,7 @@ impl Meta {
             mode: u32::from(s.stx_mode) & 0o7777,
             uid: s.stx_uid,
             gid: s.stx_gid,
+            links: s.stx_nlink,
             size: s.stx_size,
             ino: s.stx_ino,
             dev: fs::makedev(s.stx_dev_major, s.stx_dev_minor),

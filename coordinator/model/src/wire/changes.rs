@@ -189,10 +189,13 @@ pub struct ApplyRequest {
 /// Answer of `…/changes/apply`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApplyResult {
-    /// What was carried over.
+    /// What was applied.
     pub applied: Vec<HostPath>,
     /// What was refused because it changed underneath; nothing of these was written.
     pub conflicts: Vec<Conflict>,
+    /// What was not applied, or not whole, and needs no decision: sockets, deleted branches, hard links.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Conflict>,
     /// What is left to review.
     pub left: u64,
     /// There is more left than `left` says.
@@ -202,6 +205,10 @@ pub struct ApplyResult {
 
 /// The [`Conflict::reason`] that `force` overrides.
 pub const CHANGED_SINCE_CLAIM: &str = "the project's own changed since the claim";
+
+/// What begins the [`Conflict::reason`] of a repository's own files, which `force` never overrides.
+pub const GIT_CHANGED_SINCE_CLAIM: &str =
+    "the project has commits, or staged files, of its own since the claim";
 
 /// A path that was not applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -21,7 +21,7 @@ pub use audit::{AuditEntry, AuditQuery, Who};
 pub use changes::{
     AnyChanges, ApplyRequest, ApplyResult, CHANGED_SINCE_CLAIM, Change, ChangeCount, ChangeKind,
     ChangeSummary, Changes, Conflict, DiscardRequest, EntryType, FileDiff, FolderChanges,
-    PROJECT_MISSING, TRUNCATED,
+    GIT_CHANGED_SINCE_CLAIM, PROJECT_MISSING, TRUNCATED,
 };
 pub use error::{ApiError, ErrorKind};
 pub use event::{ApiEvent, EventBody};

@@ -194,7 +194,7 @@ fn reset_mode(review: &Review, entry: &Entry) -> rustix::io::Result<()> {
         return Ok(());
     };
     let dir = review.upper.dir(&entry.path)?;
-    fchmod(&dir, Mode::from_raw_mode(lower.mode & 0o777))
+    fchmod(&dir, Mode::from_raw_mode(lower.mode & 0o7777))
 }
 
 fn is_dir(entry: &Entry) -> bool {

@@ -302,6 +302,7 @@ mod tests {
             kind: FileType::RegularFile,
             mode: 0o644,
             uid: 0,
+            links: 1,
             gid: 0,
             size: 3,
             ino,

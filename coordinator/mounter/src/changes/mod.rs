@@ -10,6 +10,7 @@ mod answer;
 mod apply;
 mod discard;
 mod gather;
+pub(crate) mod git;
 mod journal;
 mod list;
 mod review;

@@ -1,7 +1,7 @@
 //! One review, open: the two trees, and what is known of them. Owns the lock on the worker's changes,
 //! which goes with it. Never reads a tree.
 
-use super::journal::Journal;
+use super::{git::INDEX_NOTE, journal::Journal};
 use crate::{
     clock::Clock,
     error::system,
@@ -9,7 +9,10 @@ use crate::{
     wire::{MounterError, ReviewTarget},
 };
 use podbay_model::model::HostPath;
-use std::{os::fd::OwnedFd, path::Path};
+use std::{io::Read, os::fd::OwnedFd, path::Path};
+
+/// The most of the note on an index that is read, in bytes.
+const MAX_NOTE: u64 = 128;
 
 /// Everything a review needs, open.
 pub(super) struct Review {
@@ -27,6 +30,8 @@ pub(super) struct Review {
     pub clock: Clock,
     /// The upper folder must only be read.
     pub live: bool,
+    /// What the project's index staged at the claim, where that was noted.
+    pub index: Option<String>,
     /// `lower` is an empty folder, since the project is gone.
     pub project_missing: bool,
 }
@@ -52,6 +57,7 @@ impl Review {
             upper: tree.sub(Path::new("upper")).map_err(failed)?,
             lower: Tree::new(lower),
             journal: Journal::load(&tree),
+            index: index_at_claim(&tree),
             changes,
             temporary: format!(".podbay-{}.tmp", target.worker),
             clock,
@@ -59,4 +65,12 @@ impl Review {
             project_missing: false,
         })
     }
+}
+
+/// What the mounter noted of the project's index. Without it an index counts as any other file.
+fn index_at_claim(changes: &Tree) -> Option<String> {
+    let mut noted = String::new();
+    let file = changes.file(Path::new(INDEX_NOTE)).ok()?;
+    file.take(MAX_NOTE).read_to_string(&mut noted).ok()?;
+    Some(noted).filter(|noted| !noted.is_empty())
 }

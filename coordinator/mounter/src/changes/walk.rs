@@ -2,7 +2,7 @@
 //! on depth and path; the visitor bounds what is kept. Never follows anything, nor recurses on the stack:
 //! the upper folder may be a hostile worker's, and memory depends on the depth alone.
 
-use super::{review::Review, text};
+use super::{git, review::Review, text};
 use crate::{
     error::system,
     tree::{Meta, Tree, next_name},
@@ -52,7 +52,7 @@ impl Entry {
     pub(super) fn change(&self) -> Change {
         let mode = match (&self.lower, &self.upper) {
             (Some(l), Some(u)) if !l.is_link() && !u.is_link() => {
-                Some((l.mode & 0o777, u.mode & 0o777)).filter(|(l, u)| l != u)
+                Some((l.mode, u.mode)).filter(|(l, u)| l != u)
             }
             _ => None,
         };
@@ -392,18 +392,40 @@ impl Walk<'_> {
 
     /// Whether the project's file changed since the claim, and not by our own hand.
     fn touched(&self, path: &Path, l: &Meta) -> bool {
-        self.review.clock.after_claim(l.ctime) && !self.review.journal.wrote(path, l)
+        self.review.clock.after_claim(l.ctime)
+            && !self.review.journal.wrote(path, l)
+            && !self.stages_as_at_the_claim(path)
+    }
+
+    /// The project's index, when it was written again since the claim and stages the same.
+    fn stages_as_at_the_claim(&self, path: &Path) -> bool {
+        let review = self.review;
+        match &review.index {
+            Some(index) if path == git::main_index() => {
+                let now = review.lower.file(path).map(|file| git::staged(file));
+                matches!(now, Ok(Ok(Some(now))) if now == *index)
+            }
+            _ => false,
+        }
     }
 
     /// Copied up and put back as it was. What cannot be read, or went meanwhile, is not.
     fn same(&self, path: &Path, u: &Meta, l: &Meta) -> bool {
         let (upper, lower) = (&self.review.upper, &self.review.lower);
         match u.kind {
-            FileType::Directory => u.mode & 0o777 == l.mode & 0o777,
+            FileType::Directory => u.mode == l.mode,
             FileType::Symlink => {
                 matches!((upper.link(path), lower.link(path)), (Ok(u), Ok(l)) if u == l)
             }
-            FileType::RegularFile if u.mode & 0o777 != l.mode & 0o777 || u.size != l.size => false,
+            FileType::RegularFile if u.mode != l.mode => false,
+            FileType::RegularFile if git::is_index(path) => {
+                let files = (upper.file(path), lower.file(path));
+                match files {
+                    (Ok(u), Ok(l)) => git::same_index(u, l),
+                    _ => false,
+                }
+            }
+            FileType::RegularFile if u.size != l.size => false,
             FileType::RegularFile => match (upper.file(path), lower.file(path)) {
                 (Ok(a), Ok(b)) => text::same_content(a.take(u.size), b),
                 _ => false,

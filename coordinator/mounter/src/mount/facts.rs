@@ -2,13 +2,19 @@
 //! as the mounter has answered, whole or not at all, by a rename. Never synced: a claim waits neither for
 //! the disk nor for the file system's journal.
 
-use crate::{host::Turn, tree::Tree, wire::MountFacts};
+use crate::{
+    changes::git,
+    host::Turn,
+    tree::{Meta, Tree},
+    wire::MountFacts,
+};
 use rustix::{
     fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat},
     io::Errno,
 };
 use std::{
     io::{self, Read, Write},
+    os::fd::OwnedFd,
     path::Path,
 };
 
@@ -16,10 +22,15 @@ const TEMPORARY: &str = "mount.tmp";
 /// The most of the file that is read, in bytes.
 const MAX_BYTES: u64 = 64 << 10;
 
+/// Largest index that is looked at beside a claim, in bytes.
+const MAX_INDEX: u64 = 16 << 20;
+
 /// A mount that is to be noted.
 pub(crate) struct Note {
     pub worker: Tree,
     pub facts: MountFacts,
+    /// The project, where what its index stages is noted as well.
+    pub index_of: Option<OwnedFd>,
     /// Nothing else is done to this worker's mount meanwhile.
     pub turn: Turn,
 }
@@ -27,20 +38,26 @@ pub(crate) struct Note {
 impl Note {
     /// Without it the claim's record and the agent's copy are what is known: a failure costs no claim.
     pub(crate) fn write(self) {
-        if let Err(error) = record(&self.worker, self.facts) {
+        let noted = record(&self.worker, self.facts).and_then(|first| match self.index_of {
+            Some(project) if first => record_index(&self.worker, project),
+            _ => Ok(()),
+        });
+        if let Err(error) = noted {
             tracing::warn!(worker = self.turn.worker, %error, "what is mounted is not noted");
         }
     }
 }
 
 /// Notes a mount. One of the same folder in the same way keeps the time of the first: it is the
-/// claim's, however often its container is recreated.
-fn record(worker: &Tree, mut facts: MountFacts) -> io::Result<()> {
+/// claim's, however often its container is recreated. Whether it is the first.
+fn record(worker: &Tree, mut facts: MountFacts) -> io::Result<bool> {
+    let mut first = true;
     if let Some(former) = read(worker)
         && (former.dev, former.ino, former.mode) == (facts.dev, facts.ino, facts.mode)
         && former.worker == facts.worker
     {
         facts.claimed_ns = former.claimed_ns;
+        first = false;
     }
     let text = serde_json::to_vec(&facts)?;
     let dir = worker.dir(Path::new(""))?;
@@ -56,7 +73,21 @@ fn record(worker: &Tree, mut facts: MountFacts) -> io::Result<()> {
     };
     std::fs::File::from(fd).write_all(&text)?;
     renameat(&dir, TEMPORARY, &dir, MountFacts::FILE)?;
-    Ok(())
+    Ok(first)
+}
+
+/// Notes what the project's index stages: `git status` on the host rewrites the file, which is no change.
+fn record_index(worker: &Tree, project: OwnedFd) -> io::Result<()> {
+    let staged = match Tree::new(project).file(&git::main_index()) {
+        Ok(index) if Meta::of(&index)?.size <= MAX_INDEX => git::staged(index)?,
+        Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => None,
+        Err(e) => return Err(e.into()),
+    };
+    let dir = worker.dir(Path::new("changes"))?;
+    let flags =
+        OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = openat(&dir, git::INDEX_NOTE, flags, Mode::RUSR | Mode::WUSR)?;
+    std::fs::File::from(fd).write_all(staged.unwrap_or_default().as_bytes())
 }
 
 /// The mount is gone.

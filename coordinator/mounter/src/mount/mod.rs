@@ -106,6 +106,7 @@ pub(crate) fn mount(place: &mut Place, request: &MountRequest, then: &mut Then) 
     then.note = Some(Note {
         worker,
         facts,
+        index_of: (request.mode == MountMode::Overlay).then_some(project.fd),
         turn,
     });
     podbay_failpoints::failpoint!("mounter.mount.moved");

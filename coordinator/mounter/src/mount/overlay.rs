@@ -46,7 +46,7 @@ pub(crate) fn own_upper(
         .dir(upper)
         .map_err(|e| system("opening the upper folder; prepare the worker first", e))?;
     fchown(&dir, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
-        .and_then(|()| fchmod(&dir, Mode::from_raw_mode(mode & 0o777)))
+        .and_then(|()| fchmod(&dir, Mode::from_raw_mode(mode & 0o7777)))
         .map_err(|e| system("setting the owner of the upper folder", e))
 }
 

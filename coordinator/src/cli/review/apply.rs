@@ -7,7 +7,7 @@ use crate::{
         output::{term, text},
     },
     model::HostPath,
-    wire::{ApplyRequest, CHANGED_SINCE_CLAIM, Conflict},
+    wire::{ApplyRequest, CHANGED_SINCE_CLAIM, Conflict, GIT_CHANGED_SINCE_CLAIM},
 };
 use clap::Args;
 use std::{path::PathBuf, process::ExitCode};
@@ -55,6 +55,13 @@ pub(in crate::cli) async fn run(globals: &Globals, args: ApplyArgs) -> Result<Ex
                 text::escape(&conflict.reason)
             ));
         }
+        for note in &result.notes {
+            term::note(&format!(
+                "note {}: {}",
+                note.path,
+                text::escape(&note.reason)
+            ));
+        }
         let left = if result.left == 0 {
             "nothing left to review".to_owned()
         } else if result.left_more {
@@ -77,6 +84,15 @@ fn not_applied(name: &str, conflicts: &[Conflict]) -> Result<ExitCode, Failure> 
         false => "for the reasons above".to_owned(),
     };
     let failure = Failure::new(1, format!("{} not applied: {why}", conflicts.len()));
+    let git = conflicts
+        .iter()
+        .any(|c| c.reason.starts_with(GIT_CHANGED_SINCE_CLAIM));
+    if git {
+        return Err(failure.hint(format!(
+            "`podbay apply {name} PATH…` applies files; --force applies all but branches, reflogs and \
+             the index, with the worker's commits, which `git branch NAME COMMIT` then keeps"
+        )));
+    }
     let overridden = conflicts.iter().any(|c| c.reason == CHANGED_SINCE_CLAIM);
     if !overridden {
         return Err(failure.hint(format!("see `podbay diff --stat {name}`")));

@@ -1,33 +1,41 @@
-//! Carries a worker's changes over to the project. Owns all that is written there: as the project's
-//! owner, one path at a time, each by a rename, so that a file is old or new. Never opens anything in
-//! the project for writing that was there before.
+//! Applies a worker's changes to the project. Owns all that is written there: as the project's owner, one
+//! path at a time, each by a rename, so that a file is old or new. Never writes the content of anything in
+//! the project that was there before, nor loses a commit, an object or a reflog of the project's.
 
+mod fresh;
+mod kept;
+
+use self::{
+    fresh::{Fresh, at_free_name, copy, replace, times},
+    kept::Kept,
+};
 use super::{
     discard,
     gather::{MAX_ENTRIES, Named, gather_all},
+    git::{self, Part},
     journal::Stamp,
     review::Review,
+    text,
     walk::{Entry, Next, walk},
 };
 use crate::{error::system, sys::set_fs_ids, tree::Meta, wire::MounterError};
 use podbay_model::{
     model::HostPath,
-    wire::{ApplyRequest, ApplyResult, CHANGED_SINCE_CLAIM, ChangeKind, Conflict, EntryType},
+    wire::{
+        ApplyRequest, ApplyResult, CHANGED_SINCE_CLAIM, ChangeKind, Conflict, EntryType,
+        GIT_CHANGED_SINCE_CLAIM,
+    },
 };
 use rustix::{
-    fs::{
-        self, AtFlags, Mode, OFlags, SeekFrom, Timespec, Timestamps, fchmod, futimens, mkdirat,
-        openat, renameat, symlinkat, unlinkat,
-    },
+    fs::{AtFlags, Mode, fchmod, futimens, mkdirat, symlinkat, unlinkat},
     io::Errno,
 };
 use std::{
     collections::HashSet,
     ffi::OsStr,
-    fs::File,
-    io::{self, Read, Write},
-    os::fd::{AsRawFd, OwnedFd},
-    path::Path,
+    io::{self, Read},
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
 };
 
 /// File permission checks of this thread are the owner's until dropped.
@@ -49,6 +57,22 @@ impl Drop for AsOwner {
     }
 }
 
+/// Of a folder: what is made in it has its group.
+const SET_GROUP_ID: u32 = 0o2000;
+/// Of a file: who runs it becomes its owner, or one of its group.
+const SET_IDS: u32 = 0o6000;
+/// The most of a reference that is read, in bytes.
+const MAX_REFERENCE: u64 = 128;
+const SPECIAL: &str = "sockets, FIFOs and devices are not applied";
+const NO_SET_IDS: &str = "set-user-ID and set-group-ID bits of a worker's are not applied; `chmod` in the project sets them";
+const TOO_DEEP: &str = "folders that are too deep are not applied";
+const KEPT_REPOSITORY: &str =
+    "a repository of the project's is never deleted or replaced by an apply";
+const KEPT_REFERENCE: &str =
+    "branches, tags and reflogs are not deleted by an apply; `git branch -d` does that";
+const KEPT_REFLOG: &str = "a reflog is only added to, and the worker rewrote this one";
+const INCOMPLETE: &str = "not applied: objects that it may name were not written";
+
 /// The most changes that are counted as left; more are told as at least so many.
 const MAX_LEFT: u64 = MAX_ENTRIES as u64 / 5;
 
@@ -66,17 +90,19 @@ pub(super) fn apply(
     let conflicts: Vec<Conflict> = found
         .entries
         .iter()
-        .filter(|entry| entry.conflict)
-        .map(|entry| refusal(entry, CHANGED_SINCE_CLAIM))
+        .filter(|entry| entry.conflict && git::part(&entry.path).0 != Part::Object)
+        .map(|entry| conflict(review, entry))
         .collect();
     if !conflicts.is_empty() && !request.force {
-        return with_left(review, Vec::new(), conflicts);
+        return with_left(review, Vec::new(), conflicts, Vec::new());
     }
-    let chosen: Vec<&Entry> = found.entries.iter().collect();
     let mut writer = Writer {
         review,
         force: request.force,
         done: Vec::new(),
+        settled: Vec::new(),
+        notes: Vec::new(),
+        incomplete: HashSet::new(),
         failed: found
             .unknown
             .into_iter()
@@ -86,9 +112,48 @@ pub(super) fn apply(
             })
             .collect(),
     };
+    let chosen = writer.judge(&found.entries);
     writer.run(&chosen);
-    let Writer { done, failed, .. } = writer;
-    finish(review, &done, failed)
+    let Writer {
+        done,
+        settled,
+        notes,
+        failed,
+        ..
+    } = writer;
+    finish(review, &done, &settled, failed, notes)
+}
+
+/// Why an entry is a conflict. Of a reference it names the commit of the worker's, which `git branch` keeps.
+fn conflict(review: &Review, entry: &Entry) -> Conflict {
+    if !is_git_state(entry) {
+        return refusal(entry, CHANGED_SINCE_CLAIM);
+    }
+    let mut name = String::new();
+    let read = match review.upper.file(&entry.path) {
+        Ok(file) => file.take(MAX_REFERENCE).read_to_string(&mut name).ok(),
+        Err(_) => None,
+    };
+    let commit = name.trim_end();
+    let is_commit = read.is_some()
+        && git::part(&entry.path).0 == Part::Reference
+        && commit.len() >= 40
+        && commit.bytes().all(|b| b.is_ascii_hexdigit());
+    match is_commit {
+        true => refusal(
+            entry,
+            &format!("{GIT_CHANGED_SINCE_CLAIM}; the worker's commit is {commit}"),
+        ),
+        false => refusal(entry, GIT_CHANGED_SINCE_CLAIM),
+    }
+}
+
+/// What says where a repository's work is at; it is taken as a whole or not at all.
+fn is_git_state(entry: &Entry) -> bool {
+    matches!(
+        git::part(&entry.path).0,
+        Part::Reference | Part::Reflog | Part::State
+    )
 }
 
 fn refusal(entry: &Entry, reason: &str) -> Conflict {
@@ -103,7 +168,9 @@ fn refusal(entry: &Entry, reason: &str) -> Conflict {
 fn finish(
     review: &mut Review,
     done: &[&Entry],
+    settled: &[&Entry],
     conflicts: Vec<Conflict>,
+    notes: Vec<Conflict>,
 ) -> Result<ApplyResult, MounterError> {
     podbay_failpoints::failpoint!("reviewer.apply.done");
     let mut room = true;
@@ -111,6 +178,9 @@ fn finish(
         if let Ok(Some(lower)) = review.lower.meta(&entry.path) {
             review.journal.write(&entry.path, &lower);
         }
+        room &= review.journal.hide(&entry.path, entry.upper.as_ref());
+    }
+    for entry in settled {
         room &= review.journal.hide(&entry.path, entry.upper.as_ref());
     }
     review.journal.seal();
@@ -131,13 +201,14 @@ fn finish(
         .map(|entry| HostPath::new(entry.path.as_path()))
         .collect();
     applied.sort_unstable();
-    with_left(review, applied, conflicts)
+    with_left(review, applied, conflicts, notes)
 }
 
 fn with_left(
     review: &Review,
     applied: Vec<HostPath>,
     conflicts: Vec<Conflict>,
+    notes: Vec<Conflict>,
 ) -> Result<ApplyResult, MounterError> {
     let mut left = 0;
     let whole = walk(review, Path::new(""), false, &mut |_| {
@@ -151,6 +222,7 @@ fn with_left(
     Ok(ApplyResult {
         applied,
         conflicts,
+        notes,
         left,
         left_more: !whole,
     })
@@ -160,14 +232,158 @@ struct Writer<'r, 'e> {
     review: &'r Review,
     force: bool,
     done: Vec<&'e Entry>,
+    /// Not applied, and nothing that has to be.
+    settled: Vec<&'e Entry>,
+    /// What is told of those, and of what was applied in part.
+    notes: Vec<Conflict>,
+    /// Repositories of which an object was not written.
+    incomplete: HashSet<PathBuf>,
     failed: Vec<Conflict>,
 }
 
 impl<'e> Writer<'_, 'e> {
+    /// Takes out what is never applied, and says why.
+    fn judge(&mut self, found: &'e [Entry]) -> Vec<&'e Entry> {
+        let repository = |entry: &Entry| git::part(&entry.path).1.map(Path::to_path_buf);
+        let changed: HashSet<PathBuf> = found
+            .iter()
+            .filter(|entry| entry.conflict && is_git_state(entry))
+            .filter_map(repository)
+            .collect();
+        let deleted: HashSet<&Path> = found
+            .iter()
+            .filter(|entry| entry.after != Some(EntryType::Directory))
+            .filter(|entry| git::is_repository(&entry.path))
+            .filter(|entry| entry.before == Some(EntryType::Directory))
+            .map(|entry| entry.path.as_path())
+            .collect();
+        let mut chosen = Vec::new();
+        for entry in found {
+            let (part, repository) = git::part(&entry.path);
+            let within = |set: &HashSet<&Path>| {
+                let mut above = entry.path.ancestors();
+                above.any(|path| set.contains(path))
+            };
+            let gone = entry.kind == ChangeKind::Deleted;
+            if within(&deleted) {
+                self.failed.push(refusal(entry, KEPT_REPOSITORY));
+            } else if part == Part::Object && (gone || entry.before == Some(EntryType::File)) {
+                // Objects are named by their content. What git packed or pruned in the worker stays.
+                self.settled.push(entry);
+            } else if gone && matches!(part, Part::Reference | Part::Reflog) {
+                self.leave_out(entry, KEPT_REFERENCE);
+            } else if is_git_state(entry)
+                && repository.is_some_and(|repository| changed.contains(repository))
+                && !(entry.before.is_none() && part != Part::State)
+            {
+                self.failed.push(conflict(self.review, entry));
+            } else if part == Part::Reflog && !self.keeps_reflog(entry) {
+                self.leave_out(entry, KEPT_REFLOG);
+            } else if entry.after == Some(EntryType::Other)
+                && entry.upper.is_some_and(|upper| !upper.is_dir())
+                && entry.before.is_none()
+            {
+                self.leave_out(entry, SPECIAL);
+            } else {
+                chosen.push(entry);
+            }
+        }
+        chosen
+    }
+
+    fn leave_out(&mut self, entry: &'e Entry, why: &str) {
+        self.settled.push(entry);
+        self.notes.push(refusal(entry, why));
+    }
+
+    /// Whether a reflog has all that the project's has.
+    fn keeps_reflog(&self, entry: &Entry) -> bool {
+        if entry.before != Some(EntryType::File) || entry.after != Some(EntryType::File) {
+            return entry.before.is_none() || entry.before == entry.after;
+        }
+        let files = (
+            self.review.lower.file(&entry.path),
+            self.review.upper.file(&entry.path),
+        );
+        match files {
+            (Ok(old), Ok(new)) => git::only_added(old, new).unwrap_or(false),
+            _ => false,
+        }
+    }
+
     fn run(&mut self, chosen: &[&'e Entry]) {
-        // What goes, the deepest first.
         let mut blocked = HashSet::new();
-        for entry in chosen.iter().rev() {
+        let mut folders = Vec::new();
+        // A repository's objects before what names them.
+        for part in [
+            Part::Object,
+            Part::Plain,
+            Part::Reference,
+            Part::Reflog,
+            Part::State,
+        ] {
+            let of_part = |entry: &&&'e Entry| git::part(&entry.path).0 == part;
+            let these: Vec<&'e Entry> = chosen.iter().filter(of_part).copied().collect();
+            let these = self.whole_repositories(these);
+            self.remove_all(&these, &mut blocked);
+            if part == Part::Object {
+                // All of them: objects may be in new folders.
+                for entry in chosen.iter().copied().filter(|entry| {
+                    entry.after == Some(EntryType::Directory) && entry.before.is_none()
+                }) {
+                    self.make_folder(entry, &mut folders);
+                }
+            }
+            podbay_failpoints::failpoint!("reviewer.apply.removed");
+            for entry in these {
+                match (entry.after, &entry.upper) {
+                    _ if blocked.contains(entry.path.as_path()) => {}
+                    (None, _) | (_, None) => {}
+                    (Some(EntryType::Directory), Some(_)) => {
+                        if entry.before.is_some() {
+                            self.make_folder(entry, &mut folders);
+                        }
+                    }
+                    (Some(EntryType::File), Some(upper)) => {
+                        let result = self.file(entry, upper);
+                        self.note(entry, result);
+                    }
+                    (Some(EntryType::Symlink), Some(_)) => {
+                        let result = self.link(entry);
+                        self.note(entry, result);
+                    }
+                    (Some(EntryType::Other), Some(upper)) => {
+                        let why = if upper.is_dir() { TOO_DEEP } else { SPECIAL };
+                        self.failed.push(refusal(entry, why));
+                    }
+                }
+            }
+        }
+        // A folder's own mode last: it may forbid writing in it.
+        for entry in folders.into_iter().rev() {
+            let result = self.folder_mode(entry);
+            self.note(entry, result);
+        }
+    }
+
+    /// Without what may name an object that was not written.
+    fn whole_repositories(&mut self, entries: Vec<&'e Entry>) -> Vec<&'e Entry> {
+        let mut whole = Vec::new();
+        for entry in entries {
+            let repository = git::part(&entry.path).1;
+            let incomplete = repository.is_some_and(|r| self.incomplete.contains(r));
+            if incomplete && is_git_state(entry) {
+                self.failed.push(refusal(entry, INCOMPLETE));
+            } else {
+                whole.push(entry);
+            }
+        }
+        whole
+    }
+
+    /// What goes, the deepest first.
+    fn remove_all(&mut self, entries: &[&'e Entry], blocked: &mut HashSet<&'e Path>) {
+        for entry in entries.iter().rev() {
             let goes = entry.kind == ChangeKind::Deleted;
             let makes_room =
                 entry.kind == ChangeKind::TypeChanged && entry.before == Some(EntryType::Directory);
@@ -179,44 +395,25 @@ impl<'e> Writer<'_, 'e> {
                 blocked.insert(entry.path.as_path());
             }
         }
-        podbay_failpoints::failpoint!("reviewer.apply.removed");
-        // What comes, folders before what is in them.
-        let mut folders = Vec::new();
-        for entry in chosen {
-            match (entry.after, &entry.upper) {
-                _ if blocked.contains(entry.path.as_path()) => {}
-                (None, _) | (_, None) => {}
-                (Some(EntryType::Directory), Some(_)) => match self.folder(entry) {
-                    Ok(()) => folders.push(*entry),
-                    Err(e) => self.note(entry, Err(e)),
-                },
-                (Some(EntryType::File), Some(upper)) => {
-                    let result = self.file(entry, upper);
-                    self.note(entry, result);
-                }
-                (Some(EntryType::Symlink), Some(_)) => {
-                    let result = self.link(entry);
-                    self.note(entry, result);
-                }
-                (Some(EntryType::Other), Some(_)) => self.failed.push(refusal(
-                    entry,
-                    "FIFOs, sockets, devices and too deep folders are never applied",
-                )),
-            }
-        }
-        // A folder's own mode last: it may forbid writing in it.
-        for entry in folders.into_iter().rev() {
-            let result = self.folder_mode(entry);
-            self.note(entry, result);
+    }
+
+    fn make_folder(&mut self, entry: &'e Entry, folders: &mut Vec<&'e Entry>) {
+        match self.folder(entry) {
+            Ok(()) => folders.push(entry),
+            Err(e) => self.note(entry, Err(e)),
         }
     }
 
     fn note(&mut self, entry: &'e Entry, result: io::Result<()>) {
         match result {
             Ok(()) => self.done.push(entry),
-            Err(e) => self
-                .failed
-                .push(refusal(entry, &format!("not applied: {e}"))),
+            Err(e) => {
+                if let (Part::Object, Some(repository)) = git::part(&entry.path) {
+                    self.incomplete.insert(repository.to_path_buf());
+                }
+                self.failed
+                    .push(refusal(entry, &format!("not applied: {e}")));
+            }
         }
     }
 
@@ -270,10 +467,48 @@ impl<'e> Writer<'_, 'e> {
         let Some(upper) = &entry.upper else {
             return Ok(());
         };
+        let dir = {
+            let _owner = AsOwner::new(self.review.owner)?;
+            self.review.lower.dir(&entry.path)?
+        };
+        // A new folder has this bit from the one that it is in, and chmod(2) takes it away where it is
+        // not given.
+        let inherited = Meta::of(&dir)?.mode & SET_GROUP_ID;
+        self.set_mode(&dir, (upper.mode & 0o3777) | inherited)
+    }
+
+    /// As the owner may: but chmod(2) takes the set-group-ID bit from whoever is not in the group, also
+    /// where the project's own had it.
+    fn set_mode(&self, fd: impl AsFd, mode: u32) -> io::Result<()> {
+        let mode = Mode::from_raw_mode(mode & 0o7777);
+        if Meta::of(&fd)?.uid == self.review.owner.0 {
+            return Ok(fchmod(&fd, mode)?);
+        }
         let _owner = AsOwner::new(self.review.owner)?;
-        let dir = self.review.lower.dir(&entry.path)?;
-        fchmod(&dir, Mode::from_raw_mode(upper.mode & 0o777))?;
-        Ok(())
+        Ok(fchmod(&fd, mode)?)
+    }
+
+    /// Where the content is the project's own, the file stays and gets another mode.
+    fn mode_alone(&self, entry: &Entry, upper: &Meta) -> io::Result<bool> {
+        let Some(lower) = entry.lower.filter(|lower| lower.is_file()) else {
+            return Ok(false);
+        };
+        if lower.size != upper.size || lower.mode == upper.mode {
+            return Ok(false);
+        }
+        let mode = (upper.mode & 0o1777) | (upper.mode & lower.mode & SET_IDS);
+        let (theirs, own) = (
+            self.review.upper.file(&entry.path)?,
+            self.review.lower.file(&entry.path)?,
+        );
+        if !text::same_content(theirs.take(upper.size), own.try_clone()?) {
+            return Ok(false);
+        }
+        self.unchanged(entry)?;
+        if mode != lower.mode {
+            self.set_mode(&own, mode)?;
+        }
+        Ok(true)
     }
 
     fn link(&self, entry: &Entry) -> io::Result<()> {
@@ -286,8 +521,17 @@ impl<'e> Writer<'_, 'e> {
         replace(&dir, temporary, name)
     }
 
-    fn file(&self, entry: &Entry, upper: &Meta) -> io::Result<()> {
+    fn file(&mut self, entry: &'e Entry, upper: &Meta) -> io::Result<()> {
         self.unchanged(entry)?;
+        let had = entry.lower.map_or(0, |lower| lower.mode);
+        let news = upper.mode & SET_IDS & !had != 0;
+        if news {
+            self.notes.push(refusal(entry, NO_SET_IDS));
+        }
+        if self.mode_alone(entry, upper)? {
+            return Ok(());
+        }
+        let kept = Kept::of(self.review, entry)?;
         let mut source = self.review.upper.file(&entry.path)?;
         let (dir, fresh) = {
             let _owner = AsOwner::new(self.review.owner)?;
@@ -295,7 +539,7 @@ impl<'e> Writer<'_, 'e> {
             let mut fresh = Fresh::make(&dir, &self.review.temporary)?;
             let target = &mut fresh.file;
             let written = copy(&mut source, target, upper.size).and_then(|()| {
-                fchmod(&*target, Mode::from_raw_mode(upper.mode & 0o777))?;
+                kept.put_attributes(&source, target)?;
                 futimens(&*target, &times(upper.mtime))?;
                 target.sync_all()
             });
@@ -308,7 +552,10 @@ impl<'e> Writer<'_, 'e> {
         // A live worker may have written meanwhile, and somebody else to the project.
         let still = Meta::of(&source).map(|now| Stamp::from(&now) == Stamp::from(upper));
         let checked = match still {
-            Ok(true) => self.unchanged(entry),
+            Ok(true) => self
+                .unchanged(entry)
+                .and_then(|()| kept.put_group(&fresh.file))
+                .and_then(|()| self.set_mode(&fresh.file, upper.mode & 0o1777)),
             Ok(false) => Err(io::Error::other(
                 "the worker changed it while it was copied",
             )),
@@ -321,132 +568,9 @@ impl<'e> Writer<'_, 'e> {
         }
         let name = entry.path.file_name().ok_or(Errno::INVAL)?;
         podbay_failpoints::failpoint!("reviewer.apply.copied");
-        fresh.put(&dir, name)
+        fresh.put(&dir, name)?;
+        self.notes
+            .extend(kept.lost().map(|what| refusal(entry, what)));
+        Ok(())
     }
-}
-
-/// A file that is to take another's place. Where the filesystem can it has no name until it is
-/// whole, so that a mounter that dies while it copies leaves nothing in the project.
-struct Fresh<'t> {
-    file: File,
-    temporary: &'t str,
-    named: bool,
-}
-
-impl<'t> Fresh<'t> {
-    fn make(dir: &OwnedFd, temporary: &'t str) -> io::Result<Self> {
-        let mode = Mode::RUSR | Mode::WUSR;
-        let nameless = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
-        if let Ok(fd) = openat(dir, ".", nameless, mode)
-            // It gets its name through /proc, which not every mount namespace has.
-            && fs::stat(through_proc(&fd)).is_ok()
-        {
-            return Ok(Self {
-                file: File::from(fd),
-                temporary,
-                named: false,
-            });
-        }
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = at_free_name(dir, temporary, || openat(dir, temporary, flags, mode))?;
-        Ok(Self {
-            file: File::from(fd),
-            temporary,
-            named: true,
-        })
-    }
-
-    /// Takes the place of `name`, whole.
-    fn put(self, dir: &OwnedFd, name: &OsStr) -> io::Result<()> {
-        if !self.named {
-            let source = through_proc(&self.file);
-            at_free_name(dir, self.temporary, || {
-                let follow = AtFlags::SYMLINK_FOLLOW;
-                fs::linkat(fs::CWD, source.as_str(), dir, self.temporary, follow)
-            })?;
-            podbay_failpoints::failpoint!("reviewer.apply.linked");
-        }
-        replace(dir, self.temporary, name)
-    }
-
-    fn drop_in(self, dir: &OwnedFd) {
-        if self.named {
-            clean(dir, self.temporary);
-        }
-    }
-}
-
-fn through_proc(fd: &impl AsRawFd) -> String {
-    format!("/proc/self/fd/{}", fd.as_raw_fd())
-}
-
-/// The temporary name is this worker's own, and its changes are locked: what has it was left by a
-/// mounter that died, and goes.
-fn at_free_name<T>(
-    dir: &OwnedFd,
-    temporary: &str,
-    make: impl Fn() -> rustix::io::Result<T>,
-) -> rustix::io::Result<T> {
-    match make() {
-        Err(Errno::EXIST) => {
-            unlinkat(dir, temporary, AtFlags::empty())?;
-            make()
-        }
-        made => made,
-    }
-}
-
-fn replace(dir: &OwnedFd, temporary: &str, name: &OsStr) -> io::Result<()> {
-    renameat(dir, temporary, dir, name).map_err(|e| {
-        clean(dir, temporary);
-        e.into()
-    })
-}
-
-fn clean(dir: &OwnedFd, temporary: &str) {
-    if let Err(e) = unlinkat(dir, temporary, AtFlags::empty()) {
-        tracing::warn!(error = %e, file = temporary, "a temporary file stays in a project");
-    }
-}
-
-fn times(mtime: i64) -> Timestamps {
-    let at = Timespec {
-        tv_sec: mtime.div_euclid(1_000_000_000),
-        tv_nsec: mtime.rem_euclid(1_000_000_000),
-    };
-    Timestamps {
-        last_access: at,
-        last_modification: at,
-    }
-}
-
-/// Copies `size` bytes, holes as holes: a sparse file must not fill the project's disk.
-fn copy(from: &mut File, to: &mut File, size: u64) -> io::Result<()> {
-    fs::ftruncate(&*to, size)?;
-    let mut at = 0;
-    while at < size {
-        let (start, end) = match fs::seek(&*from, SeekFrom::Data(at)) {
-            Ok(start) => (start, fs::seek(&*from, SeekFrom::Hole(start))?.min(size)),
-            Err(Errno::NXIO) => break,
-            Err(Errno::INVAL | Errno::OPNOTSUPP) => (at, size),
-            Err(e) => return Err(e.into()),
-        };
-        if start >= end {
-            break;
-        }
-        fs::seek(&*from, SeekFrom::Start(start))?;
-        fs::seek(&*to, SeekFrom::Start(start))?;
-        let mut buffer = vec![0; 128 << 10];
-        let mut part = (&*from).take(end - start);
-        loop {
-            let n = part.read(&mut buffer)?;
-            if n == 0 {
-                break;
-            }
-            to.write_all(buffer.get(..n).unwrap_or_default())?;
-        }
-        at = end;
-    }
-    Ok(())
 }

@@ -1,6 +1,8 @@
 //! Reviews of upper folders made by hand, hostile ones too. As root, for whiteouts and owners.
 
 mod bounds;
+mod git;
+mod metadata;
 mod overlay;
 
 use super::{apply, discard, gather, review::Review, summary};
@@ -370,8 +372,13 @@ fn links_and_special_files_lead_nowhere() {
             .is_file()
     );
     assert!(!case.project("fifo").exists() && !case.project("null").exists());
-    let why = reasons(&result.conflicts);
+    let why = reasons(&result.notes);
     assert!(why.contains("fifo: ") && why.contains("null: "), "{why}");
+    // Nobody has to decide about them.
+    assert_eq!(
+        (reasons(&result.conflicts), result.left),
+        (String::new(), 0)
+    );
 }
 
 #[test]
