@@ -16,4 +16,5 @@ mod hostile;
 mod network;
 mod screens;
 mod sessions;
+mod situations;
 mod workers;
