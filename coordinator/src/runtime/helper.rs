@@ -42,6 +42,8 @@ impl Helper {
                 "CHOWN",
                 "FOWNER",
                 "DAC_OVERRIDE",
+                // A folder of a group other than the owner's keeps its set-group-ID bit.
+                "FSETID",
                 // An id-map that shows anything as uid 0: root sessions.
                 "SETFCAP",
             ],

@@ -229,7 +229,7 @@ impl Stage {
             "/usr/lib:/usr/lib:ro",
         ];
         let caps = std::env::var("PODBAY_TEST_CAPS").unwrap_or_else(|_| {
-            "SYS_ADMIN SYS_CHROOT SYS_PTRACE SETUID SETGID CHOWN FOWNER DAC_OVERRIDE SETFCAP".into()
+            "SYS_ADMIN SYS_CHROOT SYS_PTRACE SETUID SETGID CHOWN FOWNER DAC_OVERRIDE FSETID SETFCAP".into()
         });
         let caps: Vec<_> = caps.split(' ').map(|c| format!("--cap-add={c}")).collect();
         args.extend(caps.iter().map(String::as_str));

@@ -7,6 +7,7 @@
 pub(super) struct LogFilter {
     state: State,
     held: Vec<u8>,
+    alternate: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,11 @@ enum State {
 const MAX_SGR: usize = 64;
 
 impl LogFilter {
+    /// Whether the program shows the terminal's alternate screen.
+    pub(super) fn in_alternate_screen(&self) -> bool {
+        self.alternate
+    }
+
     /// The safe part of `bytes`, appended to `out`.
     pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         for &byte in bytes {
@@ -85,7 +91,16 @@ impl LogFilter {
                 }
                 State::Text
             }
-            (State::Csi, 0x40..=0x7e) => State::Text,
+            (State::Csi, 0x40..=0x7e) => {
+                if matches!(&self.held[..], b"?47" | b"?1047" | b"?1049") {
+                    match byte {
+                        b'h' => self.alternate = true,
+                        b'l' => self.alternate = false,
+                        _ => {}
+                    }
+                }
+                State::Text
+            }
             (State::Csi, _) => State::Csi,
         }
     }

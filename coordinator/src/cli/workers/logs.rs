@@ -1,6 +1,6 @@
 //! `podbay logs`.
 
-use super::log_filter::LogFilter;
+use super::{log_filter::LogFilter, plain_log::PlainLog};
 use crate::{
     cli::{Failure, Globals, output::term},
     wire::LogsQuery,
@@ -27,6 +27,19 @@ pub struct LogsArgs {
     /// What it wrote before its last restart, or before its container was recreated.
     #[arg(short, long)]
     previous: bool,
+    /// Lines of text alone: no colours, of progress bars the last state, of full-screen programs nothing.
+    #[arg(long)]
+    plain: bool,
+}
+
+/// What of a recording is printed.
+enum Printed {
+    /// Text alone.
+    Plain(Box<PlainLog>),
+    /// Text and colours.
+    Safe(LogFilter),
+    /// Every byte as it was.
+    All,
 }
 
 /// To a terminal, text and colours alone; elsewhere every byte as it was.
@@ -38,23 +51,32 @@ pub(in crate::cli) async fn run(globals: &Globals, args: &LogsArgs) -> Result<Ex
         previous: args.previous,
     };
     let mut logs = globals.client()?.logs(&args.name, &query).await?;
-    let mut filter = term::stdout_is_tty().then(LogFilter::default);
+    let mut printed = match (args.plain, term::stdout_is_tty()) {
+        (true, _) => Printed::Plain(Box::default()),
+        (false, true) => Printed::Safe(LogFilter::default()),
+        (false, false) => Printed::All,
+    };
     let mut safe = Vec::new();
     while let Some(piece) = logs.next().await {
         let piece = piece?;
         let mut out = std::io::stdout().lock();
-        match &mut filter {
-            Some(filter) => {
-                safe.clear();
-                filter.push(&piece, &mut safe);
-                out.write_all(&safe)?;
-            }
-            None => out.write_all(&piece)?,
+        safe.clear();
+        match &mut printed {
+            Printed::Plain(log) => log.push(&piece, &mut safe),
+            Printed::Safe(filter) => filter.push(&piece, &mut safe),
+            Printed::All => safe.extend_from_slice(&piece),
         }
+        out.write_all(&safe)?;
         out.flush()?;
     }
-    if filter.is_some() {
-        term::print("\x1b[m")?;
+    match &mut printed {
+        Printed::Plain(log) => {
+            safe.clear();
+            log.finish(&mut safe);
+            std::io::stdout().write_all(&safe)?;
+        }
+        Printed::Safe(_) => term::print("\x1b[m")?,
+        Printed::All => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,6 +4,7 @@ pub(super) mod exec;
 mod log_filter;
 pub(super) mod logs;
 pub(super) mod ls;
+mod plain_log;
 mod project;
 pub(super) mod rename;
 pub(super) mod restart;
