@@ -3,10 +3,11 @@
 //! touches the project, nor an upper folder that a living worker has mounted.
 
 use super::{
+    entry::Entry,
     gather::Named,
     journal::MAX_SETTLED,
     review::Review,
-    walk::{Entry, Next, shows_through, walk},
+    walk::{Next, shows_through, walk},
 };
 use crate::{
     error::{no_change, system, too_many},

@@ -2,8 +2,9 @@
 //! Never drops one silently.
 
 use super::{
+    entry::Entry,
     review::Review,
-    walk::{Entry, Next, walk},
+    walk::{Next, walk},
 };
 use crate::{error::too_many, wire::MounterError};
 use podbay_model::model::HostPath;

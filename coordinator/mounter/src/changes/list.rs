@@ -3,10 +3,11 @@
 
 use super::{
     answer::Answer,
+    entry::Entry,
     gather::{Gathered, Named, gather},
     review::Review,
     text,
-    walk::{Entry, Next, walk},
+    walk::{Next, walk},
 };
 use crate::{error::system, rpc::Head, tree::Meta, wire::MounterError};
 use podbay_model::{

@@ -9,6 +9,7 @@
 mod answer;
 mod apply;
 mod discard;
+mod entry;
 mod gather;
 pub(crate) mod git;
 mod journal;

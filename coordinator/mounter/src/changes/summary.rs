@@ -2,9 +2,10 @@
 //! entry.
 
 use super::{
+    entry::Entry,
     gather::Named,
     review::Review,
-    walk::{Entry, Next, walk},
+    walk::{Next, walk},
 };
 use crate::wire::MounterError;
 use podbay_model::{

@@ -2,7 +2,12 @@
 //! on depth and path; the visitor bounds what is kept. Never follows anything, nor recurses on the stack:
 //! the upper folder may be a hostile worker's, and memory depends on the depth alone.
 
-use super::{git, review::Review, text};
+use super::{
+    entry::{Entry, entry_type},
+    git,
+    review::Review,
+    text,
+};
 use crate::{
     error::system,
     tree::{Meta, Tree, next_name},
@@ -10,7 +15,7 @@ use crate::{
 };
 use podbay_model::{
     model::HostPath,
-    wire::{Change, ChangeKind, EntryType},
+    wire::{ChangeKind, EntryType},
 };
 use rustix::{
     fs::{Dir, FileType},
@@ -26,54 +31,6 @@ use std::{
 const MAX_DEPTH: usize = 200;
 /// Longer paths likewise, in bytes; the kernel takes 4,095.
 const MAX_PATH: usize = 3_800;
-
-/// A change and what it was found from.
-#[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub path: PathBuf,
-    /// What the upper folder holds; `None` for a deletion.
-    pub upper: Option<Meta>,
-    /// What the project holds.
-    pub lower: Option<Meta>,
-    /// A whiteout in the upper folder, not only something missing in an opaque folder.
-    pub whiteout: bool,
-    /// A folder above hides the project's: without the upper's entry the path stays hidden.
-    pub in_opaque: bool,
-    pub kind: ChangeKind,
-    pub before: Option<EntryType>,
-    pub after: Option<EntryType>,
-    /// The project's own file has a ctime after the claim (see `clock`): unlike the mtime, nobody can
-    /// set it back. A file that was removed since then leaves nothing to compare with and is new.
-    pub conflict: bool,
-}
-
-impl Entry {
-    /// For the wire, without line counts.
-    pub(super) fn change(&self) -> Change {
-        let mode = match (&self.lower, &self.upper) {
-            (Some(l), Some(u)) if !l.is_link() && !u.is_link() => {
-                Some((l.mode, u.mode)).filter(|(l, u)| l != u)
-            }
-            _ => None,
-        };
-        Change {
-            path: HostPath::new(self.path.as_path()),
-            kind: self.kind,
-            before: self.before,
-            after: self.after,
-            mode,
-            added: None,
-            removed: None,
-            binary: false,
-            conflict: self.conflict,
-        }
-    }
-
-    /// A folder that the project does not have as one.
-    pub(super) fn is_new_folder(&self) -> bool {
-        self.after == Some(EntryType::Directory) && self.before != Some(EntryType::Directory)
-    }
-}
 
 /// What a visitor wants after an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -402,7 +359,7 @@ impl Walk<'_> {
         let review = self.review;
         match &review.index {
             Some(index) if path == git::main_index() => {
-                let now = review.lower.file(path).map(|file| git::staged(file));
+                let now = review.lower.file(path).map(git::staged);
                 matches!(now, Ok(Ok(Some(now))) if now == *index)
             }
             _ => false,
@@ -464,15 +421,6 @@ fn there<T>(opened: io::Result<T>) -> Result<Option<T>, Halt> {
         Ok(found) => Ok(Some(found)),
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Ok(None),
         Err(e) => Err(e.into()),
-    }
-}
-
-fn entry_type(m: &Meta) -> EntryType {
-    match m.kind {
-        FileType::RegularFile => EntryType::File,
-        FileType::Directory => EntryType::Directory,
-        FileType::Symlink => EntryType::Symlink,
-        _ => EntryType::Other,
     }
 }
 

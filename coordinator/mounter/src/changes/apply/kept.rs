@@ -2,7 +2,7 @@
 //! the attributes of users. Owns what is said of the rest. Never keeps what gives rights to a program: the
 //! content is a worker's.
 
-use super::super::{review::Review, walk::Entry};
+use super::super::{entry::Entry, review::Review};
 use rustix::{
     fs::{Gid, XattrFlags, fchown, fgetxattr, flistxattr, fsetxattr},
     io::Errno,

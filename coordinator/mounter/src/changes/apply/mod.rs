@@ -3,28 +3,28 @@
 //! the project that was there before, nor loses a commit, an object or a reflog of the project's.
 
 mod fresh;
+mod judge;
 mod kept;
 
 use self::{
     fresh::{Fresh, at_free_name, copy, replace, times},
+    judge::{Judgement, SPECIAL, conflict, is_git_state, judge, refusal},
     kept::Kept,
 };
 use super::{
     discard,
+    entry::Entry,
     gather::{MAX_ENTRIES, Named, gather_all},
     git::{self, Part},
     journal::Stamp,
     review::Review,
     text,
-    walk::{Entry, Next, walk},
+    walk::{Next, walk},
 };
 use crate::{error::system, sys::set_fs_ids, tree::Meta, wire::MounterError};
 use podbay_model::{
     model::HostPath,
-    wire::{
-        ApplyRequest, ApplyResult, CHANGED_SINCE_CLAIM, ChangeKind, Conflict, EntryType,
-        GIT_CHANGED_SINCE_CLAIM,
-    },
+    wire::{ApplyRequest, ApplyResult, ChangeKind, Conflict, EntryType},
 };
 use rustix::{
     fs::{AtFlags, Mode, fchmod, futimens, mkdirat, symlinkat, unlinkat},
@@ -61,16 +61,8 @@ impl Drop for AsOwner {
 const SET_GROUP_ID: u32 = 0o2000;
 /// Of a file: who runs it becomes its owner, or one of its group.
 const SET_IDS: u32 = 0o6000;
-/// The most of a reference that is read, in bytes.
-const MAX_REFERENCE: u64 = 128;
-const SPECIAL: &str = "sockets, FIFOs and devices are not applied";
 const NO_SET_IDS: &str = "set-user-ID and set-group-ID bits of a worker's are not applied; `chmod` in the project sets them";
 const TOO_DEEP: &str = "folders that are too deep are not applied";
-const KEPT_REPOSITORY: &str =
-    "a repository of the project's is never deleted or replaced by an apply";
-const KEPT_REFERENCE: &str =
-    "branches, tags and reflogs are not deleted by an apply; `git branch -d` does that";
-const KEPT_REFLOG: &str = "a reflog is only added to, and the worker rewrote this one";
 const INCOMPLETE: &str = "not applied: objects that it may name were not written";
 
 /// The most changes that are counted as left; more are told as at least so many.
@@ -96,71 +88,32 @@ pub(super) fn apply(
     if !conflicts.is_empty() && !request.force {
         return with_left(review, Vec::new(), conflicts, Vec::new());
     }
+    let Judgement {
+        chosen,
+        settled,
+        notes,
+        mut failed,
+    } = judge(review, &found.entries);
+    failed.extend(found.unknown.into_iter().map(|path| Conflict {
+        path,
+        reason: "there is no change at this path".into(),
+    }));
     let mut writer = Writer {
         review,
         force: request.force,
         done: Vec::new(),
-        settled: Vec::new(),
-        notes: Vec::new(),
+        notes,
         incomplete: HashSet::new(),
-        failed: found
-            .unknown
-            .into_iter()
-            .map(|path| Conflict {
-                path,
-                reason: "there is no change at this path".into(),
-            })
-            .collect(),
+        failed,
     };
-    let chosen = writer.judge(&found.entries);
     writer.run(&chosen);
     let Writer {
         done,
-        settled,
         notes,
         failed,
         ..
     } = writer;
     finish(review, &done, &settled, failed, notes)
-}
-
-/// Why an entry is a conflict. Of a reference it names the commit of the worker's, which `git branch` keeps.
-fn conflict(review: &Review, entry: &Entry) -> Conflict {
-    if !is_git_state(entry) {
-        return refusal(entry, CHANGED_SINCE_CLAIM);
-    }
-    let mut name = String::new();
-    let read = match review.upper.file(&entry.path) {
-        Ok(file) => file.take(MAX_REFERENCE).read_to_string(&mut name).ok(),
-        Err(_) => None,
-    };
-    let commit = name.trim_end();
-    let is_commit = read.is_some()
-        && git::part(&entry.path).0 == Part::Reference
-        && commit.len() >= 40
-        && commit.bytes().all(|b| b.is_ascii_hexdigit());
-    match is_commit {
-        true => refusal(
-            entry,
-            &format!("{GIT_CHANGED_SINCE_CLAIM}; the worker's commit is {commit}"),
-        ),
-        false => refusal(entry, GIT_CHANGED_SINCE_CLAIM),
-    }
-}
-
-/// What says where a repository's work is at; it is taken as a whole or not at all.
-fn is_git_state(entry: &Entry) -> bool {
-    matches!(
-        git::part(&entry.path).0,
-        Part::Reference | Part::Reflog | Part::State
-    )
-}
-
-fn refusal(entry: &Entry, reason: &str) -> Conflict {
-    Conflict {
-        path: HostPath::new(entry.path.as_path()),
-        reason: reason.to_owned(),
-    }
 }
 
 /// Notes what was applied, takes it out of the upper folder if nobody uses that, and counts what
@@ -232,8 +185,6 @@ struct Writer<'r, 'e> {
     review: &'r Review,
     force: bool,
     done: Vec<&'e Entry>,
-    /// Not applied, and nothing that has to be.
-    settled: Vec<&'e Entry>,
     /// What is told of those, and of what was applied in part.
     notes: Vec<Conflict>,
     /// Repositories of which an object was not written.
@@ -242,75 +193,6 @@ struct Writer<'r, 'e> {
 }
 
 impl<'e> Writer<'_, 'e> {
-    /// Takes out what is never applied, and says why.
-    fn judge(&mut self, found: &'e [Entry]) -> Vec<&'e Entry> {
-        let repository = |entry: &Entry| git::part(&entry.path).1.map(Path::to_path_buf);
-        let changed: HashSet<PathBuf> = found
-            .iter()
-            .filter(|entry| entry.conflict && is_git_state(entry))
-            .filter_map(repository)
-            .collect();
-        let deleted: HashSet<&Path> = found
-            .iter()
-            .filter(|entry| entry.after != Some(EntryType::Directory))
-            .filter(|entry| git::is_repository(&entry.path))
-            .filter(|entry| entry.before == Some(EntryType::Directory))
-            .map(|entry| entry.path.as_path())
-            .collect();
-        let mut chosen = Vec::new();
-        for entry in found {
-            let (part, repository) = git::part(&entry.path);
-            let within = |set: &HashSet<&Path>| {
-                let mut above = entry.path.ancestors();
-                above.any(|path| set.contains(path))
-            };
-            let gone = entry.kind == ChangeKind::Deleted;
-            if within(&deleted) {
-                self.failed.push(refusal(entry, KEPT_REPOSITORY));
-            } else if part == Part::Object && (gone || entry.before == Some(EntryType::File)) {
-                // Objects are named by their content. What git packed or pruned in the worker stays.
-                self.settled.push(entry);
-            } else if gone && matches!(part, Part::Reference | Part::Reflog) {
-                self.leave_out(entry, KEPT_REFERENCE);
-            } else if is_git_state(entry)
-                && repository.is_some_and(|repository| changed.contains(repository))
-                && !(entry.before.is_none() && part != Part::State)
-            {
-                self.failed.push(conflict(self.review, entry));
-            } else if part == Part::Reflog && !self.keeps_reflog(entry) {
-                self.leave_out(entry, KEPT_REFLOG);
-            } else if entry.after == Some(EntryType::Other)
-                && entry.upper.is_some_and(|upper| !upper.is_dir())
-                && entry.before.is_none()
-            {
-                self.leave_out(entry, SPECIAL);
-            } else {
-                chosen.push(entry);
-            }
-        }
-        chosen
-    }
-
-    fn leave_out(&mut self, entry: &'e Entry, why: &str) {
-        self.settled.push(entry);
-        self.notes.push(refusal(entry, why));
-    }
-
-    /// Whether a reflog has all that the project's has.
-    fn keeps_reflog(&self, entry: &Entry) -> bool {
-        if entry.before != Some(EntryType::File) || entry.after != Some(EntryType::File) {
-            return entry.before.is_none() || entry.before == entry.after;
-        }
-        let files = (
-            self.review.lower.file(&entry.path),
-            self.review.upper.file(&entry.path),
-        );
-        match files {
-            (Ok(old), Ok(new)) => git::only_added(old, new).unwrap_or(false),
-            _ => false,
-        }
-    }
-
     fn run(&mut self, chosen: &[&'e Entry]) {
         let mut blocked = HashSet::new();
         let mut folders = Vec::new();
