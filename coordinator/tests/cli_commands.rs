@@ -55,6 +55,7 @@ fn mistakes_are_usage_errors_before_anything_is_connected() {
         (&["stop"], "required"),
         (&["restart"], "required"),
         (&["rename", "x"], "required"),
+        (&["refresh"], "required"),
         (&["stop", "--all", "x"], "cannot be used with"),
         (&["exec", "x"], "required"),
         (&["pool", "scale", "5", "2"], "above the maximum"),
@@ -138,6 +139,16 @@ fn restarts_and_renames_print_the_names_and_what_should_be_known() {
     let no_name = on(&peer, &["rename", "one", "../x"]);
     assert_eq!(no_name.status.code(), Some(2));
     assert!(text(&no_name.stderr).contains("use 1 to 63"));
+}
+
+#[test]
+fn a_refresh_prints_the_names_and_where_there_was_nothing_to_do() {
+    let peer = Peer::start();
+    let both = on(&peer, &["refresh", "one", "bound"]);
+    assert_eq!(both.status.code(), Some(0), "{}", text(&both.stderr));
+    assert_eq!(text(&both.stdout), "one\nbound\n");
+    assert_eq!(text(&both.stderr), "podbay: bound: a bind is always live\n");
+    assert!(peer.seen.has("POST /v1/workers/one/refresh"));
 }
 
 #[test]

@@ -47,6 +47,14 @@ pub enum MounterRequest {
         /// Process id of the worker's PID 1 as the host counts.
         pid: i32,
     },
+    /// Have a worker's overlay look its names up again, so that the host's later edits of the project are
+    /// visible; answered with `Done`.
+    Refresh {
+        /// The worker's id.
+        worker: String,
+        /// Process id of the worker's PID 1 as the host counts.
+        pid: i32,
+    },
     /// Whether an overlay has changes; answered with `Any`.
     Any(ReviewTarget),
     /// List an overlay's changes; answered with the text of `Changes`.
@@ -139,6 +147,7 @@ impl MounterRequest {
             | Self::Mount(_)
             | Self::Check { .. }
             | Self::Unmount { .. }
+            | Self::Refresh { .. }
             | Self::EngineSocket { .. } => Lane::Claim,
             Self::PrepareOverlay(_) => Lane::Ahead,
             Self::Folders { .. } => Lane::Browse,

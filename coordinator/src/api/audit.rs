@@ -321,6 +321,7 @@ mod tests {
             (Method::GET, "/v1/workers", "", None),
             (Method::GET, "/v1/audit", "", None),
             (Method::POST, "/v1/workers/{w}/seen", "", None),
+            (Method::POST, "/v1/workers/{w}/refresh", "", Some("refresh")),
         ] {
             assert_eq!(
                 operation(&method, route, path).as_deref(),

@@ -10,9 +10,9 @@ use super::{
 use crate::{
     daemon::Daemon,
     wire::{
-        ApiError, ErrorKind, ExecRequest, ExecResponse, LogsQuery, PoolView, RenameRequest,
-        ScaleRequest, ScreenView, SpawnRequest, SpawnResponse, Status, StopRequest, UpgradeRequest,
-        UpgradeView, Version, WorkerView,
+        ApiError, ErrorKind, ExecRequest, ExecResponse, LogsQuery, PoolView, Refreshed,
+        RenameRequest, ScaleRequest, ScreenView, SpawnRequest, SpawnResponse, Status, StopRequest,
+        UpgradeRequest, UpgradeView, Version, WorkerView,
     },
 };
 use axum::{
@@ -37,6 +37,7 @@ pub(super) fn router(daemon: Arc<Daemon>) -> Router {
         .route("/v1/workers/{w}/stop", post(stop))
         .route("/v1/workers/{w}/restart", post(restart))
         .route("/v1/workers/{w}/rename", post(rename))
+        .route("/v1/workers/{w}/refresh", post(refresh))
         .route("/v1/workers/{w}/seen", post(seen))
         .route("/v1/stop-all", post(stop_all))
         .route("/v1/workers/{w}/attach", get(attach::attach))
@@ -164,6 +165,10 @@ async fn rename(
 ) -> Answer<WorkerView> {
     ticket.detail(&format!("to {}", request.name));
     Ok(Json(daemon.rename_worker(&name, &request.name).await?))
+}
+
+async fn refresh(State(daemon): App, Path(name): Path<String>) -> Answer<Refreshed> {
+    Ok(Json(daemon.refresh_worker(&name).await?))
 }
 
 async fn seen(State(daemon): App, Path(name): Path<String>) -> Result<StatusCode, Failure> {

@@ -20,7 +20,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use review::{apply, diff, discard};
 use std::{ffi::OsString, path::Path, process::ExitCode};
 use system::{audit, completions, config, doctor, down, man, pool, relay, status, up, upgrade};
-use workers::{exec, logs, ls, rename, restart, rm, spawn, stop, top};
+use workers::{exec, logs, ls, refresh, rename, restart, rm, spawn, stop, top};
 
 /// Runs coding agents in isolated workers that are ready before you ask.
 #[derive(Debug, Parser)]
@@ -68,6 +68,8 @@ enum Command {
     Stop(stop::StopArgs),
     /// Starts workers' commands again.
     Restart(restart::RestartArgs),
+    /// Makes the host's later edits of the project visible in a copy-on-write worker.
+    Refresh(refresh::RefreshArgs),
     /// Gives a worker another name.
     Rename(rename::RenameArgs),
     /// Removes workers that have ended, with their records.
@@ -189,6 +191,7 @@ fn dispatch(cli: Cli, handlers: &Handlers) -> Result<ExitCode, Failure> {
             Command::Logs(args) => logs::run(globals, &args).await,
             Command::Stop(args) => stop::run(globals, &args).await,
             Command::Restart(args) => restart::run(globals, &args).await,
+            Command::Refresh(args) => refresh::run(globals, &args).await,
             Command::Rename(args) => rename::run(globals, &args).await,
             Command::Rm(args) => rm::run(globals, &args).await,
             Command::Diff(args) => diff::run(globals, &args).await,

@@ -9,8 +9,8 @@ use crate::{
     model::HostPath,
     wire::{
         AuditQuery, ExecRequest, ExecResponse, Folders, LogsQuery, PoolView, RecentProjects,
-        RenameRequest, ScaleRequest, ScreenView, SpawnRequest, SpawnResponse, Status, StopRequest,
-        UpgradeRequest, UpgradeView, Version, WorkerView, percent::encode,
+        Refreshed, RenameRequest, ScaleRequest, ScreenView, SpawnRequest, SpawnResponse, Status,
+        StopRequest, UpgradeRequest, UpgradeView, Version, WorkerView, percent::encode,
     },
 };
 use bytes::Bytes;
@@ -270,6 +270,14 @@ impl Client {
             self.deadlines.ordinary,
         )
         .await
+    }
+
+    /// Makes the host's later edits of the project visible in a copy-on-write worker.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn refresh(&self, name: &str) -> Result<Refreshed, ClientError> {
+        self.post_empty(worker_path(name, "/refresh")).await
     }
 
     /// A person sees a worker's screen: an activity of `done` becomes `idle`.

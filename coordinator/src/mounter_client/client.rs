@@ -174,6 +174,16 @@ impl MounterClient {
         self.done(MounterRequest::Unmount { worker, pid }).await
     }
 
+    /// Makes the host's later edits of the project visible in a worker's overlay.
+    ///
+    /// # Errors
+    /// `BadTarget` when `pid` is not of this worker, or no overlay is mounted there; `System`,
+    /// `Unreachable`.
+    pub async fn refresh(&self, worker: &str, pid: i32) -> Result<(), MounterError> {
+        let worker = worker.to_owned();
+        self.done(MounterRequest::Refresh { worker, pid }).await
+    }
+
     /// What a path on the engine's host may be completed to, without what `policy` refuses.
     ///
     /// # Errors

@@ -50,6 +50,7 @@ fn every_refusal_is_an_error_with_a_kind_and_its_status() {
         ("/v1/workers/none/stop", "{}", NotFound),
         ("/v1/workers/none/restart", "{}", NotFound),
         ("/v1/workers/none/rename", r#"{"name":"other"}"#, NotFound),
+        ("/v1/workers/none/refresh", "", NotFound),
         ("/v1/workers/none/seen", "", NotFound),
         ("/v1/workers/none/exec", EXEC, NotFound),
         (

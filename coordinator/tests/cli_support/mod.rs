@@ -191,6 +191,7 @@ fn router(seen: Seen) -> Router {
         .route("/v1/workers/{w}/stop", post(stop))
         .route("/v1/workers/{w}/restart", post(restart))
         .route("/v1/workers/{w}/rename", post(rename))
+        .route("/v1/workers/{w}/refresh", post(refresh))
         .route(
             "/v1/workers/{w}/seen",
             post(|| async { StatusCode::NO_CONTENT }),
@@ -223,6 +224,11 @@ fn error(kind: ErrorKind, message: &str) -> Response {
         Json(ApiError::new(kind, message).hint("do it right")),
     )
         .into_response()
+}
+
+async fn refresh(Path(name): Path<String>) -> Json<serde_json::Value> {
+    let note = (name == "bound").then_some("a bind is always live");
+    Json(serde_json::json!({"worker": name, "note": note}))
 }
 
 async fn status() -> Json<Status> {

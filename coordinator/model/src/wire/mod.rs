@@ -32,7 +32,8 @@ pub use spawn::{
 };
 pub use status::{EngineView, GuardView, HotMounts, Status, UpgradeRequest, UpgradeView, Version};
 pub use worker::{
-    EgressDenied, ListeningPort, LogsQuery, RenameRequest, ScreenView, StopRequest, WorkerView,
+    EgressDenied, ListeningPort, LogsQuery, Refreshed, RenameRequest, ScreenView, StopRequest,
+    WorkerView,
 };
 
 /// The API's version, as in the `/v1` prefix.

@@ -121,6 +121,16 @@ pub struct RenameRequest {
     pub name: String,
 }
 
+/// Answer of `…/refresh`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refreshed {
+    /// The worker's name.
+    pub worker: String,
+    /// Why there was nothing to do; `None` when its overlay was refreshed.
+    #[serde(default)]
+    pub note: Option<String>,
+}
+
 /// Body of `…/stop`, `…/restart` and `/v1/stop-all`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopRequest {

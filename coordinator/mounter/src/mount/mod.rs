@@ -10,6 +10,7 @@ mod overlay;
 pub(crate) mod prepared;
 pub(crate) mod probe;
 pub(crate) mod project;
+pub(crate) mod refresh;
 
 use crate::{
     error::{bad_target, system},
@@ -209,3 +210,7 @@ pub(crate) fn unmount_workspace(place: &mut Place, id: &str, pid: i32) -> Result
             .map_err(|e| system("forgetting the mount", e)),
     }
 }
+
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;

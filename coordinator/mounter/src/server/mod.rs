@@ -13,7 +13,7 @@ use crate::{
     error::{busy, system},
     folders,
     host::{self, Host, Place},
-    mount::{self, engine_socket, prepared, probe, project},
+    mount::{self, engine_socket, prepared, probe, project, refresh},
     rpc::{Lane, MounterRequest, MounterResponse, RequestFrame, send_response},
     wire::{CheckedProject, MounterCaps, MounterError},
 };
@@ -367,6 +367,9 @@ fn answer(
         }
         MounterRequest::Unmount { worker, pid } => {
             mount::unmount_workspace(place, worker, *pid).map(|()| MounterResponse::Done)
+        }
+        MounterRequest::Refresh { worker, pid } => {
+            refresh::refresh(place, worker, *pid).map(|()| MounterResponse::Done)
         }
         MounterRequest::Folders { prefix, policy } => {
             browse::folders(place, prefix, policy).map(MounterResponse::Folders)

@@ -6,6 +6,7 @@ pub(super) mod logs;
 pub(super) mod ls;
 mod plain_log;
 mod project;
+pub(super) mod refresh;
 pub(super) mod rename;
 pub(super) mod restart;
 pub(super) mod rm;

@@ -138,6 +138,8 @@ calls! {
         fn mount(request: MountRequest) -> Mount<Mounted>;
         /// Takes it out again.
         fn unmount(worker: &'a str, pid: i32) -> Mount<()>;
+        /// Makes the host's later edits of the project visible in an overlay.
+        fn refresh(worker: &'a str, pid: i32) -> Mount<()>;
         /// Opens a project as a mount would.
         fn check(project: HostPath, policy: Policy) -> Mount<CheckedProject>;
         /// What a path may be completed to.

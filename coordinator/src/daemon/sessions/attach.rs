@@ -324,6 +324,7 @@ impl Daemon {
         }
         let (daemon, session) = (self.clone(), start.session.clone());
         detached(async move {
+            daemon.refresh_for_exec(&worker).await;
             match daemon.start_session(&worker, start, Some(path)).await {
                 Ok(StartedSession {
                     attached: Some(attached),

@@ -194,6 +194,20 @@ impl Mounter for FakeMounter {
         }))
     }
 
+    fn refresh<'a>(&'a self, worker: &'a str, pid: i32) -> BoxFuture<'a, Answer<()>> {
+        Box::pin(self.call("mounter.refresh", true, move |world| {
+            let mut inner = world.lock();
+            let found = inner.containers.values();
+            let mut found = found.filter(|c| c.worker == worker && c.pid == pid);
+            let overlay = |m: &Mount| m.mode == MountMode::Overlay;
+            if !found.any(|c| c.mount.as_ref().is_some_and(overlay)) {
+                return error(MounterErrorKind::BadTarget, "no overlay is mounted there");
+            }
+            inner.count("an overlay refreshed");
+            Ok(())
+        }))
+    }
+
     fn check(&self, project: HostPath, _: Policy) -> BoxFuture<'_, Answer<CheckedProject>> {
         Box::pin(self.call("mounter.check", false, move |world| {
             let (ino, _) = find(world, project.as_path())?;

@@ -2,11 +2,14 @@
 
 use super::*;
 use crate::{
+    daemon::ClientPath,
     daemon::helpers::START_DEADLINE,
-    model::{WorkerId, WorkerState},
+    model::{HostPath, Isolation, WorkerId, WorkerState},
     store::ClaimRecord,
-    wire::{ApiError, SpawnRequest, WorkerView},
+    wire::{ApiError, AttachQuery, ErrorKind, ExecRequest, SpawnRequest, WorkerView},
 };
+use podbay_protocol::{AttachMode, SessionIo};
+use std::collections::BTreeMap;
 
 /// Plays a scene in a world in which nothing else fails.
 fn play<F: Future<Output = ()>>(scene: impl FnOnce(Arc<World>) -> F) {
@@ -46,6 +49,15 @@ fn many_folders_that_are_left_over_do_not_keep_the_mounter_away() {
 
 /// A worker that runs, and whose session does not end by itself.
 async fn running(world: &Arc<World>, daemon: &Arc<Daemon>) -> (WorkerId, String) {
+    running_in(world, daemon, None).await
+}
+
+/// The same with a project.
+async fn running_in(
+    world: &Arc<World>,
+    daemon: &Arc<Daemon>,
+    project: Option<(&str, Isolation)>,
+) -> (WorkerId, String) {
     pass(world, Duration::from_secs(10)).await;
     let tag = "tag".to_owned();
     let asked = things::Asked::default();
@@ -54,6 +66,8 @@ async fn running(world: &Arc<World>, daemon: &Arc<Daemon>) -> (WorkerId, String)
         name: Some("n".to_owned()),
         argv: vec!["run".to_owned(), tag],
         remove: false,
+        project: project.map(|(path, _)| HostPath::new(path)),
+        isolation: project.map(|(_, isolation)| isolation),
         ..SpawnRequest::default()
     };
     let placed = daemon.spawn(request, None).await.unwrap();
@@ -197,4 +211,81 @@ fn a_worker_that_is_removed_while_its_container_is_recreated_leaves_none_behind(
             daemon.stop();
         });
     }
+}
+
+/// Runs an exec in the worker `n`.
+async fn exec(world: &World, daemon: &Arc<Daemon>) {
+    let request = ExecRequest {
+        argv: vec!["x".to_owned()],
+        env: BTreeMap::new(),
+        io: SessionIo::Pipes,
+        root: false,
+    };
+    let session = daemon.exec("n", request).unwrap().session;
+    let query = AttachQuery {
+        session: Some(session),
+        mode: AttachMode::Write,
+        cols: None,
+        rows: None,
+    };
+    let attached = daemon.attach("n", query, ClientPath::Relayed).await;
+    drop(attached.expect("an exec that starts"));
+    pass(world, Duration::from_millis(10)).await;
+}
+
+fn refreshes(world: &World) -> u64 {
+    let counts = &world.lock().counts;
+    counts.get("an overlay refreshed").copied().unwrap_or(0)
+}
+
+#[test]
+fn an_exec_of_a_copy_on_write_worker_has_its_overlay_refreshed_and_starts_in_any_case() {
+    play(|world| async move {
+        let daemon = start(&world);
+        let project = Some(("/srv/one", Isolation::Overlay));
+        running_in(&world, &daemon, project).await;
+        assert_eq!(refreshes(&world), 0);
+        exec(&world, &daemon).await;
+        assert_eq!(refreshes(&world), 1);
+        // One that follows at once shares it, a later one does not.
+        exec(&world, &daemon).await;
+        assert_eq!(refreshes(&world), 1);
+        pass(&world, Duration::from_secs(2)).await;
+        exec(&world, &daemon).await;
+        assert_eq!(refreshes(&world), 2);
+        // A person is not put off, and told where nothing was done.
+        let answer = daemon.refresh_worker("n").await.unwrap();
+        assert_eq!((answer.worker.as_str(), answer.note), ("n", None));
+        assert_eq!(refreshes(&world), 3);
+        pass(&world, Duration::from_secs(2)).await;
+        world.lock().mounter_up = false;
+        exec(&world, &daemon).await;
+        // That it was missed has brought it back.
+        world.lock().mounter_up = false;
+        assert!(daemon.refresh_worker("n").await.is_err());
+        daemon.stop();
+    });
+}
+
+#[test]
+fn a_bind_is_always_live_and_a_worker_without_a_project_has_nothing_to_refresh() {
+    play(|world| async move {
+        let daemon = start(&world);
+        let project = Some(("/srv/one", Isolation::Bind));
+        running_in(&world, &daemon, project).await;
+        exec(&world, &daemon).await;
+        let note = daemon.refresh_worker("n").await.unwrap().note;
+        assert!(note.unwrap().contains("always shows what the host has"));
+        assert_eq!(refreshes(&world), 0);
+        daemon.stop();
+    });
+    play(|world| async move {
+        let daemon = start(&world);
+        running(&world, &daemon).await;
+        let error = daemon.refresh_worker("n").await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Conflict);
+        let unknown = daemon.refresh_worker("none").await.unwrap_err();
+        assert_eq!(unknown.kind, ErrorKind::NotFound);
+        daemon.stop();
+    });
 }
