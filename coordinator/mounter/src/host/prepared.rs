@@ -22,6 +22,8 @@ pub(crate) struct PreparedOverlay {
     /// The project, canonical.
     pub project: PathBuf,
     pub meta: Meta,
+    /// Whether the project's mount was noexec.
+    pub noexec: bool,
     /// The worker's ids.
     pub worker: (u32, u32),
     pub ids: SessionIds,
@@ -87,6 +89,7 @@ mod tests {
             project: "/p".into(),
             meta: meta(),
             worker: (200_000, 200_000),
+            noexec: false,
             ids: SessionIds {
                 session: (200_000, 200_000),
                 idmapped: true,

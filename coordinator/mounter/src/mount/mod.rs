@@ -143,7 +143,7 @@ fn overlay(
         project.meta.mode,
     )?;
     let changes = place.host.changes_path(&request.worker);
-    Ok((over(place, &changes, &lower, staged)?, ids))
+    Ok((over(place, &changes, &lower, project.noexec, staged)?, ids))
 }
 
 /// Where an overlay is about to be mounted: without it somebody might write to its upper folder.

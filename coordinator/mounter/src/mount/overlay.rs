@@ -51,11 +51,13 @@ pub(crate) fn own_upper(
 }
 
 /// A detached overlay on `lower` with the folders `upper` and `work` of `folder`, which is below
-/// `changes/` of a worker's folder; its folder `lower` is where the layer is staged meanwhile.
+/// `changes/` of a worker's folder; its folder `lower` is where the layer is staged meanwhile. `noexec` is
+/// whether the project's mount is.
 pub(crate) fn over(
     place: &mut Place,
     folder: &Path,
     lower: &OwnedFd,
+    noexec: bool,
     staged: &mut Option<Staged>,
 ) -> Result<OwnedFd, MounterError> {
     // Only root reaches `changes/`, and it is never mounted into a worker: plain paths are safe.
@@ -64,7 +66,13 @@ pub(crate) fn over(
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     move_mount(lower, "", CWD, &at, flags).map_err(|e| system("staging the lower layer", e))?;
     *staged = Some(Staged(at.clone()));
-    new_overlay(&at, &folder.join("upper"), &folder.join("work"))
+    let (upper, work) = (folder.join("upper"), folder.join("work"));
+    new_overlay(&at, &upper, &work, noexec).map_err(|mut error| {
+        // Which file systems an overlay cannot be on, the kernel alone knows: vfat, those with folded
+        // case, overlays on overlays.
+        error.message.push_str("; use --isolation bind");
+        error
+    })
 }
 
 /// Makes a detached overlay; the folders are looked up where this thread is.
@@ -77,6 +85,7 @@ pub(crate) fn new_overlay(
     lower: &Path,
     upper: &Path,
     work: &Path,
+    noexec: bool,
 ) -> Result<OwnedFd, MounterError> {
     let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)
         .map_err(|e| unsupported(format!("the kernel has no overlay filesystem here ({e})")))?;
@@ -89,11 +98,12 @@ pub(crate) fn new_overlay(
         .and_then(|()| fsconfig_set_string(&fs, "index", "off"))
         .and_then(|()| fsconfig_create(&fs))
         .and_then(|()| {
-            fsmount(
-                &fs,
-                FsMountFlags::FSMOUNT_CLOEXEC,
-                MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV,
-            )
+            let mut flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+            // The overlay is a mount of its own: it has none of the flags of the project's.
+            if noexec {
+                flags |= MountAttrFlags::MOUNT_ATTR_NOEXEC;
+            }
+            fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, flags)
         });
     made.map_err(|e| {
         let mut said = [0u8; 256];
@@ -101,10 +111,9 @@ pub(crate) fn new_overlay(
             Ok(n) => String::from_utf8_lossy(said.get(..n).unwrap_or_default()).into_owned(),
             Err(_) => String::new(),
         };
-        unsupported(format!(
-            "no overlay over this project ({e}) {}",
-            said.trim_end()
-        ))
+        let said = said.trim_end();
+        let colon = if said.is_empty() { "" } else { ": " };
+        unsupported(format!("no overlay over this project ({e}){colon}{said}"))
     })
 }
 

@@ -40,7 +40,7 @@ fn any_name_of_a_project_is_one_lower_folder() {
                 fs::create_dir(at(folder)).unwrap();
             }
             fs::write(at(name).join("file"), name).unwrap();
-            let overlay = new_overlay(&at(name), &at(&upper), &at(&work));
+            let overlay = new_overlay(&at(name), &at(&upper), &at(&work), false);
             let overlay = overlay.unwrap_or_else(|e| panic!("{name:?}: {e}"));
             let file = openat(&overlay, "file", OFlags::RDONLY, Mode::empty()).unwrap();
             let mut text = String::new();
@@ -52,7 +52,7 @@ fn any_name_of_a_project_is_one_lower_folder() {
             assert!(at(&upper).join("new").exists());
             assert!(!at(name).join("new").exists());
         }
-        let missing = new_overlay(&at("none"), &at("u0"), &at("w0")).unwrap_err();
+        let missing = new_overlay(&at("none"), &at("u0"), &at("w0"), false).unwrap_err();
         assert_eq!(missing.kind, MounterErrorKind::Unsupported);
         umount2(base.path(), MntFlags::MNT_DETACH).unwrap();
     });

@@ -46,7 +46,7 @@ pub(crate) fn prepare(place: &mut Place, request: &OverlayRequest) -> Result<(),
     own_upper(&worker, upper, session.session, project.meta.mode)?;
     let folder = place.host.changes_path(&request.worker).join(NEXT);
     let mut staged = None;
-    let made = over(place, &folder, &lower, &mut staged);
+    let made = over(place, &folder, &lower, project.noexec, &mut staged);
     if let Some(staged) = staged {
         staged.clean(place);
     }
@@ -56,6 +56,7 @@ pub(crate) fn prepare(place: &mut Place, request: &OverlayRequest) -> Result<(),
             overlay: made?,
             project: project.path,
             meta: project.meta,
+            noexec: project.noexec,
             worker: ids,
             ids: session,
             made: Instant::now(),
@@ -75,7 +76,9 @@ pub(crate) fn claim(
     unfit: &mut Option<PreparedOverlay>,
 ) -> Option<(OwnedFd, SessionIds)> {
     let found = host.prepared.take(&request.worker)?;
-    if !found.fits(&project.path, &project.meta, (request.uid, request.gid)) {
+    let worker_ids = (request.uid, request.gid);
+    let same_mount = found.noexec == project.noexec;
+    if !same_mount || !found.fits(&project.path, &project.meta, worker_ids) {
         *unfit = Some(found);
         return None;
     }

@@ -53,7 +53,14 @@ fn try_overlay(place: &mut Place) -> Result<(), MounterError> {
     let made = ["lower", "upper", "work"]
         .into_iter()
         .try_for_each(|sub| mkdirat(rustix::fs::CWD, dir.join(sub), Mode::RWXU).map_err(failed))
-        .and_then(|()| new_overlay(&dir.join("lower"), &dir.join("upper"), &dir.join("work")));
+        .and_then(|()| {
+            new_overlay(
+                &dir.join("lower"),
+                &dir.join("upper"),
+                &dir.join("work"),
+                false,
+            )
+        });
     // The overlay goes before its folders do.
     let made = made.map(drop);
     if let Err(e) = remove_tree(&root, name.as_ref()) {

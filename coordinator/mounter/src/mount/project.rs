@@ -3,7 +3,7 @@
 //! between: that is refused.
 
 use crate::{
-    error::{not_a_folder, refused, system},
+    error::{not_a_folder, refused, system, unsupported},
     host::Place,
     policy::{self, Rules},
     tree::Meta,
@@ -11,7 +11,10 @@ use crate::{
 };
 use podbay_model::model::HostPath;
 use rustix::{
-    fs::{Mode, OFlags, ResolveFlags, openat2},
+    fs::{
+        AtFlags, Mode, OFlags, ResolveFlags, StatVfsMountFlags, StatxFlags, fstatfs, fstatvfs,
+        openat2, statx,
+    },
     io::Errno,
 };
 use std::{
@@ -29,7 +32,36 @@ pub(crate) struct Project {
     /// Canonical.
     pub path: PathBuf,
     pub meta: Meta,
+    /// Whether nothing on its mount may be executed.
+    pub noexec: bool,
 }
+
+impl Project {
+    fn new(fd: OwnedFd, path: PathBuf, meta: Meta) -> Result<Self> {
+        let flags = fstatvfs(&fd)
+            .map_err(|e| system("reading the project's mount", e))?
+            .f_flag;
+        Ok(Self {
+            fd,
+            path,
+            meta,
+            noexec: flags.contains(StatVfsMountFlags::NOEXEC),
+        })
+    }
+
+    /// The id of its mount in the engine's list, where the kernel tells.
+    pub(crate) fn mount_id(&self) -> Option<u64> {
+        let mask = StatxFlags::MNT_ID;
+        let found = statx(&self.fd, "", AtFlags::EMPTY_PATH, mask).ok()?;
+        (found.stx_mask & mask.bits() != 0).then_some(found.stx_mnt_id)
+    }
+}
+
+/// `statfs::f_type` of FUSE: `FUSE_SUPER_MAGIC` of the kernel.
+const FUSE: u64 = 0x6573_5546;
+/// What to do where only the owner of a FUSE file system gets in: root is refused, too.
+const ALLOW_OTHER: &str = "a FUSE file system without allow_other can be read by its owner alone; \
+                           mount it with -o allow_other";
 
 /// The most of a passwd file that is read, in bytes.
 const PASSWD_LIMIT: u64 = 1 << 20;
@@ -47,8 +79,8 @@ pub(crate) fn open(place: &mut Place, path: &HostPath, policy: &Policy) -> Resul
     }
     let root = place.host.engine_root()?;
     let first =
-        open_in(root, path.as_path(), ResolveFlags::empty()).map_err(|e| missing(path, e))?;
-    let seen = Meta::of(&first).map_err(|e| system("reading the project's folder", e))?;
+        open_in(root, path.as_path(), ResolveFlags::empty()).map_err(|e| absent(root, path, e))?;
+    let seen = Meta::of(&first).map_err(|e| unreadable(&first, e))?;
     let canonical = place
         .host
         .path_of(&first)
@@ -61,15 +93,11 @@ pub(crate) fn open(place: &mut Place, path: &HostPath, policy: &Policy) -> Resul
         ))
     };
     let fd = open_in(root, &canonical, ResolveFlags::NO_SYMLINKS).map_err(|_| swapped())?;
-    let meta = Meta::of(&fd).map_err(|e| system("reading the project's folder", e))?;
+    let meta = Meta::of(&fd).map_err(|e| unreadable(&fd, e))?;
     if (meta.dev, meta.ino) != (seen.dev, seen.ino) {
         return Err(swapped());
     }
-    Ok(Project {
-        fd,
-        path: canonical,
-        meta,
-    })
+    Project::new(fd, canonical, meta)
 }
 
 /// The project of a claim, as it is now.
@@ -94,9 +122,9 @@ pub(crate) fn reopen(place: &mut Place, target: &ReviewTarget) -> Result<Reopene
     let root = place.host.engine_root()?;
     let fd = match open_in(root, path.as_path(), ResolveFlags::NO_SYMLINKS) {
         Ok(fd) => fd,
-        Err(e) => return Ok(Reopened::Gone(missing(path, e))),
+        Err(e) => return Ok(Reopened::Gone(absent(root, path, e))),
     };
-    let meta = Meta::of(&fd).map_err(|e| system("reading the project's folder", e))?;
+    let meta = Meta::of(&fd).map_err(|e| unreadable(&fd, e))?;
     if (meta.dev, meta.ino) != (dev, ino) {
         return Ok(Reopened::Gone(refused(format!(
             "another folder is at {path} than the one that was claimed; move that one back to review"
@@ -108,11 +136,37 @@ pub(crate) fn reopen(place: &mut Place, target: &ReviewTarget) -> Result<Reopene
         .path_of(&fd)
         .map_err(|e| system("finding the project's real path", e))?;
     judge(place, &canonical, &meta, &target.policy)?;
-    Ok(Reopened::Same(Project {
-        fd,
-        path: path.as_path().to_owned(),
-        meta,
-    }))
+    Project::new(fd, path.as_path().to_owned(), meta).map(Reopened::Same)
+}
+
+/// Why a folder that is open cannot be looked at.
+fn unreadable(fd: impl AsFd, e: Errno) -> MounterError {
+    match e {
+        Errno::ACCESS if is_fuse(fd) => unsupported(format!(
+            "reading the project's folder: Permission denied: {ALLOW_OTHER}"
+        )),
+        e => system("reading the project's folder", e),
+    }
+}
+
+/// Why a folder cannot be opened.
+fn absent(root: impl AsFd, path: &HostPath, e: Errno) -> MounterError {
+    // What is refused is in the deepest folder that is not.
+    let reached = || {
+        let above = path.as_path().ancestors().skip(1);
+        let mut above = above.map(|folder| open_in(&root, folder, ResolveFlags::empty()));
+        above.find_map(std::result::Result::ok)
+    };
+    match e {
+        Errno::ACCESS if reached().is_some_and(is_fuse) => {
+            unsupported(format!("{path}: Permission denied: {ALLOW_OTHER}"))
+        }
+        e => missing(path, e),
+    }
+}
+
+fn is_fuse(fd: impl AsFd) -> bool {
+    fstatfs(fd).is_ok_and(|found| u64::try_from(found.f_type) == Ok(FUSE))
 }
 
 pub(crate) fn missing(path: &HostPath, e: Errno) -> MounterError {
