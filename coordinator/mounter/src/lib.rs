@@ -33,6 +33,7 @@ pub use changes::review;
 pub use rpc::{MounterRequest, MounterResponse};
 pub use server::{REVIEW, ReviewProgram, ServeError, serve};
 pub use wire::{
-    CheckedProject, MountFacts, MountMode, MountRequest, Mounted, MounterCaps, MounterError,
-    MounterErrorKind, OverlayRequest, Policy, PrepareRequest, ReviewTarget, Usage, UsageRequest,
+    CheckedProject, LeftOut, MountFacts, MountMode, MountRequest, Mounted, MounterCaps,
+    MounterError, MounterErrorKind, OverlayRequest, Policy, PrepareRequest, ReviewTarget, Usage,
+    UsageRequest,
 };

@@ -96,8 +96,23 @@ pub struct Mounted {
     /// Of an overlay: whether it was made ahead, by [`OverlayRequest`].
     #[serde(default)]
     pub prepared: Option<bool>,
+    /// Of an overlay: what is mounted below the project, which it does not show; so many at most.
+    #[serde(default)]
+    pub left_out: Vec<LeftOut>,
+    /// Whether there are more of them.
+    #[serde(default)]
+    pub left_out_more: bool,
     /// Microseconds it took in the mounter.
     pub took_us: u64,
+}
+
+/// A mount below a project, which an overlay on the project does not show.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Its path in the project.
+    pub path: HostPath,
+    /// Whether it is a file, or else a folder.
+    pub file: bool,
 }
 
 /// A project that could be mounted.

@@ -8,7 +8,8 @@ mod slots;
 
 pub use client::MounterClient;
 pub use podbay_mounter::{
-    CheckedProject, MountFacts, MountMode, MountRequest, Mounted, MounterCaps, MounterError,
-    MounterErrorKind, OverlayRequest, Policy, PrepareRequest, ReviewTarget, Usage, UsageRequest,
+    CheckedProject, LeftOut, MountFacts, MountMode, MountRequest, Mounted, MounterCaps,
+    MounterError, MounterErrorKind, OverlayRequest, Policy, PrepareRequest, ReviewTarget, Usage,
+    UsageRequest,
 };
 pub use review::ReviewAnswer;

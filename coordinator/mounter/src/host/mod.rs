@@ -5,11 +5,13 @@
 mod busy;
 mod idmap;
 mod prepared;
+mod table;
 mod wall_clock;
 
 pub(crate) use busy::{Busy, Turn};
 pub(crate) use idmap::{IdPair, SessionIds};
 pub(crate) use prepared::PreparedOverlay;
+pub(crate) use table::named;
 pub(crate) use wall_clock::{watch, watch_on};
 
 use crate::{
@@ -32,6 +34,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+use table::MountTable;
 use wall_clock::WallClock;
 
 type Result<T> = std::result::Result<T, MounterError>;
@@ -54,6 +57,8 @@ pub(crate) struct Host {
     clock: WallClock,
     /// Who changes which worker's mount.
     pub(crate) mounts: Arc<Busy>,
+    /// What is mounted where the engine is.
+    pub(crate) table: MountTable,
     /// Overlays made ahead of their claims.
     pub(crate) prepared: PreparedOverlays,
 }
@@ -61,6 +66,8 @@ pub(crate) struct Host {
 struct Engine {
     namespace: OwnedFd,
     root: OwnedFd,
+    /// Its list of mounts, where that can be read.
+    mountinfo: Option<OwnedFd>,
 }
 
 impl Host {
@@ -76,7 +83,7 @@ impl Host {
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
-        let engine = Self::find_engine(&proc).map_err(|e| {
+        let mut engine = Self::find_engine(&proc).map_err(|e| {
             format!(
                 "the engine's mount namespace cannot be reached ({e}); the mounter needs \
                  --pid=host, SYS_PTRACE, SYS_ADMIN and SYS_CHROOT"
@@ -95,6 +102,7 @@ impl Host {
             )?)
         })
         .map_err(|e| format!("no mount namespace for staging overlays ({e})"));
+        let mountinfo = engine.as_mut().ok().and_then(|e| e.mountinfo.take());
         let host = Self {
             state,
             state_path: state_path.to_owned(),
@@ -104,6 +112,7 @@ impl Host {
             idmaps: IdMaps::default(),
             clock: WallClock::default(),
             mounts: Arc::default(),
+            table: MountTable::new(mountinfo),
             prepared: PreparedOverlays::default(),
         };
         host.clock.begin(&host.state, host.boot_id());
@@ -113,13 +122,13 @@ impl Host {
     /// The shim that is our parent runs where the engine resolves bind sources.
     fn find_engine(proc: &OwnedFd) -> std::io::Result<Engine> {
         let parent = rustix::process::getppid().ok_or(rustix::io::Errno::SRCH)?;
-        let path = format!("{}/ns/mnt", parent.as_raw_nonzero());
-        let namespace = openat(
-            proc,
-            path.as_str(),
-            OFlags::RDONLY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+        let open = |name: &str| {
+            let path = format!("{}/{name}", parent.as_raw_nonzero());
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            openat(proc, path.as_str(), flags, Mode::empty())
+        };
+        let namespace = open("ns/mnt")?;
+        let mountinfo = open("mountinfo").ok();
         let root = elsewhere(|| {
             setns(&namespace, CloneFlags::CLONE_NEWNS)?;
             Ok(rustix::fs::open(
@@ -128,7 +137,11 @@ impl Host {
                 Mode::empty(),
             )?)
         })?;
-        Ok(Engine { namespace, root })
+        Ok(Engine {
+            namespace,
+            root,
+            mountinfo,
+        })
     }
 
     /// The root folder of the engine's mount namespace.

@@ -19,7 +19,7 @@ use crate::{
     wire::{MountFacts, MountMode, MountRequest, Mounted, MounterError},
 };
 use facts::Note;
-use layers::layer;
+use layers::{layer, left_out};
 use overlay::{Staged, over, own_upper};
 use podbay_model::model::HostPath;
 use podbay_protocol::paths::WORKSPACE;
@@ -62,6 +62,10 @@ pub(crate) fn mount(place: &mut Place, request: &MountRequest, then: &mut Then) 
                 e,
             )
         })?),
+    };
+    let (left_out, left_out_more) = match request.mode {
+        MountMode::Bind => (Vec::new(), false),
+        MountMode::Overlay => left_out(&place.host, &project),
     };
     let ids = (request.uid, request.gid);
     let (mount, ids, prepared) = match request.mode {
@@ -122,6 +126,8 @@ pub(crate) fn mount(place: &mut Place, request: &MountRequest, then: &mut Then) 
         idmapped: ids.idmapped,
         idmap_reason: ids.reason,
         prepared,
+        left_out,
+        left_out_more,
         took_us: u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
     })
 }

@@ -59,6 +59,8 @@ mod tests {
             idmapped: true,
             idmap_reason: None,
             prepared: Some(prepared),
+            left_out: Vec::new(),
+            left_out_more: false,
             took_us: 5,
         }
     }

@@ -17,7 +17,7 @@ use crate::daemon::{
 use crate::{
     fleet::{ClaimId, Event, StartFault},
     model::{Isolation, Limits, WorkerId, WorkerName},
-    mounter_client::{MountMode, MountRequest, Mounted, MounterError, MounterErrorKind},
+    mounter_client::{LeftOut, MountMode, MountRequest, Mounted, MounterError, MounterErrorKind},
     runtime::allows_root,
     store::ClaimRecord,
     wire::{ApiError, ErrorKind, SpawnResponse, Timings},
@@ -262,6 +262,7 @@ impl Daemon {
         if let Some(mounted) = &mounted {
             self.project_claimed(&record.profile, record.isolation, mounted);
         }
+        warnings.extend(mounted.as_ref().and_then(left_out));
         if let Some(reason) = mounted.and_then(|m| m.idmap_reason) {
             warnings.push(format!(
                 "not id-mapped, the session runs as uid {}: {reason}",
@@ -345,6 +346,25 @@ impl Daemon {
     }
 }
 
+/// What a copy-on-write worker does not show of its project.
+fn left_out(mounted: &Mounted) -> Option<String> {
+    let name = |mount: &LeftOut| match mount.file {
+        true => format!("{} (a file)", mount.path),
+        false => mount.path.to_string(),
+    };
+    let mut names: Vec<String> = mounted.left_out.iter().map(name).collect();
+    if mounted.left_out_more {
+        names.push("and more".to_owned());
+    }
+    (!names.is_empty()).then(|| {
+        format!(
+            "copy-on-write leaves out what is mounted below the project: {}; it shows what lies under \
+             them; use --isolation bind to have them",
+            names.join(", ")
+        )
+    })
+}
+
 fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
@@ -367,5 +387,38 @@ fn mount_fault(error: MounterError) -> StartError {
         MounterErrorKind::BadTarget | MounterErrorKind::Unreachable => {
             StartError::worker(error.message)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::HostPath;
+    use serde_json::json;
+
+    #[test]
+    fn what_copy_on_write_leaves_out_is_said_and_only_then() {
+        // As an older mounter answers.
+        let mut mounted: Mounted = serde_json::from_value(json!({
+            "project": "/p", "dev": 1, "ino": 2, "owner_uid": 3, "owner_gid": 3, "session_uid": 4,
+            "session_gid": 4, "idmapped": true, "idmap_reason": null, "took_us": 1
+        }))
+        .unwrap();
+        assert_eq!(left_out(&mounted), None);
+        for (path, file) in [("data", false), ("conf", true)] {
+            let path = HostPath::new(path);
+            mounted.left_out.push(LeftOut { path, file });
+        }
+        assert_eq!(
+            left_out(&mounted).unwrap(),
+            "copy-on-write leaves out what is mounted below the project: data, conf (a file); it \
+             shows what lies under them; use --isolation bind to have them"
+        );
+        mounted.left_out_more = true;
+        assert!(
+            left_out(&mounted)
+                .unwrap()
+                .contains("conf (a file), and more; ")
+        );
     }
 }

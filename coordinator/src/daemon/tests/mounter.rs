@@ -136,6 +136,8 @@ fn put(world: &World, request: &MountRequest) -> Answer<Mounted> {
         idmapped,
         idmap_reason: (!idmapped).then(|| "an old file system".to_owned()),
         prepared: (request.mode == MountMode::Overlay).then_some(false),
+        left_out: Vec::new(),
+        left_out_more: false,
         took_us: 1,
     })
 }
