@@ -34,6 +34,6 @@ pub use rpc::{MounterRequest, MounterResponse};
 pub use server::{REVIEW, ReviewProgram, ServeError, serve};
 pub use wire::{
     CheckedProject, LeftOut, MountFacts, MountMode, MountRequest, Mounted, MounterCaps,
-    MounterError, MounterErrorKind, OverlayRequest, Policy, PrepareRequest, ReviewTarget, Usage,
-    UsageRequest,
+    MounterError, MounterErrorKind, OverlayRequest, Policy, PrepareRequest, ReviewClaim,
+    ReviewTarget, Usage, UsageRequest,
 };

@@ -4,7 +4,7 @@
 
 use crate::wire::{
     CheckedProject, MountRequest, Mounted, MounterCaps, MounterError, OverlayRequest, Policy,
-    PrepareRequest, ReviewTarget, Usage, UsageRequest,
+    PrepareRequest, ReviewClaim, ReviewTarget, Usage, UsageRequest,
 };
 use podbay_model::{
     model::HostPath,
@@ -56,25 +56,25 @@ pub enum MounterRequest {
         pid: i32,
     },
     /// Whether an overlay has changes; answered with `Any`.
-    Any(ReviewTarget),
+    Any(ReviewClaim),
     /// List an overlay's changes; answered with the text of `Changes`.
     Changes {
         /// Whose.
-        target: ReviewTarget,
+        target: ReviewClaim,
         /// Only this path and what is below; `None` for everything.
         path: Option<HostPath>,
     },
     /// Count them by folder; answered with the text of `ChangeSummary`.
     Summary {
         /// Whose.
-        target: ReviewTarget,
+        target: ReviewClaim,
         /// Only this path and what is below; `None` for everything.
         path: Option<HostPath>,
     },
     /// Count them; answered with `Counted`.
     Count {
         /// Whose.
-        target: ReviewTarget,
+        target: ReviewClaim,
         /// The most entries worth the work.
         most: u64,
     },
@@ -90,21 +90,21 @@ pub enum MounterRequest {
     /// Show an overlay's changes; answered with the text of `[FileDiff]`.
     Diff {
         /// Whose.
-        target: ReviewTarget,
+        target: ReviewClaim,
         /// Only this path and what is below; `None` for everything.
         path: Option<HostPath>,
     },
     /// Carry them over to the project; answered with the text of `ApplyResult`.
     Apply {
         /// Whose.
-        target: ReviewTarget,
+        target: ReviewClaim,
         /// Which.
         request: ApplyRequest,
     },
     /// Throw them away; answered with the text of `Changes`: what is left.
     Discard {
         /// Whose.
-        target: ReviewTarget,
+        target: ReviewClaim,
         /// Which.
         request: DiscardRequest,
     },
@@ -165,6 +165,11 @@ impl MounterRequest {
 
     /// Whose changes it is about, when it is a review.
     pub(crate) fn review(&self) -> Option<&ReviewTarget> {
+        self.claim().map(|claim| &claim.target)
+    }
+
+    /// The same with what tells whether the project is still that of the claim.
+    pub(crate) fn claim(&self) -> Option<&ReviewClaim> {
         match self {
             Self::Any(target)
             | Self::Changes { target, .. }

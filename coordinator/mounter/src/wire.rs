@@ -81,6 +81,9 @@ pub struct Mounted {
     pub dev: u64,
     /// Inode of the project's folder on the host.
     pub ino: u64,
+    /// What its file system is known by, whatever device it is on; `None` where that does not last.
+    #[serde(default)]
+    pub fsid: Option<u64>,
     /// The project's owner on the host.
     pub owner_uid: u32,
     /// The project's group on the host.
@@ -124,6 +127,9 @@ pub struct CheckedProject {
     pub dev: u64,
     /// Inode of the project's folder on the host.
     pub ino: u64,
+    /// As in [`Mounted`].
+    #[serde(default)]
+    pub fsid: Option<u64>,
 }
 
 /// What the mounter notes of a mount in the worker's folder of the state volume: who claims what it
@@ -183,6 +189,18 @@ pub struct ReviewTarget {
     /// Which folders may be projects: the claim was judged by it, and so is each review.
     #[serde(default)]
     pub policy: Policy,
+}
+
+/// Whose changes are reviewed, and on which file system the project was at the claim: its device may
+/// have got another number since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewClaim {
+    /// Whose.
+    #[serde(flatten)]
+    pub target: ReviewTarget,
+    /// As in [`Mounted`]; absent in claims of older versions.
+    #[serde(default)]
+    pub fsid: Option<u64>,
 }
 
 /// Asks how much of the state volume a worker uses.

@@ -9,7 +9,7 @@ mod slots;
 pub use client::MounterClient;
 pub use podbay_mounter::{
     CheckedProject, LeftOut, MountFacts, MountMode, MountRequest, Mounted, MounterCaps,
-    MounterError, MounterErrorKind, OverlayRequest, Policy, PrepareRequest, ReviewTarget, Usage,
-    UsageRequest,
+    MounterError, MounterErrorKind, OverlayRequest, Policy, PrepareRequest, ReviewClaim,
+    ReviewTarget, Usage, UsageRequest,
 };
 pub use review::ReviewAnswer;

@@ -12,7 +12,7 @@ use crate::{
     },
 };
 use podbay_mounter::{
-    MounterError, MounterErrorKind, MounterRequest, MounterResponse, ReviewTarget, Usage,
+    MounterError, MounterErrorKind, MounterRequest, MounterResponse, ReviewClaim, Usage,
     UsageRequest,
     error::{busy, system, unreachable},
     rpc::{Head, RequestFrame, ResponseFrame},
@@ -167,7 +167,7 @@ impl MounterClient {
     /// # Errors
     /// `BadTarget` when the worker has no folder, `NotAFolder` or `Refused` when the project is
     /// gone or another folder now, `Busy` when too many reviews wait, `System`, `Unreachable`.
-    pub async fn any_changes(&self, target: ReviewTarget) -> Result<bool, MounterError> {
+    pub async fn any_changes(&self, target: ReviewClaim) -> Result<bool, MounterError> {
         match self.small(MounterRequest::Any(target)).await? {
             MounterResponse::Any(any) => Ok(any),
             other => Err(unexpected(&other)),
@@ -180,7 +180,7 @@ impl MounterClient {
     /// As [`Self::any_changes`].
     pub async fn count(
         &self,
-        target: ReviewTarget,
+        target: ReviewClaim,
         most: u64,
     ) -> Result<Option<ChangeCount>, MounterError> {
         match self.small(MounterRequest::Count { target, most }).await? {
@@ -208,7 +208,7 @@ impl MounterClient {
     /// As [`Self::any_changes`].
     pub async fn list(
         &self,
-        target: ReviewTarget,
+        target: ReviewClaim,
         path: Option<HostPath>,
     ) -> Result<ReviewAnswer, MounterError> {
         self.text(MounterRequest::Changes { target, path }).await
@@ -220,7 +220,7 @@ impl MounterClient {
     /// As [`Self::any_changes`].
     pub async fn summary(
         &self,
-        target: ReviewTarget,
+        target: ReviewClaim,
         path: Option<HostPath>,
     ) -> Result<ReviewAnswer, MounterError> {
         self.text(MounterRequest::Summary { target, path }).await
@@ -232,7 +232,7 @@ impl MounterClient {
     /// As [`Self::any_changes`].
     pub async fn show(
         &self,
-        target: ReviewTarget,
+        target: ReviewClaim,
         path: Option<HostPath>,
     ) -> Result<ReviewAnswer, MounterError> {
         self.text(MounterRequest::Diff { target, path }).await
@@ -245,7 +245,7 @@ impl MounterClient {
     /// As [`Self::any_changes`], and `TooMany` when there are more than fit into one request.
     pub async fn carry_over(
         &self,
-        target: ReviewTarget,
+        target: ReviewClaim,
         request: ApplyRequest,
     ) -> Result<ReviewAnswer, MounterError> {
         self.text(MounterRequest::Apply { target, request }).await
@@ -257,7 +257,7 @@ impl MounterClient {
     /// As [`Self::carry_over`].
     pub async fn throw_away(
         &self,
-        target: ReviewTarget,
+        target: ReviewClaim,
         request: DiscardRequest,
     ) -> Result<ReviewAnswer, MounterError> {
         self.text(MounterRequest::Discard { target, request }).await
@@ -267,7 +267,7 @@ impl MounterClient {
     ///
     /// # Errors
     /// As [`Self::any_changes`].
-    pub async fn changes(&self, target: ReviewTarget) -> Result<Changes, MounterError> {
+    pub async fn changes(&self, target: ReviewClaim) -> Result<Changes, MounterError> {
         self.list(target, None).await?.value().await
     }
 
@@ -275,7 +275,7 @@ impl MounterClient {
     ///
     /// # Errors
     /// As [`Self::any_changes`].
-    pub async fn sums(&self, target: ReviewTarget) -> Result<ChangeSummary, MounterError> {
+    pub async fn sums(&self, target: ReviewClaim) -> Result<ChangeSummary, MounterError> {
         self.summary(target, None).await?.value().await
     }
 
@@ -285,7 +285,7 @@ impl MounterClient {
     /// As [`Self::any_changes`].
     pub async fn diff(
         &self,
-        target: ReviewTarget,
+        target: ReviewClaim,
         path: Option<HostPath>,
     ) -> Result<Vec<FileDiff>, MounterError> {
         self.show(target, path).await?.value().await
@@ -297,7 +297,7 @@ impl MounterClient {
     /// As there.
     pub async fn apply(
         &self,
-        target: ReviewTarget,
+        target: ReviewClaim,
         request: ApplyRequest,
     ) -> Result<ApplyResult, MounterError> {
         self.carry_over(target, request).await?.value().await
@@ -309,7 +309,7 @@ impl MounterClient {
     /// As there.
     pub async fn discard(
         &self,
-        target: ReviewTarget,
+        target: ReviewClaim,
         request: DiscardRequest,
     ) -> Result<Changes, MounterError> {
         self.throw_away(target, request).await?.value().await

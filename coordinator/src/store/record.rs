@@ -26,6 +26,10 @@ pub struct ClaimRecord {
     pub project_dev: u64,
     /// See `project_dev`.
     pub project_ino: u64,
+    /// What the project's file system is known by, whatever device it is on; absent where that does not
+    /// last, and in records of older versions.
+    #[serde(default)]
+    pub project_fsid: Option<u64>,
     /// How the project got in.
     pub isolation: Isolation,
     /// Whether the project was mounted into a running worker.

@@ -138,6 +138,7 @@ pub(super) mod tests {
             project: None,
             project_dev: 0,
             project_ino: 0,
+            project_fsid: None,
             isolation: Isolation::None,
             hot: false,
             warm_start: true,

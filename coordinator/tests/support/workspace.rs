@@ -15,7 +15,7 @@ use coordinator::{
     model::HostPath,
     mounter_client::{
         MountMode, MountRequest, Mounted, MounterClient, MounterError, OverlayRequest, Policy,
-        PrepareRequest, ReviewTarget,
+        PrepareRequest, ReviewClaim, ReviewTarget,
     },
 };
 use podbay_mounter::{ReviewProgram, review, serve as serve_mounter};
@@ -348,17 +348,20 @@ impl Stage {
     }
 
     /// A review of a worker whose claim is now.
-    pub fn target(&self, worker: &Worker, mounted: &Mounted) -> ReviewTarget {
+    pub fn target(&self, worker: &Worker, mounted: &Mounted) -> ReviewClaim {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        ReviewTarget {
-            worker: worker.id.clone(),
-            project: mounted.project.clone(),
-            dev: mounted.dev,
-            ino: mounted.ino,
-            claimed_at_ns: i64::try_from(now.as_nanos())
-                .unwrap()
-                .max(worker.claimed_at_ns),
-            policy: Policy::default(),
+        ReviewClaim {
+            target: ReviewTarget {
+                worker: worker.id.clone(),
+                project: mounted.project.clone(),
+                dev: mounted.dev,
+                ino: mounted.ino,
+                claimed_at_ns: i64::try_from(now.as_nanos())
+                    .unwrap()
+                    .max(worker.claimed_at_ns),
+                policy: Policy::default(),
+            },
+            fsid: mounted.fsid,
         }
     }
 }

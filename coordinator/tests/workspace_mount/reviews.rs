@@ -153,13 +153,14 @@ async fn a_review_is_judged_by_the_whole_policy_again() {
     worker.sh("echo x > /workspace/new");
     let good = stage.target(&worker, &mounted);
     let mut elsewhere = good.clone();
-    elsewhere.policy.roots = vec![HostPath::new("/srv")];
+    elsewhere.target.policy.roots = vec![HostPath::new("/srv")];
     let mut state = good.clone();
-    state.policy.refuse = vec![(HostPath::new(stage.dir.path()), "state volume".into())];
+    state.target.policy.refuse = vec![(HostPath::new(stage.dir.path()), "state volume".into())];
     // A record that names another folder, with all that is true of that folder.
     let mut forged = good.clone();
     let etc = fs::metadata("/etc").unwrap();
-    (forged.project, forged.dev, forged.ino) = (HostPath::new("/etc"), etc.dev(), etc.ino());
+    (forged.target.project, forged.target.dev, forged.target.ino) =
+        (HostPath::new("/etc"), etc.dev(), etc.ino());
     let all = ApplyRequest::default();
     for target in [elsewhere, state, forged] {
         let refused = [

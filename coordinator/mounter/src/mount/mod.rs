@@ -119,6 +119,7 @@ pub(crate) fn mount(place: &mut Place, request: &MountRequest, then: &mut Then) 
         project: HostPath::new(project.path),
         dev: project.meta.dev,
         ino: project.meta.ino,
+        fsid: project.fsid,
         owner_uid: project.meta.uid,
         owner_gid: project.meta.gid,
         session_uid: ids.session.0,

@@ -7,7 +7,7 @@ use crate::{
     host::Place,
     policy::{self, Rules},
     tree::Meta,
-    wire::{MounterError, Policy, ReviewTarget},
+    wire::{MounterError, Policy, ReviewClaim},
 };
 use podbay_model::model::HostPath;
 use rustix::{
@@ -34,18 +34,23 @@ pub(crate) struct Project {
     pub meta: Meta,
     /// Whether nothing on its mount may be executed.
     pub noexec: bool,
+    /// What its file system is known by, whatever device it is on.
+    pub fsid: Option<u64>,
 }
 
 impl Project {
     fn new(fd: OwnedFd, path: PathBuf, meta: Meta) -> Result<Self> {
-        let flags = fstatvfs(&fd)
-            .map_err(|e| system("reading the project's mount", e))?
-            .f_flag;
+        let failed = |e| system("reading the project's mount", e);
+        let (mount, kind) = (
+            fstatvfs(&fd).map_err(failed)?,
+            fstatfs(&fd).map_err(failed)?.f_type,
+        );
         Ok(Self {
             fd,
             path,
             meta,
-            noexec: flags.contains(StatVfsMountFlags::NOEXEC),
+            noexec: mount.f_flag.contains(StatVfsMountFlags::NOEXEC),
+            fsid: lasting(mount.f_fsid, kind.try_into().unwrap_or_default()),
         })
     }
 
@@ -62,6 +67,17 @@ const FUSE: u64 = 0x6573_5546;
 /// What to do where only the owner of a FUSE file system gets in: root is refused, too.
 const ALLOW_OTHER: &str = "a FUSE file system without allow_other can be read by its owner alone; \
                            mount it with -o allow_other";
+
+/// `statfs::f_type` of an overlay: `OVERLAYFS_SUPER_MAGIC` of the kernel.
+const OVERLAY: u64 = 0x794c_7630;
+/// `statfs::f_type` of a tmpfs: `TMPFS_MAGIC` of the kernel.
+const TMPFS: u64 = 0x0102_1994;
+
+/// A file system's id, where it is one that lasts and is its own: 0 is none, an overlay has that of the
+/// file system of its upper folder, and a tmpfs does not outlive its mount.
+fn lasting(fsid: u64, kind: u64) -> Option<u64> {
+    (fsid != 0 && !matches!(kind, OVERLAY | TMPFS)).then_some(fsid)
+}
 
 /// The most of a passwd file that is read, in bytes.
 const PASSWD_LIMIT: u64 = 1 << 20;
@@ -113,8 +129,9 @@ pub(crate) enum Reopened {
 ///
 /// # Errors
 /// `Refused` when the policy refuses it.
-pub(crate) fn reopen(place: &mut Place, target: &ReviewTarget) -> Result<Reopened> {
-    let (path, dev, ino) = (&target.project, target.dev, target.ino);
+pub(crate) fn reopen(place: &mut Place, claim: &ReviewClaim) -> Result<Reopened> {
+    let target = &claim.target;
+    let path = &target.project;
     place.enter_engine()?;
     if !path.as_path().is_absolute() {
         return Err(not_a_folder(format!("{path} is not an absolute path")));
@@ -125,7 +142,10 @@ pub(crate) fn reopen(place: &mut Place, target: &ReviewTarget) -> Result<Reopene
         Err(e) => return Ok(Reopened::Gone(absent(root, path, e))),
     };
     let meta = Meta::of(&fd).map_err(|e| unreadable(&fd, e))?;
-    if (meta.dev, meta.ino) != (dev, ino) {
+    let project = Project::new(fd, path.as_path().to_owned(), meta)?;
+    // A file system that is mounted again, or after a reboot, may have another device number.
+    let known = project.fsid.is_some() && project.fsid == claim.fsid;
+    if meta.ino != target.ino || !(meta.dev == target.dev || known) {
         return Ok(Reopened::Gone(refused(format!(
             "another folder is at {path} than the one that was claimed; move that one back to review"
         ))));
@@ -133,10 +153,10 @@ pub(crate) fn reopen(place: &mut Place, target: &ReviewTarget) -> Result<Reopene
     // By where it is, not by what it is called.
     let canonical = place
         .host
-        .path_of(&fd)
+        .path_of(&project.fd)
         .map_err(|e| system("finding the project's real path", e))?;
     judge(place, &canonical, &meta, &target.policy)?;
-    Project::new(fd, path.as_path().to_owned(), meta).map(Reopened::Same)
+    Ok(Reopened::Same(project))
 }
 
 /// Why a folder that is open cannot be looked at.

@@ -439,3 +439,41 @@ fn where_no_overlay_can_be_the_answer_says_what_can() {
         while there.pop().is_some() {}
     });
 }
+
+#[test]
+fn a_project_whose_device_got_another_number_is_the_one_that_was_claimed() {
+    apart(|mut bench| {
+        use crate::wire::{ReviewClaim, ReviewTarget};
+        let mounted = bench.mount(MountMode::Overlay).unwrap();
+        let (dev, ino, fsid) = (mounted.dev, mounted.ino, mounted.fsid);
+        let mut same = |dev, ino, fsid| {
+            let claim = ReviewClaim {
+                target: ReviewTarget {
+                    worker: WORKER.to_owned(),
+                    project: mounted.project.clone(),
+                    dev,
+                    ino,
+                    claimed_at_ns: 0,
+                    policy: Default::default(),
+                },
+                fsid,
+            };
+            let found = project::reopen(&mut bench.place, &claim).unwrap();
+            matches!(found, project::Reopened::Same(_))
+        };
+        assert!(same(dev, ino, fsid) && same(dev, ino, None));
+        assert!(!same(dev + 1, ino, None) && !same(dev + 1, ino, Some(0)));
+        assert!(!same(dev, ino + 1, fsid));
+        let Some(fsid) = fsid else {
+            return eprintln!("this file system has no id that lasts: not tested");
+        };
+        assert!(same(dev + 1, ino, Some(fsid)));
+        assert!(!same(dev + 1, ino + 1, Some(fsid)));
+        assert!(!same(dev + 1, ino, Some(fsid ^ 1)));
+        // One that does not outlive its mount has none.
+        let project = bench.project.clone();
+        let there = bench.mount_there("tmpfs", &project, MsFlags::empty(), "");
+        assert_eq!(bench.mount(MountMode::Bind).unwrap().fsid, None);
+        drop(there);
+    });
+}

@@ -363,6 +363,7 @@ fn answer(
                 project: HostPath::new(found.path),
                 dev: found.meta.dev,
                 ino: found.meta.ino,
+                fsid: found.fsid,
             }))
         }
         MounterRequest::Unmount { worker, pid } => {

@@ -8,7 +8,7 @@ use crate::{
         live,
         project::{Reopened, reopen},
     },
-    wire::{MounterError, ReviewTarget},
+    wire::{MounterError, ReviewClaim},
 };
 use rustix::{
     fs::{FlockOperation, OFlags, flock},
@@ -51,13 +51,14 @@ impl Opened {
     /// gone or another folder now, `Busy` when something else changes the worker's changes.
     pub(crate) fn new(
         place: &mut Place,
-        target: &ReviewTarget,
+        claim: &ReviewClaim,
         change: bool,
         without_project: bool,
     ) -> Result<Self, MounterError> {
         let failed = |e| system("opening the worker's changes/", e);
+        let target = &claim.target;
         let worker = place.host.worker(&target.worker)?;
-        let (project, owner, project_missing) = match reopen(place, target)? {
+        let (project, owner, project_missing) = match reopen(place, claim)? {
             Reopened::Same(project) => (project.fd, (project.meta.uid, project.meta.gid), false),
             Reopened::Gone(_) if without_project => (empty_folder()?, (0, 0), true),
             Reopened::Gone(error) => return Err(with_way_out(error)),

@@ -187,7 +187,7 @@ impl Reviews {
         if let MounterRequest::Usage(request) = &frame.body {
             return Opened::measured(&self.host, &request.worker);
         }
-        let target = frame.body.review();
+        let target = frame.body.claim();
         let target = target.ok_or_else(|| system("reviewing", "the request is no review"))?;
         let change = frame.body.changes_something();
         let open = || {

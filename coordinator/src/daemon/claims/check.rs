@@ -85,7 +85,7 @@ impl Daemon {
         let Some(found) = self.check_project(former, resolved).await? else {
             return Ok(());
         };
-        same_folder(former, found.dev, found.ino)
+        same_folder(former, (found.dev, found.ino), found.fsid)
     }
 
     async fn check_image(&self, name: &str, profile: &Profile) -> Result<(), ApiError> {
@@ -128,10 +128,13 @@ impl Daemon {
 /// Refuses another folder than the one whose changes the worker has.
 pub(in crate::daemon) fn same_folder(
     former: &ClaimRecord,
-    dev: u64,
-    ino: u64,
+    (dev, ino): (u64, u64),
+    fsid: Option<u64>,
 ) -> Result<(), ApiError> {
-    let same = former.project_ino == 0 || (dev, ino) == (former.project_dev, former.project_ino);
+    // Nobody looked, or the same device; a file system that is mounted again may be on another one.
+    let known = fsid.is_some() && fsid == former.project_fsid;
+    let on_same = dev == former.project_dev || known;
+    let same = former.project_ino == 0 || (ino == former.project_ino && on_same);
     if !former.isolation.is_reviewed() || same {
         return Ok(());
     }
@@ -148,6 +151,7 @@ fn stand_in(resolved: &Resolved) -> Result<ClaimRecord, ApiError> {
     Ok(ClaimRecord {
         project_dev: u64::MAX,
         project_ino: u64::MAX,
+        project_fsid: Some(u64::MAX),
         hot: true,
         warm_start: true,
         created_ms: u64::MAX,
@@ -177,4 +181,30 @@ fn encoded(mut start: StartSession) -> Result<usize, ApiError> {
     let frame = serde_json::to_vec(&ToAgent { id: u64::MAX, body })
         .map_err(|e| ApiError::new(ErrorKind::Internal, format!("the start's frame: {e}")))?;
     Ok(frame.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_folder_is_known_by_its_file_system_where_the_device_has_another_number() {
+        let mut former: ClaimRecord = serde_json::from_value(json!({
+            "id": "0123456789ab", "name": "n", "profile": "p", "image": "i", "session": "s",
+            "project": "/p", "project_dev": 1, "project_ino": 2, "isolation": "overlay",
+            "hot": true, "warm_start": true, "created_ms": 1, "claimed_ns": 2, "argv": ["sh"],
+            "limits": { "memory_bytes": null, "nano_cpus": null, "pids": null },
+            "uid": 200_001, "gid": 200_001, "remove": false
+        }))
+        .unwrap();
+        let same = |former: &ClaimRecord, id, fsid| same_folder(former, id, fsid).is_ok();
+        // A record of an older version has no more than the numbers.
+        assert!(same(&former, (1, 2), Some(7)) && same(&former, (1, 2), None));
+        assert!(!same(&former, (9, 2), Some(7)) && !same(&former, (9, 2), None));
+        former.project_fsid = Some(7);
+        assert!(same(&former, (9, 2), Some(7)) && same(&former, (1, 2), None));
+        assert!(!same(&former, (9, 3), Some(7)));
+        assert!(!same(&former, (9, 2), Some(8)) && !same(&former, (9, 2), None));
+    }
 }

@@ -52,6 +52,7 @@ mod tests {
             project: HostPath::new(project),
             dev: 1,
             ino: 2,
+            fsid: None,
             owner_uid: 3,
             owner_gid: 3,
             session_uid: 4,

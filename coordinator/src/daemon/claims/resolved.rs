@@ -47,6 +47,7 @@ impl Resolved {
             project: self.project.clone(),
             project_dev: 0,
             project_ino: 0,
+            project_fsid: None,
             isolation: self.isolation,
             hot: false,
             warm_start: false,

@@ -232,6 +232,7 @@ impl Daemon {
             claim.hot = true;
             claim.project = Some(mounted.project.clone());
             (claim.project_dev, claim.project_ino) = (mounted.dev, mounted.ino);
+            claim.project_fsid = mounted.fsid;
         }
         record.claim = Some(claim.clone());
         record.written = false;

@@ -6,7 +6,7 @@ use super::change_counts::MAX_ENTRIES;
 use crate::daemon::{Daemon, wakes::Task};
 use crate::{
     model::WorkerId,
-    mounter_client::{MounterError, MounterErrorKind, ReviewTarget},
+    mounter_client::{MounterError, MounterErrorKind, ReviewClaim},
     wire::ChangeCount,
 };
 use podbay_protocol::ActivityState;
@@ -42,7 +42,7 @@ impl Daemon {
     }
 
     /// Who is to be counted now, and else how long to wait; `None` until somebody asks.
-    fn due_counts(&self) -> (Vec<(WorkerId, ReviewTarget)>, Option<Duration>) {
+    fn due_counts(&self) -> (Vec<(WorkerId, ReviewClaim)>, Option<Duration>) {
         let now = Instant::now();
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -78,7 +78,7 @@ impl Daemon {
         (due, next)
     }
 
-    async fn count(self: &Arc<Self>, id: &WorkerId, target: &ReviewTarget) {
+    async fn count(self: &Arc<Self>, id: &WorkerId, target: &ReviewClaim) {
         let began = Instant::now();
         match self
             .outside
@@ -111,7 +111,7 @@ impl Daemon {
     pub(in crate::daemon) async fn counted(
         &self,
         id: &WorkerId,
-        target: ReviewTarget,
+        target: ReviewClaim,
     ) -> Option<ChangeCount> {
         if self.lock().counts.has_failed(id) {
             return None;

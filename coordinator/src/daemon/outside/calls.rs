@@ -5,7 +5,7 @@ use crate::{
     model::{HostPath, Limits},
     mounter_client::{
         CheckedProject, MountRequest, Mounted, MounterCaps, MounterClient, MounterError,
-        OverlayRequest, Policy, PrepareRequest, ReviewTarget, Usage, UsageRequest,
+        OverlayRequest, Policy, PrepareRequest, ReviewClaim, Usage, UsageRequest,
     },
     runtime::{
         Accounts, Docker, EngineEvent, Helper, HelperSpec, HostFolders, Image, Listed, Own,
@@ -147,9 +147,9 @@ calls! {
         /// Puts the engine's socket back.
         fn engine_socket(pid: i32, source: &'a Path, target: &'a Path) -> Mount<()>;
         /// Whether a worker changed anything.
-        fn any_changes(target: ReviewTarget) -> Mount<bool>;
+        fn any_changes(target: ReviewClaim) -> Mount<bool>;
         /// How much a worker changed.
-        fn count(target: ReviewTarget, most: u64) -> Mount<Option<ChangeCount>>;
+        fn count(target: ReviewClaim, most: u64) -> Mount<Option<ChangeCount>>;
         /// What a worker keeps on the state volume.
         fn usage(request: UsageRequest) -> Mount<Usage>;
         /// Removes a worker's folder.

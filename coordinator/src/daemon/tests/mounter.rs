@@ -12,8 +12,7 @@ use crate::{
     model::{FIRST_UID, HostPath, UIDS, WorkerId},
     mounter_client::{
         CheckedProject, MountFacts, MountMode, MountRequest, Mounted, MounterCaps, MounterError,
-        MounterErrorKind, OverlayRequest, Policy, PrepareRequest, ReviewTarget, Usage,
-        UsageRequest,
+        MounterErrorKind, OverlayRequest, Policy, PrepareRequest, ReviewClaim, Usage, UsageRequest,
     },
     store::{ClaimRecord, FinishedRecord, StateDir},
     wire::{ChangeCount, Folders},
@@ -129,6 +128,7 @@ fn put(world: &World, request: &MountRequest) -> Answer<Mounted> {
         project: request.project.clone(),
         dev: DEV,
         ino,
+        fsid: Some(DEV + 1),
         owner_uid: 1000,
         owner_gid: 1000,
         session_uid: uid,
@@ -217,6 +217,7 @@ impl Mounter for FakeMounter {
                 project,
                 dev: DEV,
                 ino,
+                fsid: Some(DEV + 1),
             })
         }))
     }
@@ -229,15 +230,15 @@ impl Mounter for FakeMounter {
         Box::pin(async { error(MounterErrorKind::Refused, "nobody asks in this world") })
     }
 
-    fn any_changes(&self, target: ReviewTarget) -> BoxFuture<'_, Answer<bool>> {
+    fn any_changes(&self, target: ReviewClaim) -> BoxFuture<'_, Answer<bool>> {
         Box::pin(self.call("mounter.any_changes", false, move |world| {
-            Ok(world.lock().changed.contains(&target.worker))
+            Ok(world.lock().changed.contains(&target.target.worker))
         }))
     }
 
-    fn count(&self, target: ReviewTarget, _: u64) -> BoxFuture<'_, Answer<Option<ChangeCount>>> {
+    fn count(&self, target: ReviewClaim, _: u64) -> BoxFuture<'_, Answer<Option<ChangeCount>>> {
         Box::pin(self.call("mounter.count", true, move |world| {
-            let files = u64::from(world.lock().changed.contains(&target.worker));
+            let files = u64::from(world.lock().changed.contains(&target.target.worker));
             Ok(Some(ChangeCount {
                 files,
                 added: files,

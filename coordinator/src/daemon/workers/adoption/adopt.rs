@@ -155,6 +155,7 @@ fn with_session(
     {
         // Its coordinator died before it wrote what the new container was given.
         (known.project_dev, known.project_ino) = (carried.project_dev, carried.project_ino);
+        known.project_fsid = carried.project_fsid;
         (known.uid, known.gid, known.hot) = (carried.uid, carried.gid, carried.hot);
     }
     let new = known.is_none();

@@ -53,6 +53,7 @@ pub(in crate::daemon) fn claim_of(
         project: facts.as_ref().map(|f| f.project.clone()),
         project_dev: at(|f| f.dev),
         project_ino: at(|f| f.ino),
+        project_fsid: None,
         isolation: match mode {
             Some(MountMode::Overlay) => Isolation::Overlay,
             Some(MountMode::Bind) => Isolation::Bind,

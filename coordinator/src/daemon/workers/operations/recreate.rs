@@ -408,7 +408,7 @@ impl Daemon {
         let mounted = self.mount(id, resolved).await.map_err(|f| f.error)?;
         if let Some(m) = &mounted {
             // It may have been replaced since it was checked.
-            same_folder(former, m.dev, m.ino)?;
+            same_folder(former, (m.dev, m.ino), m.fsid)?;
         }
         let mut record = self
             .record_of(

@@ -8,7 +8,7 @@ use crate::daemon::{
 };
 use crate::{
     model::WorkerId,
-    mounter_client::ReviewTarget,
+    mounter_client::{ReviewClaim, ReviewTarget},
     store::ClaimRecord,
     wire::{ApiError, ChangeCount, ErrorKind},
 };
@@ -98,7 +98,7 @@ impl Daemon {
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`] when it is not copy-on-write.
-    pub(crate) fn review_target(&self, name: &str) -> Result<(WorkerId, ReviewTarget), ApiError> {
+    pub(crate) fn review_target(&self, name: &str) -> Result<(WorkerId, ReviewClaim), ApiError> {
         let id = self.find(name)?;
         let claim = self.claim_of(&id).ok_or_else(|| {
             ApiError::new(
@@ -130,7 +130,7 @@ impl Daemon {
     pub(crate) async fn apply_target(
         &self,
         name: &str,
-    ) -> Result<(WorkerId, ReviewTarget), ApiError> {
+    ) -> Result<(WorkerId, ReviewClaim), ApiError> {
         let (id, target) = self.review_target(name)?;
         self.on_record(&id).await?;
         Ok((id, target))
@@ -138,17 +138,20 @@ impl Daemon {
 
     /// What the mounter has to know to review a claim's changes; `None` when there are none to
     /// review by its nature.
-    pub(in crate::daemon) fn target(&self, claim: &ClaimRecord) -> Option<ReviewTarget> {
+    pub(in crate::daemon) fn target(&self, claim: &ClaimRecord) -> Option<ReviewClaim> {
         if !claim.isolation.is_reviewed() || claim.unproven.is_some() {
             return None;
         }
-        Some(ReviewTarget {
-            worker: claim.id.to_string(),
-            project: claim.project.clone()?,
-            dev: claim.project_dev,
-            ino: claim.project_ino,
-            claimed_at_ns: claim.claimed_ns,
-            policy: self.policy(),
+        Some(ReviewClaim {
+            target: ReviewTarget {
+                worker: claim.id.to_string(),
+                project: claim.project.clone()?,
+                dev: claim.project_dev,
+                ino: claim.project_ino,
+                claimed_at_ns: claim.claimed_ns,
+                policy: self.policy(),
+            },
+            fsid: claim.project_fsid,
         })
     }
 
