@@ -26,6 +26,7 @@ fn query() -> AttachQuery {
         cols: Some(80),
         rows: Some(24),
         session: None,
+        silent: false,
     }
 }
 

@@ -68,6 +68,7 @@ async fn the_host_reaches_the_coordinator_through_engine_exec() {
         cols: None,
         rows: None,
         session: None,
+        silent: false,
     };
     let (_sender, mut receiver) = client.attach("flood", &query).await.unwrap().split();
     let (begin, mut total) = (Instant::now(), 0);

@@ -263,3 +263,92 @@ fn queries_are_answered_while_nobody_is_attached() {
     worker.start_session(session("s", &["/bin/sh", "-c", script]));
     wait_until("the answer", || worker.screen("s").contains("033"));
 }
+
+/// What programs ask their terminal, and what the model says to the last question.
+const QUERIES: &str = "\\033[6n\\033[c\\033[>c\\033[?25$p\\033]10;?\\007\\033]11;?\\007\\033[18t";
+const LAST_ANSWER: &str = "\x1b[8;24;80t";
+
+#[test]
+fn exactly_one_side_answers_queries_whoever_is_attached() {
+    let mut worker = Worker::start();
+    let (heard, ask) = (
+        worker.dir.path().join("heard"),
+        worker.dir.path().join("ask"),
+    );
+    let script = format!(
+        "stty raw -echo; exec 3<&0; cat <&3 > {} & \
+         while :; do if [ -e {ask} ]; then rm {ask}; printf '{QUERIES}'; fi; sleep 0.01; done",
+        heard.display(),
+        ask = ask.display(),
+    );
+    worker.start_session(session("s", &["/bin/sh", "-c", &script]));
+    wait_until("the program", || heard.exists());
+    let ask = || std::fs::write(&ask, "").unwrap();
+    // What was typed into the program since the last call, once `last` is there.
+    let mut before = 0;
+    let mut typed = |last: &str| {
+        let mut all = String::new();
+        wait_until(last, || {
+            all = std::fs::read_to_string(&heard).unwrap();
+            all.get(before..).is_some_and(|new| new.contains(last))
+        });
+        let new = all[before..].to_owned();
+        before = all.len();
+        new
+    };
+    let answers = |new: &str| {
+        for answer in [
+            "\x1b[1;1R",
+            "\x1b[?6c",
+            "\x1b[>0;",
+            "\x1b[?25;1$y",
+            "\x1b]10;rgb:",
+            "\x1b]11;rgb:",
+            LAST_ANSWER,
+        ] {
+            assert_eq!(new.matches(answer).count(), 1, "{answer:?} in {new:?}");
+        }
+    };
+    ask();
+    answers(&typed(LAST_ANSWER));
+    // Who only watches is never heard; a dashboard draws what it gets.
+    let (_, _watcher) = worker.attach(attach("s", "watcher", AttachMode::ReadOnly));
+    ask();
+    answers(&typed(LAST_ANSWER));
+    let terminal = |stream: &str, mode| Attach {
+        size: Some(Size { cols: 80, rows: 24 }),
+        ..attach("s", stream, mode)
+    };
+    let mut dashboard = terminal("dashboard", AttachMode::Write);
+    dashboard.silent = true;
+    let (writer, dashboard) = worker.attach(dashboard);
+    assert!(writer);
+    ask();
+    answers(&typed(LAST_ANSWER));
+    // The terminal of the one who types gets the questions, and answers.
+    let (writer, mut real) = worker.attach(terminal("real", AttachMode::Takeover));
+    assert!(writer);
+    ask();
+    real.until("\x1b[18t");
+    real.type_in("its answer");
+    assert_eq!(typed("its answer"), "its answer");
+    // A terminal that does not type is not heard, so it does not count.
+    worker
+        .ask(ToAgentBody::Takeover {
+            stream: "dashboard".into(),
+        })
+        .unwrap();
+    ask();
+    answers(&typed(LAST_ANSWER));
+    drop(dashboard);
+    worker.detached("dashboard");
+    real.until("\x1b[18t");
+    ask();
+    real.until("\x1b[18t");
+    real.type_in("another");
+    assert_eq!(typed("another"), "another");
+    drop(real);
+    worker.detached("real");
+    ask();
+    answers(&typed(LAST_ANSWER));
+}

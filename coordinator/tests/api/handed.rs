@@ -45,6 +45,7 @@ fn query(session: Option<String>) -> AttachQuery {
         cols: None,
         rows: None,
         session,
+        silent: false,
     }
 }
 

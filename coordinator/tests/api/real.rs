@@ -91,6 +91,7 @@ fn query(mode: AttachMode, session: Option<&str>) -> AttachQuery {
         cols: Some(80),
         rows: Some(24),
         session: session.map(str::to_owned),
+        silent: false,
     }
 }
 

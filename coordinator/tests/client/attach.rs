@@ -30,6 +30,7 @@ fn query() -> AttachQuery {
         cols: None,
         rows: None,
         session: None,
+        silent: false,
     }
 }
 

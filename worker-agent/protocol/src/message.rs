@@ -243,6 +243,10 @@ pub struct Attach {
 /// What a client may do with a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+    /// No terminal is behind this client that answers a program's queries (cursor position, device
+    /// attributes, colours): it draws the output itself. The agent's screen model answers then.
+    #[serde(default)]
+    pub silent: bool,
 pub enum AttachMode {
     /// Becomes the writer when there is none, else a reader.
     Write,

@@ -9,7 +9,7 @@ use super::{
     session_io::{PolledFd, ProgramIo, ReadOutcome},
 };
 use crate::{
-    event_loop::reactor::{Lane, Reactor, Source, Timer, unix_ms},
+    event_loop::reactor::{ClientKey, Lane, Reactor, Source, Timer, unix_ms},
     recording::RecordedStream,
     screen::ScreenEvent,
 };
@@ -92,7 +92,6 @@ impl Session {
     fn output(&mut self, lane: Lane, bytes: &[u8], reactor: &mut Reactor) {
         self.output_bytes += bytes.len() as u64;
         self.last_output = reactor.now;
-        let answer = self.clients.is_empty();
         let terminal = self.size.is_some();
         let mut gone = Vec::new();
         for client in &mut self.clients {
@@ -105,6 +104,8 @@ impl Session {
                 gone.push(client.key);
             }
         }
+        // After the bytes were sent: a client that is gone or became too slow has not got them.
+        let answer = !self.writer_answers(&gone);
         let stream = match lane {
             Lane::Main => RecordedStream::Output,
             Lane::Error => RecordedStream::Error,
@@ -121,6 +122,13 @@ impl Session {
             self.quiet_timer = true;
             reactor.after(QUIET, Timer::Quiet(self.key));
         }
+    }
+
+    /// Whether a client's terminal answers what the program asks. Only the writer's can: what others send
+    /// is not heard. The model answers otherwise, so that it is exactly one of the two.
+    fn writer_answers(&self, gone: &[ClientKey]) -> bool {
+        let mut clients = self.clients.iter().filter(|c| !gone.contains(&c.key));
+        clients.any(|c| self.writer == Some(c.key) && c.answers_queries())
     }
 
     /// Reads the program only as fast as the parser, and for pipes the clients, can take it.

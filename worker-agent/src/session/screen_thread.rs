@@ -30,7 +30,7 @@ const PARSER_STACK: usize = 512 << 10;
 pub struct ScreenUpdate {
     /// What.
     pub event: ScreenEvent,
-    /// Whether nobody was attached when the bytes came, so that the agent answers queries.
+    /// Whether no client's terminal answered queries when the bytes came, so that the agent does.
     pub answer: bool,
 }
 

@@ -65,6 +65,7 @@ impl Bench {
                 size: None,
                 restore: false,
                 handed: false,
+                silent: false,
             }),
             timeout_s: None,
             secrets: std::collections::BTreeMap::new(),

@@ -423,5 +423,6 @@ pub fn attach(session: &str, stream: &str, mode: AttachMode) -> Attach {
         size: None,
         restore: true,
         handed: false,
+        silent: false,
     }
 }

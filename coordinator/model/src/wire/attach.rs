@@ -47,6 +47,10 @@ pub struct AttachQuery {
     pub rows: Option<u16>,
     /// Another session than the main one: an `exec`.
     pub session: Option<String>,
+    /// The client draws the output itself, and nothing behind it answers what programs ask a terminal
+    /// (cursor position, attributes, colours): the session's agent answers.
+    #[serde(default)]
+    pub silent: bool,
 }
 
 fn write() -> AttachMode {

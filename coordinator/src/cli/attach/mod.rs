@@ -116,6 +116,7 @@ pub(super) async fn run(globals: &Globals, args: &AttachArgs) -> Result<ExitCode
         cols: size.map(|size| size.cols),
         rows: size.map(|size| size.rows),
         session: None,
+        silent: false,
     };
     let stream = client.attach(&args.name, &query).await?;
     let session = Session {

@@ -406,6 +406,7 @@ impl Session {
             rows: size.map(|size| size.rows),
             session: self.session.clone(),
         };
+            silent: false,
         self.client.attach(&self.name, &query).await
     }
 }

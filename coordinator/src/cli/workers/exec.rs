@@ -87,6 +87,7 @@ pub(in crate::cli) async fn run(globals: &Globals, args: ExecArgs) -> Result<Exi
         cols: size.map(|size| size.cols),
         rows: size.map(|size| size.rows),
         session: Some(prepared.session.clone()),
+        silent: false,
     };
     let stream = client.attach(&args.name, &query).await?.on_pipes(pipes);
     let session = Session {

@@ -48,7 +48,9 @@ fn attach_query(query: &AttachQuery) -> Result<Query, ClientError> {
         .pair("mode", mode_name(query.mode)?.as_bytes())
         .maybe("cols", query.cols)
         .maybe("rows", query.rows)
-        .maybe("session", query.session.as_ref()))
+        .maybe("session", query.session.as_ref())
+        // Left out where it is the default: a coordinator of before knows no such parameter.
+        .maybe("silent", query.silent.then_some(true)))
 }
 
 /// Whether an answer to an Upgrade means that WebSocket is to be asked for. A coordinator that knows no
@@ -270,5 +272,25 @@ impl Client {
         let (sink, source) = websocket(upgraded).await;
         let target = self.target().clone();
         Ok(AttachStream::of_websocket(target, sink, source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_answers_no_queries_says_so_and_others_say_nothing_of_it() {
+        let mut query = AttachQuery {
+            mode: AttachMode::Write,
+            cols: Some(80),
+            rows: Some(24),
+            session: None,
+            silent: false,
+        };
+        let asked = |query: &AttachQuery| attach_query(query).unwrap().done();
+        assert_eq!(asked(&query), "?mode=write&cols=80&rows=24");
+        query.silent = true;
+        assert_eq!(asked(&query), "?mode=write&cols=80&rows=24&silent=true");
     }
 }

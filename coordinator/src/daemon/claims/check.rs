@@ -176,6 +176,7 @@ fn encoded(mut start: StartSession) -> Result<usize, ApiError> {
         },
         restore: false,
         handed: false,
+        silent: false,
     });
     let body = ToAgentBody::StartWithSecrets(Box::new(start));
     let frame = serde_json::to_vec(&ToAgent { id: u64::MAX, body })

@@ -71,18 +71,21 @@ impl Daemon {
         }
     }
 
-    /// One frame to the agent; with `client`, the first client comes with it.
+    /// One frame to the agent; with `client`, the first client comes with it: how it is connected, and
+    /// whether it answers no terminal queries.
     pub(in crate::daemon) async fn start_session(
         self: &Arc<Self>,
         worker: &WorkerId,
         mut start: StartSession,
-        client: Option<ClientPath>,
+        client: Option<(ClientPath, bool)>,
     ) -> Result<StartedSession, StartError> {
         let agent = self
             .registry
             .handle(worker)
             .ok_or_else(|| StartError::worker("its agent is not connected"))?;
-        if client == Some(ClientPath::Handed) && !agent.version().takes_clients() {
+        if client.is_some_and(|(path, _)| path == ClientPath::Handed)
+            && !agent.version().takes_clients()
+        {
             return Err(StartError {
                 error: takes_no_clients(),
                 whose: StartFault::Agent,
@@ -94,13 +97,13 @@ impl Daemon {
             SessionIo::Pipes => (None, true),
         };
         let mut opening = None;
-        if let Some(path) = client {
+        if let Some((path, silent)) = client {
             let opens = self
                 .open_client(worker, pipes, path)
                 .map_err(StartError::request)?;
-            start.attach = Some(opens.attach(&session, AttachMode::Write, size, false));
+            start.attach = Some(opens.attach(&session, AttachMode::Write, size, false, silent));
             self.client_opens(worker, &session, &opens.stream, &agent);
-            opening = Some((opens, path));
+            opening = Some((opens, (path, silent)));
         }
         let (pid, exec_us) = self.send_start(&agent, worker, start, primary).await?;
         let started = |attached| StartedSession { attached, exec_us };
@@ -110,7 +113,7 @@ impl Daemon {
             record.session.pid = Some(pid);
             record.session.size = size;
         }
-        let Some((opens, path)) = opening else {
+        let Some((opens, client)) = opening else {
             return Ok(started(None));
         };
         let stream = opens.stream.clone();
@@ -130,7 +133,7 @@ impl Daemon {
         // It runs all the same: its client gets another stream, at the latest by attaching itself.
         tracing::warn!(%worker, session, "the agent did not open the session's stream");
         let again = self
-            .attach_session(worker.clone(), session, AttachMode::Write, size, path)
+            .attach_session(worker.clone(), session, AttachMode::Write, size, client)
             .await;
         match again {
             Ok(attached) => Ok(started(Some(attached))),

@@ -112,7 +112,9 @@ impl Daemon {
             .start_message(&record, resolved)
             .map_err(StartError::request)?;
         podbay_failpoints::failpoint!("claim.starting");
-        let started = self.start_session(worker, start, client).await?;
+        let started = self
+            .start_session(worker, start, client.map(|path| (path, false)))
+            .await?;
         podbay_failpoints::failpoint!("claim.started");
         Ok((record, started))
     }

@@ -130,11 +130,15 @@ impl Daemon {
         };
         let session = match query.session {
             Some(session) if self.runs_exec(&worker, &session) => session,
-            Some(session) => return self.start_exec(worker, session, size, path).await,
+            Some(session) => {
+                return self
+                    .start_exec(worker, session, size, (path, query.silent))
+                    .await;
+            }
             None => self.main_session(&worker)?,
         };
         let mut attached = self
-            .attach_session(worker, session, query.mode, size, path)
+            .attach_session(worker, session, query.mode, size, (path, query.silent))
             .await?;
         attached.read_only = query.mode == AttachMode::ReadOnly;
         Ok(attached)
@@ -167,7 +171,7 @@ impl Daemon {
         session: String,
         mode: AttachMode,
         size: Option<Size>,
-        path: ClientPath,
+        (path, silent): (ClientPath, bool),
     ) -> Result<Attached, ApiError> {
         let agent = self.agent(&worker)?;
         let pipes = {
@@ -178,7 +182,7 @@ impl Daemon {
         let opening = self.open_client(&worker, pipes, path)?;
         let stream = opening.stream.clone();
         self.client_opens(&worker, &session, &stream, &agent);
-        let body = ToAgentBody::Attach(opening.attach(&session, mode, size, true));
+        let body = ToAgentBody::Attach(opening.attach(&session, mode, size, true, silent));
         let arrived = async {
             let asked = agent.request(body, AGENT_DEADLINE).await;
             let writer = match asked.and_then(|said| said.of(&worker)) {
@@ -263,7 +267,7 @@ impl Daemon {
         worker: WorkerId,
         session: String,
         size: Option<Size>,
-        path: ClientPath,
+        client: (ClientPath, bool),
     ) -> Result<Attached, ApiError> {
         let (request, claim) = {
             let mut state = self.lock();
@@ -325,7 +329,7 @@ impl Daemon {
         let (daemon, session) = (self.clone(), start.session.clone());
         detached(async move {
             daemon.refresh_for_exec(&worker).await;
-            match daemon.start_session(&worker, start, Some(path)).await {
+            match daemon.start_session(&worker, start, Some(client)).await {
                 Ok(StartedSession {
                     attached: Some(attached),
                     ..

@@ -41,6 +41,7 @@ impl Opening {
         mode: AttachMode,
         size: Option<Size>,
         restore: bool,
+        silent: bool,
     ) -> Attach {
         Attach {
             session: session.to_owned(),
@@ -50,6 +51,7 @@ impl Opening {
             size,
             restore,
             handed: self.expected.is_none(),
+            silent,
         }
     }
 

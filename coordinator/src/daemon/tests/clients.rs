@@ -47,6 +47,7 @@ pub(super) async fn attach(
         mode: AttachMode::Write,
         cols: Some(80),
         rows: Some(24),
+        silent: false,
     };
     let attached = daemon.attach(name, query, path(world)).await;
     note(world, &attached);

@@ -61,6 +61,7 @@ async fn attach(
         cols: size.map(|s| s.cols),
         rows: size.map(|s| s.rows),
         session: wanted.session.clone(),
+        silent: false,
     };
     let stream = client.attach(&wanted.id, &query).await?;
     let session = Session {

@@ -31,6 +31,7 @@ fn attach(mode: AttachMode, error: bool) -> Attach {
         size: None,
         restore: true,
         handed: false,
+        silent: false,
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Client {
     pub mode: AttachMode,
     /// Its terminal's size, when it has one.
     pub size: Option<Size>,
+    /// Nothing behind it answers what a program asks its terminal.
+    silent: bool,
     /// Its connection.
     pub link: Link,
     /// The peer sends no more input.
@@ -60,6 +62,7 @@ impl Client {
             stream: attach.stream.clone(),
             mode: attach.mode,
             size: attach.size,
+            silent: attach.silent,
             link: Link::new(session, key, attach, now),
             input_ended: false,
             stale: false,
@@ -165,6 +168,13 @@ impl Client {
     /// Closes.
     pub fn close(&mut self, reactor: &mut Reactor) {
         self.link.close(reactor);
+    }
+
+    /// Whether a terminal behind it answers what the program asks. One that is stale is not sent the
+    /// question, and a client without a size has no terminal.
+    #[must_use]
+    pub fn answers_queries(&self) -> bool {
+        !self.silent && !self.stale && self.size.is_some()
     }
 
     /// Whether it may write.

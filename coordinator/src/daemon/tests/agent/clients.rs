@@ -190,6 +190,7 @@ pub(super) fn resume(world: &Arc<World>) {
             size: None,
             restore: true,
             handed: true,
+            silent: false,
         };
         let leaves = Some(inner.dice.delay());
         let task = tokio::spawn(handed(world.clone(), container, attach, None, leaves));

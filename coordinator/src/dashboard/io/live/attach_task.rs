@@ -156,6 +156,8 @@ impl AttachTask {
             cols: target.write.map(|size| size.cols),
             rows: target.write.map(|size| size.rows),
             session: None,
+            // What arrives is drawn by this process: its terminal sees none of it.
+            silent: true,
         };
         match self.client.attach(&self.out.worker, &query).await {
             Ok(stream) => {
