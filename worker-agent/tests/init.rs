@@ -10,7 +10,7 @@ mod support;
 
 use podbay_protocol::*;
 use std::process::Command;
-use support::{Worker, needs, session, wait_until};
+use support::{Worker, attach, needs, session, wait_until};
 
 /// The agent's own process id here: `unshare` is between.
 fn agent_pid(worker: &Worker) -> i32 {
@@ -193,4 +193,73 @@ fn supervise_reports_a_configuration_error_and_tries_again() {
     // TERM may meet it just as it fails by itself; a failure while stopping is passed on.
     let code = supervisor.wait().unwrap().code();
     assert!(code == Some(0) || code == Some(78), "{code:?}");
+}
+
+#[test]
+fn a_stopped_program_is_shown_so_and_goes_on_when_somebody_types_or_attaches() {
+    let mut worker = Worker::start();
+    let script = "stty -echo; echo up; kill -STOP $$; echo on; while read x; do \
+                  echo \"<$x>\"; kill -STOP $$; done";
+    let (pid, mut client) = worker.shell("s", script);
+    client.until("up");
+    // Not by events: of a stop right after it was continued the kernel tells the stop alone.
+    let stopped = |worker: &mut Worker| {
+        wait_until("stopped", || {
+            let activity = worker.info("s").activity;
+            activity.state == ActivityState::Stopped && activity.why == "stopped by SIGSTOP"
+        });
+    };
+    stopped(&mut worker);
+    // The key that continues it is read as any other.
+    client.type_in("one\n");
+    client.until("<one>");
+    stopped(&mut worker);
+    drop(client);
+    worker.detached("s-0");
+    let (_, mut watcher) = worker.attach(attach("s", "watcher", AttachMode::ReadOnly));
+    watcher.until("<one>");
+    assert_eq!(worker.info("s").activity.state, ActivityState::Stopped);
+    let (writer, mut client) = worker.attach(attach("s", "writer", AttachMode::Write));
+    assert!(writer);
+    worker.event("continued", |event| match event {
+        AgentEvent::Activity { activity, .. } if activity.state != ActivityState::Stopped => {
+            Some(())
+        }
+        _ => None,
+    });
+    client.type_in("two\n");
+    client.until("<two>");
+    stopped(&mut worker);
+    // A signal of anybody else's is seen as well.
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(pid),
+        nix::sys::signal::Signal::SIGCONT,
+    )
+    .unwrap();
+    wait_until("it runs", || {
+        worker.info("s").activity.state != ActivityState::Stopped
+    });
+    worker
+        .ask(ToAgentBody::Signal {
+            session: "s".into(),
+            signal: 19,
+        })
+        .unwrap();
+    stopped(&mut worker);
+    worker
+        .ask(ToAgentBody::Input {
+            session: "s".into(),
+            data: b"three\n".to_vec(),
+        })
+        .unwrap();
+    client.until("<three>");
+    stopped(&mut worker);
+    worker
+        .ask(ToAgentBody::Signal {
+            session: "s".into(),
+            signal: 9,
+        })
+        .unwrap();
+    assert_eq!(worker.exited("s"), ExitStatus::Signal(9));
+    assert_eq!(worker.info("s").activity.state, ActivityState::Error);
 }

@@ -135,6 +135,8 @@ pub enum ActivityState {
     Idle,
     /// It said that something failed.
     Error,
+    /// A signal has stopped its process; it goes on when somebody types.
+    Stopped,
     /// Nothing is known, or a newer agent knows more; never shown as idle.
     #[serde(other)]
     Unknown,

@@ -288,13 +288,19 @@ impl Agent {
         self.collect();
     }
 
-    /// Reaps what has ended.
+    /// Reaps what has ended, and hears of what was stopped or continued.
     pub(crate) fn collect(&mut self) {
         let reaped = reap();
         for (pid, status) in reaped.ended {
             let found = self
                 .sessions
                 .values_mut()
+        for (pid, pause) in reaped.paused {
+            let mut running = self.sessions.values_mut().filter(|s| s.exit.is_none());
+            if let Some(session) = running.find(|s| s.pid == pid) {
+                session.paused_by_signal(pause, &mut self.reactor);
+            }
+        }
                 .find(|s| s.pid == pid && s.exit.is_none());
             if let Some(session) = found {
                 session.reaped(status, &mut self.reactor);

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 /// Without output for this long, a program that gave no better sign has finished something.
 pub const QUIET: Duration = Duration::from_millis(1500);
+/// Longest reason, in characters.
+const MAX_WHY: usize = 200;
 /// A busy title this long after a hook's "waiting" means that someone has answered.
 const ANSWERED: Duration = Duration::from_secs(1);
 
@@ -48,6 +50,8 @@ pub enum HookSign {
 #[derive(Debug)]
 pub struct ActivityTracker {
     current: Activity,
+    /// What is shown instead while the program is stopped; `current` is followed meanwhile.
+    stopped: Option<Activity>,
     authority: Authority,
     changed: Instant,
     hook_stamp: u64,
@@ -67,6 +71,7 @@ impl ActivityTracker {
                 seq: 0,
                 since_ms: unix_ms,
             },
+            stopped: None,
             authority: Authority::Output,
             changed: now,
             hook_stamp: 0,
@@ -79,7 +84,41 @@ impl ActivityTracker {
     /// The state now.
     #[must_use]
     pub fn current(&self) -> &Activity {
-        &self.current
+        self.stopped.as_ref().unwrap_or(&self.current)
+    }
+
+    /// Whether a signal has stopped the program.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.is_some()
+    }
+
+    /// A signal has stopped the program: that is shown until it runs again, whatever it did before.
+    pub fn stop(&mut self, why: &str, unix_ms: u64) -> bool {
+        if self.stopped.is_some() || self.authority == Authority::Exit {
+            return false;
+        }
+        self.current.seq += 1;
+        self.stopped = Some(Activity {
+            state: ActivityState::Stopped,
+            why: why.chars().take(MAX_WHY).collect(),
+            seq: self.current.seq,
+            since_ms: unix_ms,
+        });
+        true
+    }
+
+    /// The program runs again: it is what it was before. The time in which it could say nothing is no
+    /// silence of its own.
+    pub fn resume(&mut self, now: Instant, unix_ms: u64) -> bool {
+        if self.stopped.take().is_none() {
+            return false;
+        }
+        self.last_output = self.last_output.map(|_| now);
+        self.changed = now;
+        self.current.seq += 1;
+        self.current.since_ms = unix_ms;
+        true
     }
 
     /// The program wrote something. Returns whether the state changed, as all of these do.
@@ -232,7 +271,9 @@ impl ActivityTracker {
                 (ActivityState::Error, format!("ended by signal {signal}"))
             }
         };
-        self.set_state(state, &why, Authority::Exit, now, unix_ms)
+        // Killed while it was stopped: nothing will continue it.
+        let resumed = self.resume(now, unix_ms);
+        self.set_state(state, &why, Authority::Exit, now, unix_ms) || resumed
     }
 
     fn osc(&mut self, state: ActivityState, why: &str, now: Instant, unix_ms: u64) -> bool {
@@ -262,11 +303,12 @@ impl ActivityTracker {
         self.changed = now;
         self.current = Activity {
             state,
-            why: why.chars().take(200).collect(),
+            why: why.chars().take(MAX_WHY).collect(),
             seq: self.current.seq + 1,
             since_ms: unix_ms,
         };
-        true
+        // While it is stopped something else is shown.
+        self.stopped.is_none()
     }
 }
 

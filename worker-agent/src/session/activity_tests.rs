@@ -1,7 +1,7 @@
 //! The state machine's rules, one test each.
 
 use super::*;
-use ActivityState::{Done, Error, Idle, Unknown, Waiting, Working};
+use ActivityState::{Done, Error, Idle, Stopped, Unknown, Waiting, Working};
 
 fn tracker() -> (ActivityTracker, Instant) {
     let now = Instant::now();
@@ -125,4 +125,49 @@ fn input_answers_a_bare_bell() {
     assert!(it.input(now, 3));
     it.output(now, 4);
     assert!(it.quiet(false, after(now, 1600), 5), "quiet counts again");
+}
+
+#[test]
+fn a_stopped_program_is_stopped_until_it_runs_again() {
+    let (mut it, now) = tracker();
+    it.output(now, 2);
+    assert!(it.stop("stopped by SIGSTOP", 3));
+    assert!(!it.stop("stopped by SIGSTOP", 3));
+    let stopped = it.current().clone();
+    assert_eq!((stopped.state, stopped.since_ms), (Stopped, 3));
+    // Neither silence nor what others of the session write is news of the program.
+    assert!(!it.quiet(false, after(now, 2000), 4));
+    assert!(!it.output(after(now, 2100), 5));
+    assert!(!it.mark_seen(after(now, 2200), 6));
+    assert_eq!(it.current(), &stopped);
+    // It worked when it was stopped, and it has its time to say something again.
+    assert!(it.resume(after(now, 9000), 7));
+    assert!(!it.resume(after(now, 9000), 7));
+    assert_eq!((it.current().state, it.current().since_ms), (Working, 7));
+    assert!(it.current().seq > stopped.seq);
+    assert!(!it.quiet(false, after(now, 9100), 8));
+    assert!(it.quiet(false, after(now, 10_600), 9));
+    assert_eq!(it.current().state, Done);
+}
+
+#[test]
+fn what_others_say_of_a_stopped_program_is_shown_once_it_runs() {
+    let (mut it, now) = tracker();
+    it.output(now, 2);
+    it.stop("stopped by SIGTSTP", 3);
+    assert!(!it.hook(HookSign::Waiting, "hook", 9, false, after(now, 10), 4));
+    assert_eq!(it.current().state, Stopped);
+    assert!(it.resume(after(now, 20), 5));
+    assert_eq!(it.current().state, Waiting);
+}
+
+#[test]
+fn the_end_of_a_stopped_program_is_its_end() {
+    let (mut it, now) = tracker();
+    it.stop("stopped by SIGSTOP", 2);
+    let before = it.current().seq;
+    assert!(it.exited(ExitStatus::Signal(9), false, after(now, 10), 3));
+    assert_eq!(it.current().state, Error);
+    assert!(it.current().seq > before);
+    assert!(!it.stop("stopped by SIGSTOP", 4));
 }

@@ -86,6 +86,7 @@ impl Session {
         if writes {
             self.discard_input(reactor);
             self.writer = Some(client.key);
+            self.continue_stopped();
         }
         self.clients.push(client);
         match former {
@@ -182,6 +183,7 @@ impl Session {
         let (key, size) = (client.key, client.size);
         self.make_writer(key, size, reactor);
         true
+        self.continue_stopped();
     }
 
     pub(super) fn make_writer(

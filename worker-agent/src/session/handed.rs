@@ -150,6 +150,7 @@ impl Session {
             }
             ClientMessage::Takeover => {
                 self.make_writer(key, None, reactor);
+                self.continue_stopped();
             }
             ClientMessage::Eof => self.input_ended(key, reactor),
             ClientMessage::Signal { signal } => {

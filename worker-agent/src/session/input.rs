@@ -88,6 +88,7 @@ impl Session {
 
     /// Bytes for the program.
     fn write_to_program(&mut self, bytes: &[u8], reactor: &mut Reactor) {
+        self.continue_stopped();
         self.io.write(bytes, reactor);
         self.note_input(reactor);
         self.apply_input_backpressure(reactor);
@@ -129,7 +130,9 @@ impl Session {
             return false;
         };
         if heard && (!idle || conn.kept_input() > 0) {
-            return conn.keep_input(bytes);
+            let kept = conn.keep_input(bytes);
+            self.continue_stopped();
+            return kept;
         }
         if heard {
             self.write_to_program(bytes, reactor);

@@ -13,6 +13,7 @@ mod screen_thread;
 mod session_io;
 pub mod start;
 mod stdio;
+mod suspension;
 mod termination;
 
 use self::{

@@ -241,6 +241,7 @@ fn activity(worker: &WorkerView) -> (&'static str, Paint) {
         ActivityState::Done => ("done", Paint::Cyan),
         ActivityState::Idle => ("idle", Paint::Plain),
         ActivityState::Error => ("error", Paint::Red),
+        ActivityState::Stopped => ("stopped", Paint::Plain),
         ActivityState::Unknown => ("unknown", Paint::Dim),
     }
 }

@@ -113,6 +113,7 @@ pub fn worker(
                 ActivityState::Done => "hook Stop",
                 ActivityState::Error => "hook StopFailure: rate limit",
                 ActivityState::Idle => "seen",
+                ActivityState::Stopped => "stopped by SIGSTOP",
                 ActivityState::Unknown => "",
             }
             .into(),

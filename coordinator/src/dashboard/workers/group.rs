@@ -16,6 +16,8 @@ pub enum Group {
     Done,
     /// Finished and seen.
     Idle,
+    /// Its program is stopped by a signal, and goes on when somebody types.
+    Stopped,
     /// Running, and nothing is known about what it does.
     Running,
     /// On its way.
@@ -37,6 +39,7 @@ impl Group {
             Self::Working => "working",
             Self::Done => "done",
             Self::Idle => "idle",
+            Self::Stopped => "stopped",
             Self::Running => "running",
             Self::Starting => "starting",
             Self::Ended => "ended",
@@ -53,6 +56,7 @@ impl Group {
             Self::Working => ("●", "*"),
             Self::Done => ("✓", "+"),
             Self::Idle => ("○", "o"),
+            Self::Stopped => ("‖", "="),
             Self::Running => ("?", "?"),
             Self::Starting => ("◌", "~"),
             Self::Ended => ("■", "#"),
@@ -69,7 +73,7 @@ impl Group {
             Self::Working => Role::Working,
             Self::Done => Role::Done,
             Self::Idle => Role::Idle,
-            Self::Running => Role::Text,
+            Self::Stopped | Self::Running => Role::Text,
             Self::Warm => Role::Warm,
             Self::Starting | Self::Ended | Self::Stopping => Role::Muted,
         }
@@ -90,6 +94,7 @@ pub fn group(view: &WorkerView) -> Group {
             Some(ActivityState::Working) => Group::Working,
             Some(ActivityState::Done) => Group::Done,
             Some(ActivityState::Idle) => Group::Idle,
+            Some(ActivityState::Stopped) => Group::Stopped,
             Some(ActivityState::Unknown) | None => Group::Running,
         },
     }

@@ -57,6 +57,7 @@ impl Help {
             (Group::Working, "busy"),
             (Group::Done, "finished something nobody has looked at"),
             (Group::Idle, "finished and seen"),
+            (Group::Stopped, "stopped by a signal; type to go on"),
             (Group::Running, "running; what it does is not known"),
             (Group::Starting, "being created or claimed"),
             (Group::Ended, "its session ended"),
