@@ -144,6 +144,24 @@ fn detach_keys_return_and_the_session_goes_on() {
 }
 
 #[test]
+fn who_detaches_from_a_command_says_so_or_it_would_be_ended() {
+    let peer = Peer::start();
+    let detach = |args: &[&str]| {
+        let mut terminal = Terminal::run(&peer, args);
+        terminal.shows("ready");
+        terminal.is_raw();
+        terminal.types(b"\x10\x11");
+        terminal.ends_with(0);
+    };
+    // The main session needs no client.
+    detach(&["attach", "one"]);
+    peer.seen.wait_for("closed");
+    assert!(!peer.seen.has(r#""detach""#));
+    detach(&["exec", "one", "--", "sh"]);
+    peer.seen.wait_for(r#"{"type":"detach"}"#);
+}
+
+#[test]
 fn keys_that_only_begin_a_detach_reach_the_session() {
     let peer = Peer::start();
     let mut terminal = Terminal::attached(&peer, "one");

@@ -264,6 +264,9 @@ pub enum ClientMessage {
         /// The signal's number.
         signal: i32,
     },
+    /// The client leaves on purpose: a session besides the main one goes on without a client. It is
+    /// ended otherwise, a while after its last client is gone.
+    Detach,
 }
 
 /// Messages from a session's agent to a client whose socket it has. They are of the same form as those

@@ -101,6 +101,11 @@ pub enum ToAgentBody {
         /// The signal's number.
         signal: i32,
     },
+    /// A client of the session leaves, or has left, on purpose ([`crate::ClientMessage::Detach`]).
+    Detach {
+        /// The session.
+        session: String,
+    },
     /// TERM to the session's processes, then KILL after the grace; answered immediately.
     Stop {
         /// The session.
@@ -238,15 +243,15 @@ pub struct Attach {
     /// comes by [`ToAgentBody::Hand`], and speaks [`crate::ATTACH_PROTOCOL`] on it.
     #[serde(default)]
     pub handed: bool,
+    /// No terminal is behind this client that answers a program's queries (cursor position, device
+    /// attributes, colours): it draws the output itself. The agent's screen model answers then.
+    #[serde(default)]
+    pub silent: bool,
 }
 
 /// What a client may do with a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-    /// No terminal is behind this client that answers a program's queries (cursor position, device
-    /// attributes, colours): it draws the output itself. The agent's screen model answers then.
-    #[serde(default)]
-    pub silent: bool,
 pub enum AttachMode {
     /// Becomes the writer when there is none, else a reader.
     Write,

@@ -4,7 +4,7 @@ use crate::message::{Reply, ToAgentBody};
 
 impl ToAgentBody {
     /// The names of all operations, as a frame's `op` has them.
-    pub const OPERATIONS: [&str; 18] = [
+    pub const OPERATIONS: [&str; 19] = [
         "ping",
         "describe",
         "start",
@@ -14,6 +14,7 @@ impl ToAgentBody {
         "resize",
         "takeover",
         "signal",
+        "detach",
         "stop",
         "restart",
         "origin",
@@ -38,6 +39,7 @@ impl ToAgentBody {
             Self::Resize { .. } => "resize",
             Self::Takeover { .. } => "takeover",
             Self::Signal { .. } => "signal",
+            Self::Detach { .. } => "detach",
             Self::Stop { .. } => "stop",
             Self::Restart { .. } => "restart",
             Self::Origin { .. } => "origin",

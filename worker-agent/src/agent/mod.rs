@@ -256,6 +256,7 @@ impl Agent {
             | Timer::HangUp(key)
             | Timer::Kill(key)
             | Timer::Timeout(key)
+            | Timer::Abandoned(key)
             | Timer::Linger(key, _) => {
                 if let Some(session) = self.sessions.get_mut(&key) {
                     match timer {
@@ -269,6 +270,9 @@ impl Agent {
                         Timer::Kill(_) => session.kill(),
                         Timer::Timeout(_) => session.stop(TIMEOUT_GRACE, reactor),
                         Timer::Linger(_, client) => session.linger(client, reactor),
+                        Timer::Abandoned(_) => {
+                            session.check_abandoned(self.control.connected(), reactor);
+                        }
                         Timer::HangUp(_) => session.hang_up(reactor),
                         _ => session.schedule_drain_check(reactor),
                     }
@@ -291,16 +295,16 @@ impl Agent {
     /// Reaps what has ended, and hears of what was stopped or continued.
     pub(crate) fn collect(&mut self) {
         let reaped = reap();
-        for (pid, status) in reaped.ended {
-            let found = self
-                .sessions
-                .values_mut()
         for (pid, pause) in reaped.paused {
             let mut running = self.sessions.values_mut().filter(|s| s.exit.is_none());
             if let Some(session) = running.find(|s| s.pid == pid) {
                 session.paused_by_signal(pause, &mut self.reactor);
             }
         }
+        for (pid, status) in reaped.ended {
+            let found = self
+                .sessions
+                .values_mut()
                 .find(|s| s.pid == pid && s.exit.is_none());
             if let Some(session) = found {
                 session.reaped(status, &mut self.reactor);

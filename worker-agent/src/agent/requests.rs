@@ -90,6 +90,12 @@ impl Agent {
                 }
             }
             ToAgentBody::Signal { session, signal } => self.session(&session)?.signal(signal)?,
+            ToAgentBody::Detach { session } => {
+                let key = self.session(&session)?.key;
+                if let Some(session) = self.sessions.get_mut(&key) {
+                    session.detached_on_purpose();
+                }
+            }
             ToAgentBody::Stop { session, grace_ms } => {
                 let key = self.session(&session)?.key;
                 if let Some(session) = self.sessions.get_mut(&key) {

@@ -187,6 +187,12 @@ impl Control {
         lost
     }
 
+    /// Whether a coordinator is there.
+    #[must_use]
+    pub fn connected(&self) -> bool {
+        self.stage == Stage::Ready
+    }
+
     /// Bytes that wait for the coordinator.
     #[must_use]
     pub fn queued(&self) -> usize {

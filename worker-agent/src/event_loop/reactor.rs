@@ -77,6 +77,8 @@ pub enum Timer {
     Kill(SessionKey),
     /// The session's time is up.
     Timeout(SessionKey),
+    /// Look whether the session's last client has come back.
+    Abandoned(SessionKey),
     /// A client of an ended session had its time to read.
     Linger(SessionKey, ClientKey),
     /// Accept hooks again.

@@ -89,6 +89,7 @@ impl Session {
             self.continue_stopped();
         }
         self.clients.push(client);
+        self.found();
         match former {
             Some(_) => self.tell_writer(former, reactor),
             // The answer says it.
@@ -182,8 +183,8 @@ impl Session {
         client.mode = AttachMode::Takeover;
         let (key, size) = (client.key, client.size);
         self.make_writer(key, size, reactor);
-        true
         self.continue_stopped();
+        true
     }
 
     pub(super) fn make_writer(
@@ -318,6 +319,7 @@ impl Session {
             stream: client.stream,
             clients,
         });
+        self.left_by_client(reactor);
         self.apply_backpressure(reactor);
     }
 

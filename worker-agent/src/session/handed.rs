@@ -153,6 +153,7 @@ impl Session {
                 self.continue_stopped();
             }
             ClientMessage::Eof => self.input_ended(key, reactor),
+            ClientMessage::Detach => self.detached_on_purpose(),
             ClientMessage::Signal { signal } => {
                 if let Err(error) = self.signal(signal) {
                     return self.refused(key, error, reactor);

@@ -47,6 +47,17 @@ pub struct PendingRestart {
     pub claim: serde_json::Value,
 }
 
+/// A session besides the main one belongs to its clients: without one it has no use.
+#[derive(Debug, Default)]
+struct Abandonment {
+    /// Since then it has had no client, or no coordinator through which one could come back.
+    since: Option<Instant>,
+    /// It will be looked at.
+    timer: bool,
+    /// The last client left on purpose: it goes on.
+    kept: bool,
+}
+
 /// A session. Fields are shared with the files of this folder and with `agent` only.
 #[derive(Debug)]
 pub struct Session {
@@ -66,6 +77,8 @@ pub struct Session {
     pub(crate) screen: ScreenRecorder,
     pub(crate) clients: Vec<Client>,
     writer: Option<ClientKey>,
+    /// Whether its clients are gone, and since when.
+    abandonment: Abandonment,
     /// The terminal's size; `None` for pipes.
     size: Option<Size>,
     /// The terminal shows another size for a moment, so that the program repaints.

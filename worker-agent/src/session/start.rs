@@ -4,7 +4,7 @@
 //! start that fails leaves nothing behind.
 
 use super::{
-    Session, activity::ActivityTracker, clamp_size, screen_thread::ScreenRecorder,
+    Abandonment, Session, activity::ActivityTracker, clamp_size, screen_thread::ScreenRecorder,
     session_io::ProgramIo, stdio::open_stdio,
 };
 use crate::{
@@ -124,6 +124,7 @@ impl Session {
             ),
             clients: client.into_iter().collect(),
             writer,
+            abandonment: Abandonment::default(),
             size,
             redrawing: false,
             reported_writer: writer,

@@ -28,7 +28,63 @@ const HANG_UP_AGAIN: Duration = Duration::from_millis(200);
 /// Clients of pipes that only watch hold an end no longer than this after the program's.
 const WATCHERS_DRAIN: Duration = Duration::from_secs(10);
 
+/// A session besides the main one whose last client is gone is ended after this long. A client whose
+/// connection was lost comes back sooner.
+const ABANDONED: Duration = Duration::from_secs(10);
+/// While there is no coordinator, nobody can come back: looked for this often.
+const COORDINATOR_CHECK_EVERY: Duration = Duration::from_secs(1);
+/// Time between TERM and KILL of such a session.
+const ABANDONED_GRACE: Duration = Duration::from_secs(5);
+
 impl Session {
+    /// A client is gone, perhaps the last one. Whether it was killed, or its connection was lost and it
+    /// comes back, cannot be told from here.
+    pub(super) fn left_by_client(&mut self, reactor: &mut Reactor) {
+        if !self.clients.is_empty() {
+            // What it said of its leaving says nothing of how the last one will leave.
+            self.abandonment.kept = false;
+            return;
+        }
+        if self.primary || self.abandonment.kept || self.exit.is_some() {
+            return;
+        }
+        self.abandonment.since = Some(reactor.now);
+        // Clients that come and go share one timer.
+        if !std::mem::replace(&mut self.abandonment.timer, true) {
+            reactor.after(ABANDONED, Timer::Abandoned(self.key));
+        }
+    }
+
+    /// There is a client again.
+    pub(super) fn found(&mut self) {
+        (self.abandonment.since, self.abandonment.kept) = (None, false);
+    }
+
+    /// A client leaves, or has left, on purpose: the program goes on.
+    pub(crate) fn detached_on_purpose(&mut self) {
+        (self.abandonment.since, self.abandonment.kept) = (None, true);
+    }
+
+    /// Ends the session when nobody has come back in time.
+    pub(crate) fn check_abandoned(&mut self, coordinator: bool, reactor: &mut Reactor) {
+        self.abandonment.timer = false;
+        let Some(since) = self.abandonment.since.filter(|_| self.exit.is_none()) else {
+            return;
+        };
+        let alone = reactor.now.saturating_duration_since(since);
+        let wait = if !coordinator {
+            self.abandonment.since = Some(reactor.now);
+            COORDINATOR_CHECK_EVERY
+        } else if alone < ABANDONED {
+            ABANDONED.saturating_sub(alone)
+        } else {
+            self.abandonment.since = None;
+            return self.stop(ABANDONED_GRACE, reactor);
+        };
+        self.abandonment.timer = true;
+        reactor.after(wait, Timer::Abandoned(self.key));
+    }
+
     /// TERM to the process group, HUP where its leader ignores that; KILL to all of the kernel
     /// session after the grace.
     pub fn stop(&mut self, grace: Duration, reactor: &mut Reactor) {

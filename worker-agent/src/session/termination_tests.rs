@@ -2,12 +2,13 @@
 
 use crate::{
     connection::dialer::Dialer,
-    event_loop::reactor::{Reactor, Source},
+    event_loop::reactor::{Reactor, Source, Timer},
     process::command::prepare,
     session::{Session, start::Surroundings},
 };
 use nix::sys::{
     eventfd::EventFd,
+    signal::Signal,
     wait::{WaitStatus, waitpid},
 };
 use podbay_protocol::{Attach, AttachMode, ExitStatus, SessionIo, StartSession};
@@ -21,9 +22,36 @@ use std::{
 
 const HOLDS_THE_PIPES: &str = "sleep 300 & exit 3";
 
+fn attach(mode: AttachMode) -> Attach {
+    Attach {
+        session: "s".to_owned(),
+        stream: "out".to_owned(),
+        error_stream: Some("err".to_owned()),
+        mode,
+        size: None,
+        restore: false,
+        handed: false,
+        silent: false,
+    }
+}
+
+/// The client's ends of both connections that the agent has dialled.
+fn dialled(listener: &UnixListener) -> [UnixStream; 2] {
+    [(); 2].map(|()| {
+        let mut socket = listener.accept().unwrap().0;
+        let mut head = [0; 4];
+        socket.read_exact(&mut head).unwrap();
+        let mut hello = vec![0; u32::from_be_bytes(head) as usize];
+        socket.read_exact(&mut hello).unwrap();
+        socket
+    })
+}
+
 /// A session on pipes with one client, in a loop that only the test turns.
 struct Bench {
     _dir: tempfile::TempDir,
+    dialer: Dialer,
+    listener: UnixListener,
     reactor: Reactor,
     session: Session,
     /// The client's ends: stdout's and stderr's.
@@ -57,16 +85,7 @@ impl Bench {
             record: false,
             primary: false,
             claim: None,
-            attach: Some(Attach {
-                session: "s".to_owned(),
-                stream: "out".to_owned(),
-                error_stream: Some("err".to_owned()),
-                mode,
-                size: None,
-                restore: false,
-                handed: false,
-                silent: false,
-            }),
+            attach: Some(attach(mode)),
             timeout_s: None,
             secrets: std::collections::BTreeMap::new(),
         };
@@ -79,16 +98,11 @@ impl Bench {
         };
         let key = reactor.fresh_key();
         let session = Session::start(key, start, &prepared, &around, &mut reactor).unwrap();
-        let client = [(); 2].map(|()| {
-            let mut socket = listener.accept().unwrap().0;
-            let mut head = [0; 4];
-            socket.read_exact(&mut head).unwrap();
-            let mut hello = vec![0; u32::from_be_bytes(head) as usize];
-            socket.read_exact(&mut hello).unwrap();
-            socket
-        });
+        let client = dialled(&listener);
         Self {
             _dir: dir,
+            dialer,
+            listener,
             reactor,
             session,
             client,
@@ -114,6 +128,38 @@ impl Bench {
     fn later(&mut self, wait: Duration) -> bool {
         self.reactor.now += wait;
         self.done()
+    }
+
+    /// The client is killed: its connections are gone, whatever waits for it.
+    fn client_dies(&mut self) {
+        for socket in &self.client {
+            socket.shutdown(std::net::Shutdown::Both).unwrap();
+        }
+        while !self.session.clients.is_empty() {
+            self.turn();
+        }
+    }
+
+    /// The client comes back.
+    fn client_returns(&mut self) {
+        let again = attach(AttachMode::Write);
+        let reactor = &mut self.reactor;
+        assert!(self.session.attach(&again, &self.dialer, reactor).unwrap());
+        self.client = dialled(&self.listener);
+    }
+
+    /// So much time passes, with a coordinator or without; how the program ended meanwhile, if it did.
+    fn pass(&mut self, time: Duration, coordinator: bool) -> Option<WaitStatus> {
+        self.reactor.now += time;
+        let mut stopped = false;
+        while let Some(timer) = self.reactor.due() {
+            let before = self.session.drain_deadline;
+            if let Timer::Abandoned(_) = timer {
+                self.session.check_abandoned(coordinator, &mut self.reactor);
+            }
+            stopped |= self.session.drain_deadline != before;
+        }
+        stopped.then(|| waitpid(nix::unistd::Pid::from_raw(self.session.pid), None).unwrap())
     }
 
     /// One round of the loop; keeps the test's clock.
@@ -186,13 +232,7 @@ fn a_client_that_has_gone_holds_nothing() {
     }
     it.reap();
     assert!(!it.later(Duration::from_secs(2)));
-    let [out, err] = &it.client;
-    for socket in [out, err] {
-        socket.shutdown(std::net::Shutdown::Both).unwrap();
-    }
-    while !it.session.clients.is_empty() {
-        it.turn();
-    }
+    it.client_dies();
     assert!(it.done());
 }
 
@@ -218,4 +258,71 @@ fn a_client_that_only_watches_and_never_reads_holds_the_end_for_ten_seconds() {
     it.reap();
     assert!(!it.later(Duration::from_millis(9_900)));
     assert!(it.later(Duration::from_millis(200)));
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A program that writes for ever to a client that reads nothing, until the client is killed.
+fn abandoned() -> Bench {
+    let mut it = Bench::new("exec yes");
+    while it.session.output_bytes < 300_000 {
+        it.turn();
+    }
+    it.client_dies();
+    it
+}
+
+fn by_term(end: Option<WaitStatus>) -> bool {
+    matches!(end, Some(WaitStatus::Signaled(_, Signal::SIGTERM, _)))
+}
+
+#[test]
+fn a_session_whose_client_was_killed_is_ended_after_ten_seconds() {
+    let mut it = abandoned();
+    assert_eq!(it.pass(9 * SECOND, true), None);
+    assert!(by_term(it.pass(2 * SECOND, true)));
+}
+
+#[test]
+fn a_session_whose_client_comes_back_goes_on_until_it_is_gone_for_good() {
+    let mut it = abandoned();
+    assert_eq!(it.pass(9 * SECOND, true), None);
+    it.client_returns();
+    assert_eq!(it.pass(3600 * SECOND, true), None);
+    it.client_dies();
+    assert_eq!(it.pass(9 * SECOND, true), None);
+    assert!(by_term(it.pass(2 * SECOND, true)));
+}
+
+#[test]
+fn the_time_for_coming_back_begins_when_there_is_a_coordinator_again() {
+    let mut it = abandoned();
+    for _ in 0..30 {
+        assert_eq!(it.pass(2 * SECOND, false), None);
+    }
+    assert_eq!(it.pass(9 * SECOND, true), None);
+    assert!(by_term(it.pass(2 * SECOND, true)));
+}
+
+#[test]
+fn a_session_that_was_left_on_purpose_and_a_main_one_need_no_client() {
+    let mut left = Bench::new("exec yes");
+    left.session.detached_on_purpose();
+    left.client_dies();
+    // By a relayed client it may be said a moment too late.
+    let mut late = abandoned();
+    late.session.detached_on_purpose();
+    let mut main = Bench::new("exec yes");
+    main.session.primary = true;
+    main.client_dies();
+    for it in [&mut left, &mut late, &mut main] {
+        assert_eq!(it.pass(3600 * SECOND, true), None);
+    }
+    // What was said holds for that time alone.
+    left.client_returns();
+    left.client_dies();
+    assert!(by_term(left.pass(11 * SECOND, true)));
+    for mut it in [late, main] {
+        it.session.kill();
+    }
 }

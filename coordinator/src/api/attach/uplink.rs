@@ -130,6 +130,8 @@ pub(super) struct Uplink {
     read_only: bool,
     input: Input<OwnedWriteHalf>,
     wishes: Wishes,
+    /// It has said that it leaves on purpose.
+    leaves: bool,
 }
 
 #[derive(Clone)]
@@ -169,11 +171,19 @@ impl Uplink {
                 tell,
             },
             wishes: Wishes::default(),
+            leaves: false,
         }
     }
 
     /// Carries what comes until the client leaves.
-    pub(super) async fn run(mut self, mut from_client: SplitStream<WebSocket>) {
+    pub(super) async fn run(mut self, from_client: SplitStream<WebSocket>) {
+        self.carry(from_client).await;
+        if self.leaves {
+            self.agent.ask(ClientMessage::Detach).await;
+        }
+    }
+
+    async fn carry(&mut self, mut from_client: SplitStream<WebSocket>) {
         let mut asking: Option<BoxFuture<'static, ()>> = None;
         loop {
             if asking.is_none() {
@@ -212,10 +222,14 @@ impl Uplink {
             }
             Message::Text(text) => match serde_json::from_str(&text) {
                 Ok(ClientMessage::Takeover) if self.read_only => return false,
-                Ok(ClientMessage::Signal { .. } | ClientMessage::Eof) if self.read_only => {
+                Ok(ClientMessage::Signal { .. } | ClientMessage::Eof | ClientMessage::Detach)
+                    if self.read_only =>
+                {
                     tracing::debug!("a client that only watches wants more");
                 }
                 Ok(ClientMessage::Eof) => self.input.ended = true,
+                // Said before the connection is closed, and asked for however that ends.
+                Ok(ClientMessage::Detach) => self.leaves = true,
                 Ok(wish) => self.wishes.push(wish),
                 Err(error) => tracing::debug!(%error, "a client's message is not understood"),
             },
@@ -245,6 +259,7 @@ impl Agent {
             ClientMessage::Resize { size } => daemon.resize(worker, stream, size).await,
             ClientMessage::Takeover => daemon.takeover(worker, stream).await,
             ClientMessage::Signal { signal } => daemon.signal(worker, session, signal).await,
+            ClientMessage::Detach => daemon.detached_on_purpose(worker, session).await,
             // Input's own.
             ClientMessage::Eof => {}
         }

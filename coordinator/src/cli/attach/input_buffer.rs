@@ -63,6 +63,8 @@ pub(super) struct InputBuffer<'a> {
     ignored: bool,
     /// Whether its end detaches.
     detach_at_end: bool,
+    /// Whether the session is ended without a client that said why it left.
+    ends_alone: bool,
     /// When something was last read, and when the session last took something.
     read: Instant,
     taken: Instant,
@@ -79,6 +81,8 @@ pub(super) struct How {
     pub(super) ignored: bool,
     /// Its end detaches.
     pub(super) detach_at_end: bool,
+    /// The session is ended without a client that said why it left.
+    pub(super) ends_alone: bool,
 }
 
 impl<'a> InputBuffer<'a> {
@@ -104,6 +108,7 @@ impl<'a> InputBuffer<'a> {
             pipes: how.pipes,
             ignored: how.ignored,
             detach_at_end: how.detach_at_end,
+            ends_alone: how.ends_alone,
             read: Instant::now(),
             taken: Instant::now(),
         }
@@ -266,6 +271,9 @@ async fn goodbye(sender: &mut AttachSender, input: &mut InputBuffer<'_>) -> bool
             input.send(sender);
             // The keys before the detach sequence still count, as far as they are taken at once.
             if input.pending.is_empty() || !sender.is_busy() {
+                if input.ends_alone {
+                    sender.queue_detach()?;
+                }
                 return sender.close().await;
             }
             sender.progress().await?;

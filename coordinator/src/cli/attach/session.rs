@@ -145,6 +145,7 @@ impl Session {
                 pipes: self.pipes,
                 ignored: self.mode == AttachMode::ReadOnly,
                 detach_at_end: self.detach_at_end && !self.pipes,
+                ends_alone: self.session.is_some(),
             },
         );
         let mut link = Link {
@@ -405,8 +406,8 @@ impl Session {
             cols: size.map(|size| size.cols),
             rows: size.map(|size| size.rows),
             session: self.session.clone(),
-        };
             silent: false,
+        };
         self.client.attach(&self.name, &query).await
     }
 }

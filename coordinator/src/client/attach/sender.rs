@@ -186,6 +186,14 @@ impl AttachSender {
         self.flush().await
     }
 
+    /// Queues the word that this client leaves on purpose, so that its session goes on.
+    ///
+    /// # Errors
+    /// [`ClientError::Protocol`], when it cannot be written as JSON.
+    pub fn queue_detach(&mut self) -> Result<(), ClientError> {
+        self.say(&ClientMessage::Detach)
+    }
+
     /// Queues a signal for the session's process group.
     ///
     /// # Errors

@@ -403,6 +403,13 @@ impl Daemon {
         .await;
     }
 
+    /// A client has left on purpose: its session goes on.
+    pub async fn detached_on_purpose(&self, worker: &WorkerId, session: &str) {
+        let session = session.to_owned();
+        self.tell_agent(worker, ToAgentBody::Detach { session })
+            .await;
+    }
+
     /// Sends a signal to a session's process group.
     pub async fn signal(&self, worker: &WorkerId, session: &str, signal: i32) {
         let body = ToAgentBody::Signal {
