@@ -62,6 +62,7 @@ fn flags_win_over_environment_over_file_over_profile_files_key_by_key() {
     ];
     let config = load(&Sources {
         file: Some(file),
+        usual: Some(folder.path().join("not-looked-at.toml")),
         profiles_dir: Some(profiles),
         env: env(&variables),
         flags,

@@ -72,9 +72,9 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
             }
         }
     }
-    let file = sources.file.as_ref().and_then(|path| {
+    let file = sources.current_file().and_then(|path| {
         let text = read(&mut layers, path)?;
-        Some((path.clone(), text))
+        Some((path.to_owned(), text))
     });
     build(layers, file, profiles, sources)
 }

@@ -10,6 +10,8 @@ use std::{
 pub struct Sources {
     /// `podbay.toml`; must be there when it is given.
     pub file: Option<PathBuf>,
+    /// Where `podbay.toml` is looked for when no file is given; need not be there.
+    pub usual: Option<PathBuf>,
     /// The folder of `NAME.toml` profiles; need not be there.
     pub profiles_dir: Option<PathBuf>,
     /// The environment.
@@ -20,20 +22,43 @@ pub struct Sources {
 
 impl Sources {
     /// Where a coordinator with this state folder looks: the named file, or `config/podbay.toml`
-    /// where there is one; `profiles/`; the process's environment.
+    /// once there is one; `profiles/`; the process's environment.
     #[must_use]
     pub fn of_state(state: &Path, file: Option<PathBuf>) -> Self {
         let named = file.or_else(|| std::env::var_os("PODBAY_CONFIG").map(PathBuf::from));
-        let usual = state.join("config/podbay.toml");
         let variables = std::env::vars_os();
         Self {
-            file: named.or_else(|| usual.exists().then_some(usual)),
+            file: named,
+            usual: Some(state.join("config/podbay.toml")),
             profiles_dir: Some(state.join("profiles")),
             env: variables
                 .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
                 .collect(),
             flags: Overrides::default(),
         }
+    }
+
+    /// The file to be read now: the usual one may have been created since the last look.
+    #[must_use]
+    pub fn current_file(&self) -> Option<&Path> {
+        let there = |path: &&Path| !matches!(path.try_exists(), Ok(false));
+        let usual = self.usual.as_deref().filter(there);
+        self.file.as_deref().or(usual)
+    }
+
+    /// Requires the usual file from now on when it is there: an editor that removes it for a moment
+    /// must not put the defaults in effect.
+    pub fn keep_found(&mut self) {
+        if let Some(found) = self.current_file().map(Path::to_owned) {
+            self.file = Some(found);
+        }
+    }
+
+    /// The files and folders whose changes are looked for, whether they are there or not.
+    #[must_use]
+    pub fn watched(&self) -> Vec<PathBuf> {
+        let file = self.file.as_ref().or(self.usual.as_ref());
+        file.into_iter().chain(&self.profiles_dir).cloned().collect()
     }
 }
 

@@ -2,11 +2,14 @@
 
 use crate::{
     config::{Config, Sources, load},
-    daemon::serve::{Listen, ServeOptions, serve},
+    daemon::serve::{Listen, Reload, ServeOptions, serve},
     runtime::PullPolicy,
     store::StateDir,
 };
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
 
 /// Threads of the coordinator: its work is waiting.
 const THREADS: usize = 2;
@@ -43,14 +46,19 @@ pub fn start(
         config,
         pull,
         listen,
-        watched: sources
-            .file
-            .iter()
-            .chain(&sources.profiles_dir)
-            .cloned()
-            .collect(),
-        reload: Box::new(move || load(&sources).map_err(|errors| errors.to_string())),
+        watched: sources.watched(),
+        reload: reload(sources),
     }))
+}
+
+/// Reads the configuration again, from where it is by then.
+fn reload(sources: Sources) -> Reload {
+    let sources = Mutex::new(sources);
+    Box::new(move || {
+        let mut sources = sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.keep_found();
+        load(&sources).map_err(|errors| errors.to_string())
+    })
 }
 
 /// The agent is beside `podbay`, or named with it by an upgrade.
@@ -61,5 +69,28 @@ fn agent_binary(state: &Path) -> PathBuf {
     match upgrade {
         Some(upgrade) if own == bin.join(&upgrade.podbay) => bin.join(upgrade.agent),
         _ => own.with_file_name(AGENT),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_that_is_created_after_the_start_is_read() {
+        let state = tempfile::tempdir().unwrap();
+        let sources = Sources {
+            usual: Some(state.path().join("podbay.toml")),
+            ..Sources::default()
+        };
+        let watched = sources.watched();
+        let load = reload(sources);
+        assert_eq!(load().unwrap().engine.max_parallel, 8);
+        assert_eq!(watched, [state.path().join("podbay.toml")]);
+        std::fs::write(&watched[0], "[engine]\nmax_parallel = 3\n").unwrap();
+        assert_eq!(load().unwrap().engine.max_parallel, 3);
+        // While an editor replaces it, nothing else is in effect.
+        std::fs::remove_file(&watched[0]).unwrap();
+        assert!(load().unwrap_err().contains("cannot be read"));
     }
 }
