@@ -261,6 +261,31 @@ fn without_a_terminal_a_spawn_is_a_pipe_with_the_commands_own_exit_code() {
 }
 
 #[test]
+fn without_stdin_a_loops_own_list_is_left_alone() {
+    let peer = Peer::start();
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("list");
+    std::fs::write(&list, "1\n2\n3\n").unwrap();
+    for args in [
+        &["spawn", "--no-stdin", "/x", "--", "cat"][..],
+        &["exec", "-n", "pipes", "--", "cat"],
+    ] {
+        let mut input = std::fs::File::open(&list).unwrap();
+        let output = podbay(args)
+            .env("PODBAY_SOCKET", &peer.socket)
+            .stdin(input.try_clone().unwrap())
+            .output()
+            .unwrap();
+        assert_eq!(text(&output.stdout), "", "{args:?}: {}", text(&output.stderr));
+        assert_eq!(text(&output.stderr), "ready\n");
+        // One place in the file for both: what was not read is still there.
+        let mut left = String::new();
+        input.read_to_string(&mut left).unwrap();
+        assert_eq!(left, "1\n2\n3\n", "{args:?}");
+    }
+}
+
+#[test]
 fn a_signal_reaches_a_session_on_pipes() {
     let peer = Peer::start();
     let mut child = podbay(&["attach", "pipes"])

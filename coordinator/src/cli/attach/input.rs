@@ -35,6 +35,8 @@ pub(crate) enum Reader {
     Task(JoinHandle<()>),
     /// Closing it ends the thread.
     Thread(#[expect(dead_code, reason = "what counts is its end")] OwnedFd),
+    /// Stdin is left alone.
+    Nobody,
 }
 
 impl Drop for Reader {
@@ -63,6 +65,15 @@ impl Input {
             }
         };
         Ok(Self { pieces, reader })
+    }
+
+    /// An input that is at its end at once; stdin is not touched, since somebody else reads it.
+    pub(crate) fn none() -> Self {
+        let (_, pieces) = mpsc::channel(1);
+        Self {
+            pieces,
+            reader: Reader::Nobody,
+        }
     }
 
     /// The pieces alone, which somebody else may take for a while; none come once the second is

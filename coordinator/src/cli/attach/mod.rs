@@ -128,6 +128,7 @@ pub(super) async fn run(globals: &Globals, args: &AttachArgs) -> Result<ExitCode
         keys,
         clipboard: args.keys.clipboard,
         detach_at_end: mode != AttachMode::ReadOnly,
+        no_stdin: false,
     };
     let end = session
         .run(Opened {

@@ -55,6 +55,8 @@ pub(crate) struct Session {
     pub(crate) clipboard: bool,
     /// Whether the end of an input that is no terminal detaches from a session that is on one.
     pub(crate) detach_at_end: bool,
+    /// Whether stdin is somebody else's: it is not read, and the session's input is at its end.
+    pub(crate) no_stdin: bool,
 }
 
 /// The first connection.
@@ -107,8 +109,8 @@ impl Session {
         }
         let mut signals = Signals::new(lent.is_some())?;
         let guard = match &lent {
-            Some(_) => None,
-            None => raw_terminal(self.pipes)?,
+            None if !self.no_stdin => raw_terminal(self.pipes)?,
+            _ => None,
         };
         let terminal = lent.is_some() || guard.is_some();
         // Who lends a terminal has its own use for stderr.
@@ -118,6 +120,7 @@ impl Session {
         };
         let mut own = match &lent {
             Some(_) => None,
+            None if self.no_stdin => Some(Input::none()),
             None => Some(Input::start(guard.is_some())?),
         };
         let (mut heard, mut typeahead, mut lost) = (true, Vec::new(), 0);

@@ -15,6 +15,10 @@ use std::{path::PathBuf, process::ExitCode};
 
 /// `podbay exec`.
 #[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "The command gets stdin. In a loop that reads its own list, -n leaves that alone:\n    \
+                  while read -r name; do podbay exec -n \"$name\" -- git status; done < names"
+)]
 pub struct ExecArgs {
     /// The worker.
     #[arg(value_name = "NAME")]
@@ -33,9 +37,12 @@ pub struct ExecArgs {
     /// Give it pipes, also in a terminal.
     #[arg(short = 'T', long)]
     no_tty: bool,
-    /// Accepted as Docker has it; stdin is always passed on.
-    #[arg(short, long, hide = true)]
+    /// Accepted as Docker has it; stdin is passed on unless -n is given.
+    #[arg(short, long, hide = true, conflicts_with = "no_stdin")]
     interactive: bool,
+    /// Do not read stdin, as `ssh -n`; the command's input is at its end at once.
+    #[arg(short = 'n', long)]
+    no_stdin: bool,
     /// A variable, NAME=VALUE, or NAME to take it from here.
     #[arg(short, long = "env", value_name = "K=V")]
     env: Vec<String>,
@@ -99,6 +106,7 @@ pub(in crate::cli) async fn run(globals: &Globals, args: ExecArgs) -> Result<Exi
         keys,
         clipboard: args.keys.clipboard,
         detach_at_end: false,
+        no_stdin: args.no_stdin,
     };
     let end = session
         .run(Opened {

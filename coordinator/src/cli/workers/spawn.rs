@@ -24,6 +24,10 @@ use std::{
 
 /// `podbay spawn`.
 #[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "The command gets stdin. In a loop that reads its own list, --no-stdin leaves that alone:\n    \
+                  while read -r folder; do podbay spawn --no-stdin \"$folder\" -- make; done < folders"
+)]
 pub struct SpawnArgs {
     /// The project's folder [default: the current one].
     #[arg(value_name = "PROJECT")]
@@ -31,6 +35,9 @@ pub struct SpawnArgs {
     /// The worker's name [default: made up].
     #[arg(short, long, value_parser = name::<WorkerName>)]
     name: Option<String>,
+    /// Do not read stdin, as `ssh -n`; the command's input is at its end at once.
+    #[arg(long)]
+    no_stdin: bool,
     /// Do not attach: print the name and return.
     #[arg(short, long)]
     detach: bool,
@@ -138,6 +145,7 @@ pub(in crate::cli) async fn run(globals: &Globals, args: SpawnArgs) -> Result<Ex
     let keys = args.keys.clone();
     let clipboard = keys.clipboard;
     let (detach, json, timeout) = (args.detach, args.json, args.timeout);
+    let no_stdin = args.no_stdin;
     let client = globals.client()?;
     let request = request(args, io, client.target())?;
     if detach {
@@ -169,6 +177,7 @@ pub(in crate::cli) async fn run(globals: &Globals, args: SpawnArgs) -> Result<Ex
         keys,
         clipboard,
         detach_at_end: false,
+        no_stdin,
     };
     let begin = tokio::time::Instant::now();
     let end = session

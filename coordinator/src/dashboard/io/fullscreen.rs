@@ -73,6 +73,7 @@ async fn attach(
         keys,
         clipboard: wanted.clipboard,
         detach_at_end: false,
+        no_stdin: false,
     };
     let opened = Opened {
         stream,
