@@ -276,7 +276,12 @@ fn without_stdin_a_loops_own_list_is_left_alone() {
             .stdin(input.try_clone().unwrap())
             .output()
             .unwrap();
-        assert_eq!(text(&output.stdout), "", "{args:?}: {}", text(&output.stderr));
+        assert_eq!(
+            text(&output.stdout),
+            "",
+            "{args:?}: {}",
+            text(&output.stderr)
+        );
         assert_eq!(text(&output.stderr), "ready\n");
         // One place in the file for both: what was not read is still there.
         let mut left = String::new();

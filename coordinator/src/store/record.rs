@@ -59,6 +59,10 @@ pub struct ClaimRecord {
     /// The request brought environment variables, which are kept nowhere.
     #[serde(default)]
     pub env_given: bool,
+    /// Names of its variables that its caller's environment brought along: they are about that
+    /// terminal, and no other session of the worker gets them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from_caller: Vec<String>,
     /// How often the session was started again.
     #[serde(default)]
     pub restarts: u32,

@@ -152,6 +152,7 @@ pub(super) mod tests {
             io: None,
             timeout_s: None,
             env_given: false,
+            from_caller: Vec::new(),
             restarts: 0,
             note: None,
             moving: false,

@@ -165,6 +165,7 @@ async fn an_exec_whose_client_is_gone_is_attached_to_again_and_no_other() {
     let asked = ExecRequest {
         argv: vec!["hold".into()],
         env: Default::default(),
+        caller_env: Default::default(),
         io: SessionIo::Pty {
             size: Default::default(),
         },

@@ -271,6 +271,7 @@ async fn an_exec_goes_on_through_a_restart_and_is_attached_to_again() {
     let request = ExecRequest {
         argv: ["/bin/bash", "-c", SAYS].map(str::to_owned).into(),
         env: Default::default(),
+        caller_env: Default::default(),
         io: pty(),
         root: false,
     };

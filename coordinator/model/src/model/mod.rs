@@ -1,6 +1,7 @@
 //! Ids, names, limits, worker and pool states, keys of the dashboard. Owns how each is written and
 //! what is valid. Never does I/O; a clock is passed in.
 
+mod caller_env;
 mod egress;
 pub mod keys;
 mod limits;
@@ -11,6 +12,7 @@ mod rate;
 mod state;
 mod suggest;
 
+pub use caller_env::{caller_env, caller_env_fault};
 pub use egress::{Egress, EgressError, EgressHost, EgressRule, forbidden, normal};
 pub use limits::{LimitError, Limits, parse_bytes, parse_cpus, parse_disk, parse_pids, parse_shm};
 pub use log_limit::{LeftOut, LogDecision, LogLimit};

@@ -27,6 +27,10 @@ pub struct SpawnRequest {
     /// Environment of the session, on top of the profile's.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// What the caller's terminal and user have set of `COLORTERM`, `FORCE_COLOR`, `NO_COLOR` and `TZ`;
+    /// the profile's variables and those of `env` win over it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub caller_env: BTreeMap<String, String>,
     /// Secrets of the session by name. Each is a file in the worker's memory that the session's user
     /// alone can read (`NAME_FILE` is its path), and kept nowhere else.
     #[serde(default)]
@@ -71,6 +75,7 @@ impl Default for SpawnRequest {
             isolation: None,
             limits: LimitsRequest::default(),
             env: BTreeMap::new(),
+            caller_env: BTreeMap::new(),
             secrets: BTreeMap::new(),
             argv: Vec::new(),
             io: default_io(),
@@ -156,6 +161,10 @@ pub struct ExecRequest {
     /// Environment on top of the worker's.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// What the caller's terminal and user have set of `COLORTERM`, `FORCE_COLOR`, `NO_COLOR` and `TZ`;
+    /// the profile's variables and those of `env` win over it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub caller_env: BTreeMap<String, String>,
     /// A PTY or pipes.
     pub io: SessionIo,
     /// Run as root in the worker.

@@ -7,6 +7,7 @@ use crate::{
         attach::{KeysArgs, Opened, Session},
         output::term,
     },
+    model::caller_env,
     wire::{AttachQuery, ExecRequest},
 };
 use clap::Args;
@@ -85,6 +86,7 @@ pub(in crate::cli) async fn run(globals: &Globals, args: ExecArgs) -> Result<Exi
     let request = ExecRequest {
         argv: args.command,
         env,
+        caller_env: caller_env(!pipes, |name| std::env::var(name).ok()),
         io,
         root: args.root,
     };

@@ -232,6 +232,7 @@ fn request(args: SpawnArgs, io: SessionIo, target: &Target) -> Result<SpawnReque
             none: args.no_limits,
         },
         env: project::environment(&args.env, &args.env_file, |name| std::env::var(name).ok())?,
+        caller_env: model::caller_env(io != SessionIo::Pipes, |name| std::env::var(name).ok()),
         secrets: secret::gather(
             &args.secret,
             &args.secret_env,

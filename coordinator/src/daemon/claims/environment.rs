@@ -1,8 +1,9 @@
 //! What a session is started with: its environment and its start message.
 //!
 //! One order for every session, the main one, `exec` and one that is started again: what the image
-//! says, then what Podbay knows (name, ports, home, proxy), then the profile, then the request. An
-//! image's `PORT` or `HOME` is about another world and never wins.
+//! says, then what Podbay knows (name, ports, home, proxy), then what the caller's terminal says
+//! (`NO_COLOR`, `TZ` and the like), then the profile, then the request. An image's `PORT` or `HOME` is
+//! about another world and never wins.
 
 use crate::daemon::{
     Daemon, claims::resolved::Resolved, helpers::netguard, workers::record::Record,
@@ -72,6 +73,7 @@ pub(in crate::daemon) fn user_of(uid: u32) -> &'static str {
 pub(in crate::daemon) fn environment(
     image: Variables,
     own: Variables,
+    caller: Variables,
     profile: Variables,
     request: Variables,
 ) -> Variables {
@@ -85,6 +87,7 @@ pub(in crate::daemon) fn environment(
         !(other_proxy || key.starts_with(OURS))
     }));
     env.extend(own);
+    env.extend(caller);
     env.extend(profile);
     env.extend(request);
     env
@@ -126,11 +129,13 @@ impl Daemon {
         .variables()
     }
 
-    /// The environment of a session in a claim's worker. `asked` is the request's.
+    /// The environment of a session in a claim's worker. `caller` is what its caller's terminal says,
+    /// `asked` the request's own.
     pub(in crate::daemon) fn session_env(
         &self,
         claim: &ClaimRecord,
         uid: u32,
+        caller: Variables,
         asked: Variables,
     ) -> Variables {
         let config = self.config();
@@ -138,6 +143,7 @@ impl Daemon {
         environment(
             self.image_env(&claim.profile),
             self.own_variables(claim, uid),
+            caller,
             profile.map(|p| p.env.clone()).unwrap_or_default(),
             asked,
         )
@@ -160,7 +166,12 @@ impl Daemon {
         Ok(StartSession {
             session: record.session.clone(),
             argv: resolved.argv.clone(),
-            env: self.session_env(record, record.uid, resolved.env.clone()),
+            env: self.session_env(
+                record,
+                record.uid,
+                resolved.caller_env.clone(),
+                resolved.env.clone(),
+            ),
             cwd: cwd.to_owned(),
             uid: record.uid,
             gid: record.gid,
@@ -212,7 +223,7 @@ mod tests {
             ("PATH", "/opt/bin:/bin"),
         ]);
         let own = own(&"deny".parse().unwrap());
-        let env = environment(image, own.clone(), of(&[]), of(&[]));
+        let env = environment(image, own.clone(), of(&[]), of(&[]), of(&[]));
         for (key, value) in &own {
             assert_eq!(env.get(key), Some(value), "{key}");
         }
@@ -226,8 +237,9 @@ mod tests {
     #[test]
     fn the_request_wins_over_the_profile_and_both_over_podbay() {
         let env = environment(
-            of(&[("A", "image")]),
+            of(&[("A", "image"), ("TZ", "image"), ("COLORTERM", "image")]),
             own(&Egress::Open),
+            of(&[("A", "caller"), ("B", "caller"), ("TZ", "caller")]),
             of(&[("PORT", "1"), ("B", "profile")]),
             of(&[("PORT", "2"), ("A", "request")]),
         );
@@ -236,6 +248,8 @@ mod tests {
             ("2", "request", "profile")
         );
         assert_eq!(env["LANG"], "C.UTF-8");
+        // What a caller's terminal says is more than an image knows.
+        assert_eq!((&*env["TZ"], &*env["COLORTERM"]), ("caller", "image"));
     }
 
     #[test]

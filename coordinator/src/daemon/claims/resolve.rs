@@ -5,8 +5,8 @@ use crate::{
     config::{Config, Profile},
     guard_client::FIRST_UID,
     model::{
-        HostPath, Isolation, Limits, MAX_DURATION_S, VARIABLE_RULE, WorkerName, is_variable_name,
-        parse_bytes, parse_cpus, parse_pids,
+        HostPath, Isolation, Limits, MAX_DURATION_S, VARIABLE_RULE, WorkerName, caller_env_fault,
+        is_variable_name, parse_bytes, parse_cpus, parse_pids,
     },
     runtime::allows_root,
     wire::{ApiError, ErrorKind, HotMounts, LimitsRequest, SpawnRequest},
@@ -58,6 +58,7 @@ fn resolve(config: &Config, hot: &HotMounts, request: SpawnRequest) -> Result<Re
     };
     check_argv(&argv)?;
     check_env(&request.env)?;
+    check_caller_env(&request.caller_env)?;
     check_secrets(&request.secrets)?;
     check_no_secret(&argv, &request.secrets)?;
     let (project, isolation) = place(request.project, request.isolation, profile)?;
@@ -67,6 +68,8 @@ fn resolve(config: &Config, hot: &HotMounts, request: SpawnRequest) -> Result<Re
     }
     let limits = limits(&request.limits, profile.limits)?;
     check_timeout(request.timeout_s)?;
+    let mut caller_env = request.caller_env;
+    caller_env.retain(|key, _| !(profile.env.contains_key(key) || request.env.contains_key(key)));
     let env_given = !request.env.is_empty() || !request.secrets.is_empty();
     Ok(Resolved {
         profile: profile_name.into(),
@@ -75,6 +78,7 @@ fn resolve(config: &Config, hot: &HotMounts, request: SpawnRequest) -> Result<Re
         isolation,
         limits,
         env: request.env,
+        caller_env,
         secrets: request.secrets,
         argv,
         io: request.io,
@@ -152,6 +156,19 @@ pub(in crate::daemon) fn check_env(env: &BTreeMap<String, String>) -> Result<(),
             key.len() + 1 + value.len()
         ))
         .hint("put it into a file of the project")),
+        None => Ok(()),
+    }
+}
+
+/// Anything else belongs into the request's own variables.
+pub(in crate::daemon) fn check_caller_env(
+    caller_env: &BTreeMap<String, String>,
+) -> Result<(), ApiError> {
+    match caller_env_fault(caller_env) {
+        Some((name, wrong)) => {
+            let message = format!("the caller's variable {name:.60?} {wrong}");
+            Err(invalid(message).hint("send it in env"))
+        }
         None => Ok(()),
     }
 }
@@ -324,6 +341,30 @@ mod tests {
         check_env(&env(MAX_STRING - 4)).unwrap();
         let said = check_env(&env(MAX_STRING - 3)).unwrap_err();
         assert!(said.message.contains("BIG has 131072 bytes"), "{said}");
+    }
+
+    #[test]
+    fn a_callers_terminal_is_heard_where_neither_profile_nor_request_says_something() {
+        let text = "[profiles.default]\nenv = { TZ = \"UTC\" }\n";
+        let config = crate::config::parse("x".as_ref(), text).unwrap();
+        let of = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            let owned = |(k, v): &(&str, &str)| ((*k).to_owned(), (*v).to_owned());
+            pairs.iter().map(owned).collect()
+        };
+        let mut request = SpawnRequest {
+            env: of(&[("COLORTERM", "24bit")]),
+            caller_env: of(&[
+                ("COLORTERM", "truecolor"),
+                ("NO_COLOR", "1"),
+                ("TZ", "Asia/Tokyo"),
+            ]),
+            ..SpawnRequest::default()
+        };
+        let resolved = resolve(&config, &HotMounts::default(), request.clone()).unwrap();
+        assert_eq!(resolved.caller_env, of(&[("NO_COLOR", "1")]));
+        request.caller_env = of(&[("PATH", "/x")]);
+        let refused = resolve(&config, &HotMounts::default(), request).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Invalid);
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(in crate::daemon) struct Resolved {
     pub limits: Limits,
     /// The request's own.
     pub env: BTreeMap<String, String>,
+    /// What its caller's environment says that neither the profile nor the request sets.
+    pub caller_env: BTreeMap<String, String>,
     pub secrets: BTreeMap<String, Secret>,
     pub argv: Vec<String>,
     pub io: SessionIo,
@@ -61,6 +63,7 @@ impl Resolved {
             io: Some(self.io),
             timeout_s: self.timeout_s,
             env_given: self.env_given,
+            from_caller: self.caller_env.keys().cloned().collect(),
             restarts: self.restarts,
             note: self.note.clone(),
             moving: false,

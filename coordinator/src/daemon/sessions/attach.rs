@@ -252,6 +252,7 @@ impl Daemon {
         self.main_session(&worker)?;
         resolve::check_argv(&request.argv)?;
         resolve::check_env(&request.env)?;
+        resolve::check_caller_env(&request.caller_env)?;
         let security = self.lock().records.get(&worker).and_then(|r| r.security);
         if request.root && !security.is_none_or(allows_root) {
             return Err(resolve::no_root());
@@ -300,7 +301,7 @@ impl Daemon {
             })
         };
         crate::daemon::helpers::netguard::holds(&egress, own_uid, uid)?;
-        let env = self.session_env(&claim, uid, request.env);
+        let env = self.session_env(&claim, uid, request.caller_env, request.env);
         let start = StartSession {
             session,
             argv: request.argv,

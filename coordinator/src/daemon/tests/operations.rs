@@ -377,6 +377,7 @@ async fn on_worker(world: Arc<World>, daemon: Arc<Daemon>, what: &'static str, c
             let request = ExecRequest {
                 argv: vec!["exec".to_owned()],
                 env: Default::default(),
+                caller_env: Default::default(),
                 io: SessionIo::Pipes,
                 root: false,
             };

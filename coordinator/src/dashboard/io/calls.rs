@@ -7,13 +7,14 @@ use crate::{
         failure::Failure,
         message::{CallDone, Fetched, Msg},
     },
+    model::caller_env,
     wire::{
         ApplyRequest, DiscardRequest, ExecRequest, ScaleRequest, SpawnRequest, SpawnResponse,
         StopRequest,
     },
 };
 use podbay_protocol::{SessionIo, Size};
-use std::{future::Future, time::Duration};
+use std::{collections::BTreeMap, future::Future, time::Duration};
 use tokio::sync::mpsc;
 
 /// Between a line and its Enter.
@@ -41,7 +42,10 @@ async fn answer(
     call: Call,
 ) -> Result<CallDone, ClientError> {
     Ok(match call {
-        Call::Spawn(request) => spawn(client, &request).await?,
+        Call::Spawn(mut request) => {
+            request.caller_env = own_env();
+            spawn(client, &request).await?
+        }
         Call::Stop(workers) => {
             let request = StopRequest::default();
             each(workers, "stopped", |id| {
@@ -94,6 +98,7 @@ async fn answer(
             let request = ExecRequest {
                 argv: vec!["/bin/sh".to_owned()],
                 env: [].into(),
+                caller_env: own_env(),
                 io: SessionIo::Pty {
                     size: Size::default(),
                 },
@@ -137,6 +142,11 @@ async fn answer(
             CallDone::Quiet
         }
     })
+}
+
+/// What a session is told of the dashboard's own terminal.
+fn own_env() -> BTreeMap<String, String> {
+    caller_env(true, |name| std::env::var(name).ok())
 }
 
 async fn spawn(client: &Client, request: &SpawnRequest) -> Result<CallDone, ClientError> {

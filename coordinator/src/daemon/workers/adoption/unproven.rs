@@ -71,6 +71,7 @@ pub(in crate::daemon) fn claim_of(
         io: None,
         timeout_s: None,
         env_given: false,
+        from_caller: Vec::new(),
         restarts: 0,
         note: Some(note.to_owned()),
         moving: false,

@@ -425,6 +425,7 @@ impl Daemon {
         record.created_ms = former.created_ms;
         record.claimed_ns = former.claimed_ns;
         record.env_given = former.env_given;
+        record.from_caller.clone_from(&former.from_caller);
         record.moving = true;
         record.note = Some(match (&origin, former.env_given) {
             (None, true) => format!("{ANEW}; {WITHOUT_ENV}"),
