@@ -28,7 +28,6 @@ use serde::Deserialize;
 use std::sync::Arc;
 
 pub(super) fn router(daemon: Arc<Daemon>) -> Router {
-    let limit = daemon.config().api.max_body;
     let known = middleware::from_fn_with_state(daemon.clone(), once_known);
     Router::new()
         .route("/v1/workers", get(workers).post(spawn))
@@ -76,7 +75,7 @@ pub(super) fn router(daemon: Arc<Daemon>) -> Router {
             daemon.clone(),
             security::guard,
         ))
-        .layer(DefaultBodyLimit::max(limit))
+        .layer(DefaultBodyLimit::disable())
         .with_state(daemon)
 }
 
@@ -237,7 +236,11 @@ async fn pool_action(
 }
 
 async fn config(State(daemon): App) -> String {
-    crate::config::to_toml(&daemon.config())
+    let text = crate::config::to_toml(&daemon.config());
+    match daemon.not_in_effect() {
+        Some(waits) => format!("# {waits}\n\n{text}"),
+        None => text,
+    }
 }
 
 async fn upgrade(State(daemon): App, Body(request): Body<UpgradeRequest>) -> Answer<UpgradeView> {

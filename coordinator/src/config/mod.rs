@@ -3,6 +3,7 @@
 //! Owns the order: flags > environment > `podbay.toml` > `profiles/NAME.toml` > defaults, key by
 //! key. Finds all faults in one go, each with its place and what would be right; never writes files.
 
+mod at_start;
 mod checks;
 mod environment;
 mod error;
@@ -17,6 +18,7 @@ mod sources;
 mod values;
 mod words;
 
+pub use at_start::not_in_effect;
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use sections::{
     ApiConfig, AttachConfig, Config, DashboardConfig, Defaults, EngineConfig, LogConfig,

@@ -58,7 +58,10 @@ impl Sources {
     #[must_use]
     pub fn watched(&self) -> Vec<PathBuf> {
         let file = self.file.as_ref().or(self.usual.as_ref());
-        file.into_iter().chain(&self.profiles_dir).cloned().collect()
+        file.into_iter()
+            .chain(&self.profiles_dir)
+            .cloned()
+            .collect()
     }
 }
 

@@ -15,7 +15,13 @@ use crate::{
     store::{AuditLog, ClaimKey, StateDir},
 };
 use anyhow::Context;
-use std::{os::unix::fs::MetadataExt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    pin::Pin,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -189,16 +195,23 @@ impl Daemon {
     pub(super) async fn reload(self: &Arc<Self>, load: &Reload) {
         match load() {
             Ok(config) => {
-                *self
-                    .config
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(config);
-                let parallel = self.config().engine.max_parallel;
+                let config = Arc::new(config);
+                let (parallel, hot) = (config.engine.max_parallel, config.workspace.hot_mounts);
+                let former = {
+                    let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+                    std::mem::replace(&mut *current, config)
+                };
+                if former.workspace.hot_mounts != hot {
+                    self.wakes.wake(Task::HotMounts);
+                }
                 self.lock().fleet.set_max_parallel(parallel);
                 let specs = self.pool_specs().await;
                 self.feed(crate::fleet::Event::Configured(specs));
                 self.wakes.wake(Task::Quotas);
-                tracing::info!("took a new configuration");
+                match self.not_in_effect() {
+                    Some(waits) => tracing::warn!(waits, "took a new configuration in part"),
+                    None => tracing::info!("took a new configuration"),
+                }
             }
             Err(error) => tracing::error!(error, "the new configuration is not used"),
         }

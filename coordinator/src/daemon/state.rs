@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     agent::AgentRegistry,
-    config::Config,
+    config::{self, Config},
     fleet::{ClaimId, Fleet, Millis, Quotas},
     model::WorkerId,
     runtime::{HostFolders, Image, Own, PullPolicy},
@@ -37,6 +37,8 @@ use tokio::{
 pub struct Daemon {
     /// The checked configuration; replaced by a reload.
     pub(super) config: Mutex<Arc<Config>>,
+    /// The configuration at the start; some keys are read then alone.
+    pub(super) started_with: Arc<Config>,
     /// The state volume.
     pub(super) state_dir: StateDir,
     /// Everything that it works with.
@@ -190,6 +192,7 @@ pub(super) struct DaemonParts {
 impl Daemon {
     pub(super) fn new(parts: DaemonParts) -> Arc<Self> {
         let parallel = parts.config.engine.max_parallel;
+        let config = Arc::new(parts.config);
         Arc::new(Self {
             registry: parts.registry,
             outside: parts.outside,
@@ -211,7 +214,8 @@ impl Daemon {
             up: watch::channel(false).0,
             stopping: watch::channel(false).0,
             started: Instant::now(),
-            config: Mutex::new(Arc::new(parts.config)),
+            started_with: config.clone(),
+            config: Mutex::new(config),
             state_dir: parts.state_dir,
         })
     }
@@ -232,6 +236,12 @@ impl Daemon {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// What the configuration says that is not in effect before the next start.
+    #[must_use]
+    pub fn not_in_effect(&self) -> Option<String> {
+        config::not_in_effect(&self.started_with, &self.config())
     }
 
     /// Who did what.

@@ -19,6 +19,8 @@ pub enum Task {
     Parts,
     /// Checks the mounter: a helper's container changed, or a folder is left over.
     Mounter,
+    /// Checks the mounter, whether it works or not: the configuration of hot mounts changed.
+    HotMounts,
     /// Looks up the profiles' images: one was built, pulled or removed.
     Images,
     /// Writes claims' records: one could not be written.

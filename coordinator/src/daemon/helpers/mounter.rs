@@ -65,6 +65,7 @@ impl Daemon {
                 biased;
                 () = tokio::time::sleep(if works { CHECK_INTERVAL } else { wait.get() }) => {}
                 () = missed => {}
+                () = self.wakes.woken(Task::HotMounts) => wait = Pause::FIRST,
             }
             match self.ensure_mounter().await {
                 Ok(()) => {

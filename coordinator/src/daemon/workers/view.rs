@@ -208,6 +208,7 @@ impl Daemon {
                 .unwrap_or_else(|| "not ready yet".to_owned());
             warnings.push(format!("projects do not get into warm workers: {why}"));
         }
+        warnings.extend(self.not_in_effect());
         if let Some(why) = state.guard.reason.clone() {
             warnings.push(if state.guard.available {
                 why
