@@ -1,6 +1,7 @@
 //! What a session is started with: its environment and its start message.
 //!
-//! One order for every session, the main one, `exec` and one that is started again: what the image
+//! One order for every session, the main one, `exec` (which has what the main one was given, under its
+//! own variables) and one that is started again: what the image
 //! says, then what Podbay knows (name, ports, home, proxy), then what the caller's terminal says
 //! (`NO_COLOR`, `TZ` and the like), then the profile, then the request. An image's `PORT` or `HOME` is
 //! about another world and never wins.
@@ -108,7 +109,48 @@ pub(in crate::daemon) fn renewed(
     env
 }
 
+/// What profile and claim gave the main session, of the environment that it was started with: neither
+/// the image's (`image`), nor what Podbay knew (`own`), nor what its caller's terminal said.
+fn given(
+    mut env: Variables,
+    image: &Variables,
+    own: &Variables,
+    from_caller: &[String],
+) -> Variables {
+    env.retain(|key, value| {
+        !(key.starts_with(OURS)
+            || from_caller.contains(key)
+            || own.get(key) == Some(value)
+            || image.get(key) == Some(value)
+            || DEFAULTS.contains(&(key.as_str(), value.as_str())))
+    });
+    env
+}
+
 impl Daemon {
+    /// The environment of a session beside the main one, which gets what that was given. The agent
+    /// alone has it, so it is asked; secrets are not among the variables that it tells. Without its
+    /// answer the session has what the configuration says.
+    pub(in crate::daemon) async fn exec_env(
+        &self,
+        claim: &ClaimRecord,
+        uid: u32,
+        caller: Variables,
+        asked: Variables,
+    ) -> Variables {
+        let mut request = match self.ask_origin(&claim.id, &claim.session).await {
+            Some(start) => given(
+                start.env,
+                &self.image_env(&claim.profile),
+                &self.own_variables(claim, claim.uid),
+                &claim.from_caller,
+            ),
+            None => Variables::new(),
+        };
+        request.extend(asked);
+        self.session_env(claim, uid, caller, request)
+    }
+
     /// First and last port of a worker's own, by its uid.
     pub(in crate::daemon) fn ports_of(&self, uid: u32) -> (u16, u16) {
         let first = netguard::first_port(uid);
@@ -250,6 +292,33 @@ mod tests {
         assert_eq!(env["LANG"], "C.UTF-8");
         // What a caller's terminal says is more than an image knows.
         assert_eq!((&*env["TZ"], &*env["COLORTERM"]), ("caller", "image"));
+    }
+
+    #[test]
+    fn a_second_session_gets_what_the_main_one_was_given() {
+        let image = of(&[("PATH", "/opt/bin"), ("A", "image"), ("B", "image")]);
+        let own = own(&Egress::Open);
+        let caller = of(&[("NO_COLOR", "1")]);
+        let claim = of(&[("A", "claim"), ("PORT", "1"), ("FOO", "1")]);
+        let profile = of(&[("P", "profile"), ("FOO", "profile")]);
+        let main = environment(image.clone(), own.clone(), caller, profile, claim);
+        let given = given(main, &image, &own, &["NO_COLOR".to_owned()]);
+        assert_eq!(
+            given,
+            of(&[
+                ("A", "claim"),
+                ("PORT", "1"),
+                ("FOO", "1"),
+                ("P", "profile")
+            ])
+        );
+        let asked: Variables = given.into_iter().chain(of(&[("FOO", "exec")])).collect();
+        let env = environment(image, own, of(&[("COLORTERM", "24bit")]), of(&[]), asked);
+        assert_eq!(
+            (&*env["FOO"], &*env["A"], &*env["B"]),
+            ("exec", "claim", "image")
+        );
+        assert!(env.contains_key("COLORTERM") && !env.contains_key("NO_COLOR"));
     }
 
     #[test]

@@ -301,7 +301,9 @@ impl Daemon {
             })
         };
         crate::daemon::helpers::netguard::holds(&egress, own_uid, uid)?;
-        let env = self.session_env(&claim, uid, request.caller_env, request.env);
+        let env = self
+            .exec_env(&claim, uid, request.caller_env, request.env)
+            .await;
         let start = StartSession {
             session,
             argv: request.argv,

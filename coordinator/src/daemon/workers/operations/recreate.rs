@@ -274,7 +274,11 @@ impl Daemon {
     }
 
     /// What the former agent says of its session's start; `None` when there is none to ask.
-    async fn ask_origin(&self, id: &WorkerId, session: &str) -> Option<Box<StartSession>> {
+    pub(in crate::daemon) async fn ask_origin(
+        &self,
+        id: &WorkerId,
+        session: &str,
+    ) -> Option<Box<StartSession>> {
         let body = ToAgentBody::Origin {
             session: session.to_owned(),
         };
