@@ -39,6 +39,9 @@ pub enum RuntimeError {
         /// Those it has.
         there: String,
     },
+    /// The image has a file where projects are mounted.
+    #[error("the image's /workspace is a file; it must be a folder or absent")]
+    WorkspaceIsAFile,
     /// No such container.
     #[error("no such container: {0}")]
     NoContainer(String),
@@ -96,6 +99,9 @@ impl RuntimeError {
                 status_code: 404,
                 message,
             } if message.contains("No such container") => Self::NoContainer(message),
+            Bollard::DockerResponseServerError { message, .. } if no_workspace(&message) => {
+                Self::WorkspaceIsAFile
+            }
             Bollard::DockerResponseServerError {
                 status_code,
                 message,
@@ -123,6 +129,13 @@ impl RuntimeError {
     }
 }
 
+/// Whether these are an engine's words for a file at `/workspace`: Docker's own for the working folder,
+/// runc's for a mount.
+fn no_workspace(message: &str) -> bool {
+    message.contains("Cannot mkdir: /workspace is not a directory")
+        || (message.contains("to rootfs at \"/workspace\"") && message.contains("not a directory"))
+}
+
 /// The last cause of a chain: "Connection refused (os error 111)" says more than "client error".
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut last = error;
@@ -130,4 +143,28 @@ fn innermost(error: &dyn std::error::Error) -> String {
         last = cause;
     }
     last.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_at_workspace_is_said_in_our_words() {
+        let of = |message: &str| {
+            let error = Bollard::DockerResponseServerError {
+                status_code: 400,
+                message: message.to_owned(),
+            };
+            RuntimeError::from_bollard("starting a container", "/e.sock", error)
+        };
+        for said in [
+            "Cannot mkdir: /workspace is not a directory",
+            "runc create failed: error mounting \"/p\" to rootfs at \"/workspace\": mount: not a directory",
+        ] {
+            assert_eq!(of(said), RuntimeError::WorkspaceIsAFile, "{said}");
+        }
+        let other = of("error mounting \"/workspace\" to rootfs at \"/etc/x\": not a directory");
+        assert!(matches!(other, RuntimeError::Refused { .. }));
+    }
 }

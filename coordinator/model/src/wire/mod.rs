@@ -30,7 +30,9 @@ pub use pool::{PoolFailure, PoolView, ScaleRequest};
 pub use spawn::{
     ExecRequest, ExecResponse, LimitsRequest, SpawnRequest, SpawnResponse, Timings, WhenEmpty,
 };
-pub use status::{EngineView, GuardView, HotMounts, Status, UpgradeRequest, UpgradeView, Version};
+pub use status::{
+    EngineView, GuardView, HOT_MOUNTS_OFF, HotMounts, Status, UpgradeRequest, UpgradeView, Version,
+};
 pub use worker::{
     EgressDenied, ListeningPort, LogsQuery, Refreshed, RenameRequest, ScreenView, StopRequest,
     WorkerView,

@@ -83,6 +83,9 @@ pub struct GuardView {
     pub reason: Option<String>,
 }
 
+/// The reason of hot mounts that the user turned off.
+pub const HOT_MOUNTS_OFF: &str = "workspace.hot_mounts is off in the configuration";
+
 /// Whether projects get into warm workers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HotMounts {

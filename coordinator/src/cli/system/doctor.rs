@@ -14,7 +14,7 @@ use crate::{
         engine::{Engine, OLDEST_API},
         engine_address::{self, SystemEnv},
     },
-    wire::WorkerView,
+    wire::{HOT_MOUNTS_OFF, HotMounts, WorkerView},
 };
 use clap::Args;
 use serde::Serialize;
@@ -212,21 +212,7 @@ async fn coordinator(globals: &Globals, checks: &mut Vec<Check>) {
             .todo("restart the engine's containerd; sessions that run are not touched"),
         );
     }
-    let hot = &status.hot_mounts;
-    checks.push(match (hot.available, hot.idmapped) {
-        (true, true) => check("hot mounts", Level::Ok, "available, id-mapped"),
-        (true, false) => check("hot mounts", Level::Warn, "available, not id-mapped").todo(
-            hot.reason
-                .clone()
-                .unwrap_or_else(|| "sessions run as the project's owner instead".into()),
-        ),
-        (false, _) => check(
-            "hot mounts",
-            Level::Warn,
-            hot.reason.clone().unwrap_or_else(|| "not available".into()),
-        )
-        .todo("spawns with a project start cold; a newer kernel or a rootful engine is needed"),
-    });
+    checks.push(hot_mounts(&status.hot_mounts));
     let guard = &status.guard;
     checks.push(match (guard.available, &guard.reason) {
         (true, None) => check(
@@ -254,7 +240,7 @@ async fn coordinator(globals: &Globals, checks: &mut Vec<Check>) {
                 .filter(|failure| failure.retry_in_ms.is_some())
             {
                 Some(failure) => check("pool", Level::Fail, format!("{found}; {}", failure.reason))
-                    .todo(format!("see that image {} is there", pool.image)),
+                    .todo(pool_todo(&pool.image, &failure.reason)),
                 None => check("pool", Level::Ok, found),
             },
         );
@@ -268,6 +254,29 @@ async fn coordinator(globals: &Globals, checks: &mut Vec<Check>) {
     }
 }
 
+fn hot_mounts(hot: &HotMounts) -> Check {
+    let what = "hot mounts";
+    let reason = hot.reason.as_deref();
+    match (hot.available, hot.idmapped) {
+        (true, true) => check(what, Level::Ok, "available, id-mapped"),
+        (true, false) => check(what, Level::Warn, "available, not id-mapped")
+            .todo(reason.unwrap_or("sessions run as the project's owner instead")),
+        (false, _) if reason == Some(HOT_MOUNTS_OFF) => check(what, Level::Ok, HOT_MOUNTS_OFF)
+            .todo("spawns with a project start cold, and overlay isolation is unavailable"),
+        (false, _) => check(what, Level::Warn, reason.unwrap_or("not available"))
+            .todo("spawns with a project start cold; a newer kernel or a rootful engine is needed"),
+    }
+}
+
+/// What to do about a pool that fails: the engine says it of an image that it does not have.
+fn pool_todo(image: &str, reason: &str) -> String {
+    if reason.contains("is not on this engine") {
+        format!("see that image {image} is there")
+    } else {
+        format!("see that a container of image {image} starts, or set another image in the profile")
+    }
+}
+
 /// A worker that an upgrade left an agent of another version.
 fn agent(worker: &WorkerView) -> Option<Check> {
     let version = worker.agent.as_ref()?;
@@ -277,4 +286,25 @@ fn agent(worker: &WorkerView) -> Option<Check> {
         "its session goes on, and what the agent does not know is refused; stop it and spawn it \
          again when it suits",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_is_about_what_is_wrong() {
+        let mut hot = HotMounts {
+            reason: Some(HOT_MOUNTS_OFF.to_owned()),
+            ..HotMounts::default()
+        };
+        let off = hot_mounts(&hot);
+        assert_eq!(off.level, Level::Ok);
+        assert!(!off.todo.unwrap().contains("kernel"));
+        hot.reason = Some("this kernel has no open_tree".to_owned());
+        assert!(hot_mounts(&hot).todo.unwrap().contains("newer kernel"));
+        let missing = pool_todo("i", "image i is not on this engine: build it");
+        assert_eq!(missing, "see that image i is there");
+        assert!(!pool_todo("i", "its agent does not answer").contains("is there"));
+    }
 }

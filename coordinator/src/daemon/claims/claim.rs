@@ -185,9 +185,12 @@ impl Daemon {
 
     /// The fleet turned the claim down.
     pub(in crate::daemon) fn reject(self: &Arc<Self>, claim: ClaimId, reason: RejectReason) {
-        let waiting = self.lock().waiting.remove(&claim);
+        let (waiting, away) = {
+            let mut state = self.lock();
+            (state.waiting.remove(&claim), !state.engine.reachable)
+        };
         let name = waiting.as_ref().and_then(|w| w.resolved.name.clone());
-        let error = explain(reason, name.as_ref().map_or("it", WorkerName::as_str));
+        let error = explain(reason, name.as_ref().map_or("it", WorkerName::as_str), away);
         if let Some(waiting) = waiting
             && waiting
                 .verdict
@@ -199,7 +202,8 @@ impl Daemon {
     }
 }
 
-fn explain(reason: RejectReason, name: &str) -> ApiError {
+/// `away`: the engine cannot be reached, which is then what has failed, and not the image.
+fn explain(reason: RejectReason, name: &str, away: bool) -> ApiError {
     match reason {
         RejectReason::NoProfile(known) => ApiError::new(ErrorKind::NotFound, "no such profile")
             .hint(format!("the profiles are: {}", known.join(", "))),
@@ -227,12 +231,28 @@ fn explain(reason: RejectReason, name: &str) -> ApiError {
             .hint("use --when-empty cold or queue to wait for one")
         }
         RejectReason::CreateFailed(why) => ApiError::new(
-            ErrorKind::Engine,
+            if away {
+                ErrorKind::Engine
+            } else {
+                ErrorKind::Internal
+            },
             format!("no worker could be created: {why}"),
         )
         .hint("`podbay doctor` checks engine, image and mounter"),
         RejectReason::ShuttingDown => {
             ApiError::new(ErrorKind::Exhausted, "the coordinator is stopping")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_that_does_not_suit_is_not_an_engine_that_is_away() {
+        let failed = || RejectReason::CreateFailed("its agent does not answer".to_owned());
+        assert_eq!(explain(failed(), "n", false).kind.exit_code(), 1);
+        assert_eq!(explain(failed(), "n", true).kind.exit_code(), 3);
     }
 }

@@ -8,7 +8,7 @@ use crate::daemon::{
 use crate::{
     mounter_client::{MounterError, MounterErrorKind},
     runtime::Helper,
-    wire::HotMounts,
+    wire::{HOT_MOUNTS_OFF, HotMounts},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -94,7 +94,7 @@ impl Daemon {
 
     async fn ensure_mounter(self: &Arc<Self>) -> Result<(), String> {
         if !self.config().workspace.hot_mounts {
-            return Err("workspace.hot_mounts is off in the configuration".to_owned());
+            return Err(HOT_MOUNTS_OFF.to_owned());
         }
         if self.probe_mounter().await.is_ok() {
             return Ok(());
