@@ -218,6 +218,7 @@ async fn exec(world: &World, daemon: &Arc<Daemon>) {
     let request = ExecRequest {
         argv: vec!["x".to_owned()],
         env: BTreeMap::new(),
+        caller_env: BTreeMap::new(),
         io: SessionIo::Pipes,
         root: false,
     };
@@ -227,6 +228,7 @@ async fn exec(world: &World, daemon: &Arc<Daemon>) {
         mode: AttachMode::Write,
         cols: None,
         rows: None,
+        silent: false,
     };
     let attached = daemon.attach("n", query, ClientPath::Relayed).await;
     drop(attached.expect("an exec that starts"));
