@@ -26,6 +26,15 @@ pub struct Discover {
     pub ca_file: Option<PathBuf>,
 }
 
+impl Target {
+    /// Whether this process is in the parent: it has the coordinator's own socket there, and is behind
+    /// an engine exec: the caller's folders and terminal are elsewhere.
+    #[must_use]
+    pub fn is_inside_parent(&self) -> bool {
+        matches!(self, Self::Socket(path) if path == Path::new(DEFAULT_SOCKET))
+    }
+}
+
 impl Discover {
     /// The parent's name.
     #[must_use]

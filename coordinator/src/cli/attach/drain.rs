@@ -57,7 +57,7 @@ pub(crate) async fn drain_rest(
     match pieces {
         Some(pieces) => drain(pieces, &mut keyboard, leftover).await,
         // Nobody reads it any more.
-        None => match Input::start(false) {
+        None => match Input::start(false, false) {
             Ok(mut input) => drain(&mut input.pieces, &mut keyboard, leftover).await,
             Err(_) => 0,
         },

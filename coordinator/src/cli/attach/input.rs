@@ -1,7 +1,15 @@
 //! Reading what is typed: a task for a terminal, else a thread of its own. Either takes nothing from
 //! stdin that is not wanted.
 
-use super::{raw_mode::reopened, size_query::Answer};
+use super::{
+    output::write_terminal,
+    queries::{
+        presence::{ASK, Due, Presence},
+        size::Answer,
+    },
+    raw_mode::reopened,
+};
+use crate::cli::output::term::stdout_is_tty;
 use bytes::Bytes;
 use nix::{
     errno::Errno,
@@ -17,6 +25,7 @@ use tokio::{
     io::{Interest, unix::AsyncFd},
     sync::mpsc,
     task::JoinHandle,
+    time::{Instant, sleep_until},
 };
 
 /// Most bytes taken at once.
@@ -49,13 +58,18 @@ impl Drop for Reader {
 
 impl Input {
     /// Starts reading. A raw terminal that was not told its size is asked, before anything else is
-    /// written to it; its new size comes as SIGWINCH.
-    pub(crate) fn start(raw: bool) -> io::Result<Self> {
+    /// written to it; its new size comes as SIGWINCH. One that is behind `docker exec` (`remote`) is
+    /// asked now and then whether it is still there, and the channel closes when it is not.
+    pub(crate) fn start(raw: bool, remote: bool) -> io::Result<Self> {
         let answer = if raw { Answer::asked()? } else { None };
         let (sender, pieces) = mpsc::channel(QUEUE);
         let terminal = reopened(io::stdin(), OFlag::O_RDONLY);
         let reader = match terminal.map(followed).transpose()? {
-            Some(terminal) => Reader::Task(tokio::spawn(follow(terminal, sender, answer))),
+            Some(terminal) => {
+                let asked = raw && remote && stdout_is_tty();
+                let presence = asked.then(|| Presence::new(Instant::now()));
+                Reader::Task(tokio::spawn(follow(terminal, sender, answer, presence)))
+            }
             None => {
                 let (stopped, stop) = pipe()?;
                 std::thread::Builder::new()
@@ -103,21 +117,40 @@ fn piece(read: &[u8], answer: &mut Option<Answer>) -> Bytes {
     piece.into()
 }
 
-/// Reads a terminal, until its end.
+/// Reads a terminal, until its end, or until it does not answer any more.
 async fn follow(
     terminal: AsyncFd<OwnedFd>,
     sender: mpsc::Sender<Bytes>,
     mut answer: Option<Answer>,
+    mut presence: Option<Presence>,
 ) {
     let mut buffer = vec![0; PIECE];
-    while let Ok(mut ready) = terminal.readable().await {
+    loop {
+        let ready = tokio::select! {
+            // What has come counts before what is late.
+            biased;
+            ready = terminal.readable() => ready,
+            due = due(&mut presence) => {
+                match due {
+                    // One that cannot be written to is one that does not answer.
+                    Due::Ask => drop(write_terminal(ASK)),
+                    Due::Gone => return,
+                    Due::Nothing => {}
+                }
+                continue;
+            }
+        };
+        let Ok(mut ready) = ready else { return };
         let count = ready.try_io(|fd| read(fd.get_ref(), &mut buffer).map_err(io::Error::from));
         match count {
             // A terminal that hung up reads as an end or as EIO.
             Ok(Ok(0)) => return,
             Ok(Ok(count)) => {
-                let piece = piece(buffer.get(..count).unwrap_or_default(), &mut answer);
-                if !piece.is_empty() && sender.send(piece).await.is_err() {
+                let mut read = piece(buffer.get(..count).unwrap_or_default(), &mut answer);
+                if let Some(presence) = &mut presence {
+                    read = presence.without(&read, Instant::now()).into();
+                }
+                if !read.is_empty() && sender.send(read).await.is_err() {
                     return;
                 }
             }
@@ -125,6 +158,20 @@ async fn follow(
             Ok(Err(_)) => return,
             Err(_would_block) => {}
         }
+    }
+}
+
+/// Waits until there is something to do to know whether the terminal is there.
+async fn due(presence: &mut Option<Presence>) -> Due {
+    match presence {
+        Some(presence) => match presence.at() {
+            Some(at) => {
+                sleep_until(at).await;
+                presence.due(Instant::now())
+            }
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
     }
 }
 

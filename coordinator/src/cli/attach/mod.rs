@@ -9,11 +9,11 @@ mod keyboard;
 mod keys;
 mod outcome;
 mod output;
+mod queries;
 pub(crate) mod raw_mode;
 mod session;
 mod shown;
 mod signals;
-mod size_query;
 
 pub(crate) use drain::{drain_rest, thrown_away};
 pub(crate) use input::{Input, Reader};

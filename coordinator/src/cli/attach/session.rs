@@ -121,7 +121,10 @@ impl Session {
         let mut own = match &lent {
             Some(_) => None,
             None if self.no_stdin => Some(Input::none()),
-            None => Some(Input::start(guard.is_some())?),
+            None => {
+                let remote = self.client.target().is_inside_parent();
+                Some(Input::start(guard.is_some(), remote)?)
+            }
         };
         let (mut heard, mut typeahead, mut lost) = (true, Vec::new(), 0);
         let (pieces, typeahead, heard, lost) = match (lent, &mut own) {

@@ -10,17 +10,13 @@ use crate::{
             text,
         },
     },
-    client::{Client, DEFAULT_SOCKET, Target},
+    client::{Client, Target},
     model::{self, HostPath, Isolation, ProfileName, WorkerName},
     wire::{LimitsRequest, SpawnRequest, SpawnResponse, WhenEmpty},
 };
 use clap::{Args, ValueEnum};
 use podbay_protocol::{AttachMode, ExitStatus, SessionIo};
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 /// `podbay spawn`.
 #[derive(Debug, Clone, Args)]
@@ -259,7 +255,7 @@ fn request(args: SpawnArgs, io: SessionIo, target: &Target) -> Result<SpawnReque
 /// The project's folder on the engine's host. Inside the parent, relative paths and the current
 /// folder mean nothing there.
 fn folder(given: Option<PathBuf>, target: &Target) -> Result<PathBuf, Failure> {
-    let inside = matches!(target, Target::Socket(path) if path == Path::new(DEFAULT_SOCKET));
+    let inside = target.is_inside_parent();
     match given {
         Some(path) if inside && !path.is_absolute() => Err(Failure::usage(format!(
             "inside the parent, {} is no folder of the host",

@@ -101,7 +101,7 @@ pub async fn run(client: Client, options: DashboardOptions) -> anyhow::Result<()
         }
     }
     state.select_when_listed = options.worker;
-    let (pieces, stop) = attach::Input::start(true)
+    let (pieces, stop) = attach::Input::start(true, client.target().is_inside_parent())
         .context("reading the terminal")?
         .split();
     let (to, messages) = mpsc::channel(QUEUE);

@@ -1,7 +1,10 @@
 //! The size of a terminal that was not told it: `docker exec -it` tells it a moment after the start,
 //! and gives up when the start takes long.
 
-use crate::cli::output::term::{size_of, stdin_is_tty, stdout_is_tty};
+use crate::cli::{
+    attach::output::write_terminal,
+    output::term::{size_of, stdin_is_tty, stdout_is_tty},
+};
 use rustix::termios::{Winsize, tcsetwinsize};
 use std::io;
 
@@ -14,7 +17,7 @@ const LONGEST: usize = ANSWER.len() + "65535;65535t".len();
 
 /// What is left to hear from the terminal.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
+pub(in crate::cli::attach) struct Answer {
     /// The beginning of one, at the end of what was read last.
     held: Vec<u8>,
     came: bool,
@@ -30,22 +33,22 @@ enum Found {
 impl Answer {
     /// Asks the terminal on stdin and stdout, unless it has a size; `None` when there is nothing to
     /// hear.
-    pub(super) fn asked() -> io::Result<Option<Self>> {
+    pub(in crate::cli::attach) fn asked() -> io::Result<Option<Self>> {
         if sized() || !stdout_is_tty() {
             return Ok(None);
         }
-        super::output::write_terminal(ASK)?;
+        write_terminal(ASK)?;
         Ok(Some(Self::default()))
     }
 
     /// Whether it was heard.
-    pub(super) fn came(&self) -> bool {
+    pub(in crate::cli::attach) fn came(&self) -> bool {
         self.came
     }
 
     /// Takes the answer out of what was read, and gives the terminal its size unless it was told one
     /// meanwhile.
-    pub(super) fn without(&mut self, read: &[u8]) -> Vec<u8> {
+    pub(in crate::cli::attach) fn without(&mut self, read: &[u8]) -> Vec<u8> {
         let mut bytes = std::mem::take(&mut self.held);
         bytes.extend_from_slice(read);
         let mut from = 0;
