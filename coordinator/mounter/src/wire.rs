@@ -144,6 +144,9 @@ pub struct MountFacts {
     pub dev: u64,
     /// Inode of the project's folder on the host.
     pub ino: u64,
+    /// Identity of its file system, as in [`Mounted`].
+    #[serde(default)]
+    pub fsid: Option<u64>,
     /// How it got in.
     pub mode: MountMode,
     /// What the session runs as, as in [`Mounted`].

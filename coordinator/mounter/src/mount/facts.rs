@@ -53,7 +53,8 @@ impl Note {
 fn record(worker: &Tree, mut facts: MountFacts) -> io::Result<bool> {
     let mut first = true;
     if let Some(former) = read(worker)
-        && (former.dev, former.ino, former.mode) == (facts.dev, facts.ino, facts.mode)
+        && (former.ino, former.mode) == (facts.ino, facts.mode)
+        && (former.dev == facts.dev || facts.fsid.is_some() && former.fsid == facts.fsid)
         && former.worker == facts.worker
     {
         facts.claimed_ns = former.claimed_ns;
@@ -121,6 +122,7 @@ mod tests {
             project: HostPath::new("/p"),
             dev: 1,
             ino,
+            fsid: None,
             mode: MountMode::Overlay,
             uid: 200_000,
             gid: 200_000,

@@ -96,6 +96,7 @@ pub(crate) fn mount(place: &mut Place, request: &MountRequest, then: &mut Then) 
         project: HostPath::new(project.path.as_path()),
         dev: project.meta.dev,
         ino: project.meta.ino,
+        fsid: project.fsid,
         mode: request.mode,
         uid: ids.session.0,
         gid: ids.session.1,

@@ -111,6 +111,7 @@ fn put(world: &World, request: &MountRequest) -> Answer<Mounted> {
         project: request.project.clone(),
         dev: DEV,
         ino,
+        fsid: Some(DEV + 1),
         mode: request.mode,
         uid,
         gid: uid,

@@ -381,6 +381,8 @@ async fn on_worker(world: Arc<World>, daemon: Arc<Daemon>, what: &'static str, c
                 io: SessionIo::Pipes,
                 root: false,
             };
+            let meant = daemon.workers(true).into_iter().filter(|w| w.name == name);
+            world.lock().life.execs.extend(meant.map(|w| w.id));
             if let Ok(response) = daemon.exec(&name, request) {
                 attach(&world, &daemon, &name, Some(response.session)).await;
             }

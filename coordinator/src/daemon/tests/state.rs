@@ -103,6 +103,9 @@ pub struct Life {
     pub events: Vec<mpsc::UnboundedSender<EngineEvent>>,
     /// What workers' agents have told of the request's variable, for a new container.
     pub origins: BTreeMap<String, Option<String>>,
+    /// Workers in which an exec was asked for: their agents are asked for its sake as well, which
+    /// promises nothing of a new container.
+    pub execs: BTreeSet<String>,
 }
 
 impl World {

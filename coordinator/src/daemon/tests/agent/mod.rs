@@ -261,7 +261,8 @@ async fn answer(
     {
         let inner = &mut *world.lock();
         let worker = inner.containers.get(container).map(|c| c.worker.clone());
-        let told = worker.map(|worker| (worker, start.env.get("FOO").cloned()));
+        let told = worker.filter(|worker| !inner.life.execs.contains(worker));
+        let told = told.map(|worker| (worker, start.env.get("FOO").cloned()));
         inner.life.origins.extend(told);
     }
     send(socket, &FromAgent::Response(Response { id, result })).await

@@ -202,6 +202,7 @@ fn without_a_record_only_what_is_sealed_or_noted_is_taken() {
         project: HostPath::new("/p"),
         dev: 3,
         ino: 4,
+        fsid: None,
         mode: MountMode::Overlay,
         uid: 200_000,
         gid: 200_001,

@@ -53,7 +53,7 @@ pub(in crate::daemon) fn claim_of(
         project: facts.as_ref().map(|f| f.project.clone()),
         project_dev: at(|f| f.dev),
         project_ino: at(|f| f.ino),
-        project_fsid: None,
+        project_fsid: facts.as_ref().and_then(|f| f.fsid),
         isolation: match mode {
             Some(MountMode::Overlay) => Isolation::Overlay,
             Some(MountMode::Bind) => Isolation::Bind,
