@@ -11,50 +11,71 @@ use std::{fs::File, io, os::fd::AsFd};
 
 /// The most of one attribute, and of all names, in bytes: as much as Linux takes (xattr(7)).
 const MAX_ATTRIBUTE: usize = 64 << 10;
+/// The most of all attributes of a file, in bytes.
+const MAX_ATTRIBUTES: usize = 1 << 20;
 const ACCESS_LIST: &str = "system.posix_acl_access";
 const CAPABILITIES: &str = "security.capability";
 const LINKED: &str = "it had other names (hard links), which keep the former content";
 const NO_CAPABILITIES: &str = "its file capabilities are gone, as after any change of a program";
 
-/// What the project's own file has.
+/// What the file gets.
+#[derive(Default)]
 pub(super) struct Kept {
-    own: Option<File>,
+    attributes: Vec<(String, Vec<u8>)>,
     group: Option<u32>,
     links: bool,
+    capable: bool,
 }
 
 impl Kept {
-    /// Of the file that is replaced; nothing where there is none, or one of somebody else's.
-    pub(super) fn of(review: &Review, entry: &Entry) -> io::Result<Self> {
-        let found = entry
-            .lower
-            .filter(|lower| lower.is_file() && lower.uid == review.owner.0);
-        let Some(lower) = found else {
-            return Ok(Self {
-                own: None,
-                group: None,
-                links: false,
-            });
+    /// Of the file that is replaced, where there is one of the owner's, and of the worker's file. As root:
+    /// the owner may not read what is the worker's.
+    ///
+    /// # Errors
+    /// What the kernel says, and `OutOfMemory` for more attributes than [`MAX_ATTRIBUTES`].
+    pub(super) fn of(review: &Review, entry: &Entry, worker: &File) -> io::Result<Self> {
+        let mut kept = Self::default();
+        let mut room = MAX_ATTRIBUTES;
+        let mut keep = |name: String, value: Option<Vec<u8>>| {
+            let Some(value) = value else {
+                return Ok(None);
+            };
+            room = room
+                .checked_sub(name.len() + value.len())
+                .ok_or(io::ErrorKind::OutOfMemory)?;
+            io::Result::Ok(Some((name, value)))
         };
-        Ok(Self {
-            own: Some(review.lower.file(&entry.path)?),
-            group: Some(lower.gid).filter(|gid| *gid != review.owner.1),
-            links: lower.links > 1,
-        })
-    }
-
-    /// As the owner, who may set these.
-    pub(super) fn put_attributes(&self, worker: &File, target: &File) -> io::Result<()> {
         // The worker's file has those of the project's, unless the worker changed them.
         for name in names_of(worker)? {
             if name.starts_with("user.") {
-                copy_attribute(&name, worker, target)?;
+                let value = attribute(&name, worker)?;
+                kept.attributes.extend(keep(name, value)?);
             }
         }
-        match &self.own {
-            Some(own) => copy_attribute(ACCESS_LIST, own, target),
-            None => Ok(()),
+        let found = entry
+            .lower
+            .filter(|lower| lower.is_file() && lower.uid == review.owner.0);
+        if let Some(lower) = found {
+            let own = review.lower.file(&entry.path)?;
+            let list = attribute(ACCESS_LIST, &own)?;
+            kept.attributes.extend(keep(ACCESS_LIST.to_owned(), list)?);
+            kept.group = Some(lower.gid).filter(|gid| *gid != review.owner.1);
+            kept.links = lower.links > 1;
+            kept.capable = matches!(attribute(CAPABILITIES, &own), Ok(Some(_)));
         }
+        Ok(kept)
+    }
+
+    /// As the owner, who may set these.
+    pub(super) fn put_attributes(&self, target: &File) -> io::Result<()> {
+        for (name, value) in &self.attributes {
+            match fsetxattr(target, name.as_str(), value, XattrFlags::empty()) {
+                // The project's file system has none.
+                Ok(()) | Err(Errno::OPNOTSUPP) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(())
     }
 
     /// As root: the owner need not be in the group.
@@ -67,13 +88,9 @@ impl Kept {
 
     /// What is not as before.
     pub(super) fn lost(&self) -> impl Iterator<Item = &'static str> {
-        let capable = self
-            .own
-            .as_ref()
-            .is_some_and(|own| matches!(attribute(CAPABILITIES, own), Ok(Some(_))));
         [
             self.links.then_some(LINKED),
-            capable.then_some(NO_CAPABILITIES),
+            self.capable.then_some(NO_CAPABILITIES),
         ]
         .into_iter()
         .flatten()
@@ -106,16 +123,5 @@ fn attribute(name: &str, file: impl AsFd) -> io::Result<Option<Vec<u8>>> {
         }
         Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
         Err(e) => Err(e.into()),
-    }
-}
-
-fn copy_attribute(name: &str, from: &File, to: &File) -> io::Result<()> {
-    match attribute(name, from)? {
-        Some(value) => match fsetxattr(to, name, &value, XattrFlags::empty()) {
-            // The project's file system has none.
-            Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
-            Err(e) => Err(e.into()),
-        },
-        None => Ok(()),
     }
 }

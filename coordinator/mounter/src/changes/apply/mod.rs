@@ -413,15 +413,15 @@ impl<'e> Writer<'_, 'e> {
         if self.mode_alone(entry, upper)? {
             return Ok(());
         }
-        let kept = Kept::of(self.review, entry)?;
         let mut source = self.review.upper.file(&entry.path)?;
+        let kept = Kept::of(self.review, entry, &source)?;
         let (dir, fresh) = {
             let _owner = AsOwner::new(self.review.owner)?;
             let (dir, _) = self.parent(&entry.path)?;
             let mut fresh = Fresh::make(&dir, &self.review.temporary)?;
             let target = &mut fresh.file;
             let written = copy(&mut source, target, upper.size).and_then(|()| {
-                kept.put_attributes(&source, target)?;
+                kept.put_attributes(target)?;
                 futimens(&*target, &times(upper.mtime))?;
                 target.sync_all()
             });

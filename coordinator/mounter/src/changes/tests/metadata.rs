@@ -32,6 +32,8 @@ fn a_replaced_file_keeps_its_group_attributes_and_list_and_says_what_it_does_not
     case.put(theirs.clone(), "new\n");
     set_mode(&theirs, 0o640);
     setxattr(&theirs, "user.kept", b"v", XattrFlags::empty()).unwrap();
+    // As a worker's files are: not the owner's, who may not read them.
+    chown(&theirs, Some(200_000), Some(200_000)).unwrap();
     setxattr(&theirs, "trusted.mark", b"v", XattrFlags::empty()).unwrap();
     let result = case.apply(&[], false);
     assert_eq!(result.applied, [HostPath::new("f")]);
