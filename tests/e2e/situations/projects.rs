@@ -191,3 +191,35 @@ fn groups_bits_and_attributes_of_a_project_are_kept() {
         assert_eq!(text(&read.stdout), "v\n");
     }
 }
+
+#[test]
+fn an_exec_sees_what_the_host_wrote_since_the_last_one() {
+    let instance = Instance::start(&instance::config(1, 2));
+    let project = Project::new();
+    let folder = project.text();
+    instance.ok([
+        &["spawn", "-d", "-n", "live"],
+        OVERLAY,
+        &[&folder, "--", "sleep", "1000"],
+    ]
+    .concat());
+    let read = |name: &str| {
+        let output = instance.run(["exec", "-T", "live", "--", "cat", name]);
+        output.status.success().then(|| text(&output.stdout))
+    };
+    for round in ["one\n", "two\n", "three\n"] {
+        // Looked up before it is there, and replaced by a rename as editors do.
+        let name = format!("{}.txt", round.trim());
+        assert_eq!(read(&name), None);
+        project.write(&name, round);
+        assert_eq!(read(&name).as_deref(), Some(round));
+        project.write("next", round);
+        fs::rename(
+            project.path().join("next"),
+            project.path().join("hello.txt"),
+        )
+        .unwrap();
+        assert_eq!(read("hello.txt").as_deref(), Some(round));
+    }
+    assert!(instance.run(["refresh", "live"]).status.success());
+}

@@ -1,7 +1,8 @@
 //! The only `waitpid` of this package.
 //!
 //! Owns: collecting ended children, own ones and adopted orphans, and which of them a signal stopped
-//! or continued. It never decides what that means. Not through `nix`: its status type has no real-time signals and loses such children.
+//! or continued. It never decides what that means. Not through `nix`: its status type has no real-time
+//! signals and loses such children.
 
 use podbay_protocol::ExitStatus;
 use rustix::{

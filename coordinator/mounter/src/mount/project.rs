@@ -69,7 +69,7 @@ const ALLOW_OTHER: &str = "a FUSE file system without allow_other can be read by
                            mount it with -o allow_other";
 
 /// `statfs::f_type` of an overlay: `OVERLAYFS_SUPER_MAGIC` of the kernel.
-const OVERLAY: u64 = 0x794c_7630;
+pub(super) const OVERLAY: u64 = 0x794c_7630;
 /// `statfs::f_type` of a tmpfs: `TMPFS_MAGIC` of the kernel.
 const TMPFS: u64 = 0x0102_1994;
 

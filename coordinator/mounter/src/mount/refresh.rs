@@ -2,7 +2,7 @@
 //! the names that the overlay has looked up. Never touches a mount that is not a live overlay of the
 //! worker's.
 
-use super::live;
+use super::{live, project::OVERLAY};
 use crate::{
     error::{bad_target, system},
     host::{Place, hold, open_plain},
@@ -15,9 +15,6 @@ use rustix::{
 };
 
 type Result<T> = std::result::Result<T, MounterError>;
-
-/// `statfs::f_type` of an overlay: `OVERLAYFS_SUPER_MAGIC` of the kernel.
-const OVERLAY: u64 = 0x794c_7630;
 
 /// Has a worker's overlay look its names up again.
 ///

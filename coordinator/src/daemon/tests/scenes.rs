@@ -249,10 +249,7 @@ fn an_exec_of_a_copy_on_write_worker_has_its_overlay_refreshed_and_starts_in_any
         assert_eq!(refreshes(&world), 0);
         exec(&world, &daemon).await;
         assert_eq!(refreshes(&world), 1);
-        // One that follows at once shares it, a later one does not.
-        exec(&world, &daemon).await;
-        assert_eq!(refreshes(&world), 1);
-        pass(&world, Duration::from_secs(2)).await;
+        // Also one that follows at once: the host may have written in between.
         exec(&world, &daemon).await;
         assert_eq!(refreshes(&world), 2);
         // A person is not put off, and told where nothing was done.

@@ -74,8 +74,6 @@ pub(in crate::daemon) struct Record {
     pub denied: Option<EgressDenied>,
     /// TCP sockets its processes listen on.
     pub ports: Vec<ListeningPort>,
-    /// When its overlay was last refreshed for an exec.
-    pub refreshed: Option<Instant>,
     /// How much it changed, when that was counted.
     pub changes: Option<ChangeCount>,
     /// Another coordinator placed its claim, and may have died before all that follows was done.
@@ -149,7 +147,6 @@ impl Record {
             denied_seen: 0,
             denied: None,
             ports: Vec::new(),
-            refreshed: None,
             changes: None,
             unfollowed: false,
             following: Arc::default(),

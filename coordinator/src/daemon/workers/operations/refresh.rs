@@ -9,12 +9,10 @@ use crate::{
     wire::{ApiError, ErrorKind, Refreshed},
 };
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 /// How long an exec waits for it.
 const EXEC_WAIT: Duration = Duration::from_secs(1);
-/// Execs that start within this time after one was refreshed for share what it found.
-const EXEC_EVERY: Duration = Duration::from_secs(1);
 
 impl Daemon {
     /// A person wants the host's later edits of the project to be visible in a worker.
@@ -60,19 +58,15 @@ impl Daemon {
     /// Before an exec of a copy-on-write worker starts: what it runs sees the project as it is now.
     pub(in crate::daemon) async fn refresh_for_exec(&self, id: &WorkerId) {
         let pid = {
-            let mut state = self.lock();
-            let Some(record) = state.records.get_mut(id) else {
+            let state = self.lock();
+            let Some(record) = state.records.get(id) else {
                 return;
             };
             let claim = record.claim.as_ref();
             let overlay = claim.is_some_and(|c| c.isolation == Isolation::Overlay);
-            let now = Instant::now();
-            let fresh = record.refreshed.is_some_and(|at| now < at + EXEC_EVERY);
-            if !overlay || fresh {
+            let Some(pid) = record.pid.filter(|_| overlay) else {
                 return;
-            }
-            let Some(pid) = record.pid else { return };
-            record.refreshed = Some(now);
+            };
             pid
         };
         match timeout(EXEC_WAIT, self.outside.mounter.refresh(id.as_str(), pid)).await {
