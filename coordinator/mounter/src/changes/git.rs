@@ -9,11 +9,13 @@ use std::{
     ffi::OsStr,
     io::{self, BufRead, BufReader, Read},
     os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 /// Where it is noted what the project's index staged at the claim, in `changes/` of the worker.
 pub(crate) const INDEX_NOTE: &str = "index";
+/// The index that is compared with what it was at the claim.
+pub(crate) const MAIN_INDEX: &str = ".git/index";
 /// Largest index that is compared by what it stages, in bytes.
 const MAX_INDEX: u64 = 256 << 20;
 /// Longest path in an index, in bytes.
@@ -242,11 +244,6 @@ fn until_nul(from: &mut impl BufRead, path: &mut Vec<u8>) -> io::Result<bool> {
     let room = (MAX_PATH - path.len().min(MAX_PATH)) as u64;
     from.by_ref().take(room).read_until(0, path)?;
     Ok(path.pop() == Some(0))
-}
-
-/// Where an index is that is compared with what it was at the claim.
-pub(crate) fn main_index() -> PathBuf {
-    Path::new(".git").join("index")
 }
 
 #[cfg(test)]

@@ -358,7 +358,7 @@ impl Walk<'_> {
     fn stages_as_at_the_claim(&self, path: &Path) -> bool {
         let review = self.review;
         match &review.index {
-            Some(index) if path == git::main_index() => {
+            Some(index) if path == Path::new(git::MAIN_INDEX) => {
                 let now = review.lower.file(path).map(git::staged);
                 matches!(now, Ok(Ok(Some(now))) if now == *index)
             }

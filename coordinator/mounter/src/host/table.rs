@@ -68,7 +68,7 @@ impl MountTable {
 impl Table {
     fn mounts(&mut self) -> io::Result<&[Listed]> {
         // The kernel tells of each change once to each open file; one that comes while it is read is
-        // told of next time.
+        // reported by the next poll.
         let mut fds = [PollFd::new(self.file.as_fd(), PollFlags::POLLPRI)];
         poll(&mut fds, PollTimeout::ZERO)?;
         let [fd] = fds;

@@ -79,7 +79,7 @@ fn record(worker: &Tree, mut facts: MountFacts) -> io::Result<bool> {
 
 /// Notes what the project's index stages: `git status` on the host rewrites the file, which is no change.
 fn record_index(worker: &Tree, project: OwnedFd) -> io::Result<()> {
-    let staged = match Tree::new(project).file(&git::main_index()) {
+    let staged = match Tree::new(project).file(Path::new(git::MAIN_INDEX)) {
         Ok(index) if Meta::of(&index)?.size <= MAX_INDEX => git::staged(index)?,
         Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => None,
         Err(e) => return Err(e.into()),

@@ -1,10 +1,9 @@
 //! What a session is started with: its environment and its start message.
 //!
-//! One order for every session, the main one, `exec` (which has what the main one was given, under its
-//! own variables) and one that is started again: what the image
-//! says, then what Podbay knows (name, ports, home, proxy), then what the caller's terminal says
-//! (`NO_COLOR`, `TZ` and the like), then the profile, then the request. An image's `PORT` or `HOME` is
-//! about another world and never wins.
+//! One order for every session, the main one, `exec` and one that is started again: what the image says,
+//! then what Podbay knows (name, ports, home, proxy), then what the caller's terminal says (`NO_COLOR`,
+//! `TZ` and the like), then the profile, then the request. A session of `exec` has the main one's profile
+//! and request below its own variables. An image's `PORT` or `HOME` is about another world and never wins.
 
 use crate::daemon::{
     Daemon, claims::resolved::Resolved, helpers::netguard, workers::record::Record,

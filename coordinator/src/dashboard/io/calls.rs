@@ -144,7 +144,7 @@ async fn answer(
     })
 }
 
-/// What a session is told of the dashboard's own terminal.
+/// The variables of the dashboard's own terminal that a session gets.
 fn own_env() -> BTreeMap<String, String> {
     caller_env(true, |name| std::env::var(name).ok())
 }

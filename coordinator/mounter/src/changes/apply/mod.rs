@@ -185,7 +185,7 @@ struct Writer<'r, 'e> {
     review: &'r Review,
     force: bool,
     done: Vec<&'e Entry>,
-    /// What is told of those, and of what was applied in part.
+    /// For the client: what was left out, and what was applied only in part.
     notes: Vec<Conflict>,
     /// Repositories of which an object was not written.
     incomplete: HashSet<PathBuf>,
@@ -359,8 +359,8 @@ impl<'e> Writer<'_, 'e> {
         self.set_mode(&dir, (upper.mode & 0o3777) | inherited)
     }
 
-    /// As the owner may: but chmod(2) takes the set-group-ID bit from whoever is not in the group, also
-    /// where the project's own had it.
+    /// Sets a mode that the owner may set. As root where the file is the owner's: chmod(2) clears the
+    /// set-group-ID bit when the caller is not in the file's group, also where the project's own had it.
     fn set_mode(&self, fd: impl AsFd, mode: u32) -> io::Result<()> {
         let mode = Mode::from_raw_mode(mode & 0o7777);
         if Meta::of(&fd)?.uid == self.review.owner.0 {
